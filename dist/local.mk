@@ -1,0 +1,1 @@
+# dist: the systemd unit, the example configuration, the pkg-config file.

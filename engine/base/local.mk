@@ -1,0 +1,2 @@
+# engine/base: errors, memory, slices, log, metrics.
+engine_sources +=

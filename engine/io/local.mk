@@ -1,0 +1,2 @@
+# engine/io: the io seam and its implementations.
+engine_sources +=

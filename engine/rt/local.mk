@@ -1,0 +1,2 @@
+# engine/rt: shards, fibers, messages.
+engine_sources +=

@@ -1,0 +1,2 @@
+# lsm: memtable, sorted tables, compaction, manifest, block cache.
+lsm_sources +=

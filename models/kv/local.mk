@@ -1,0 +1,2 @@
+# models/kv: keys and values of the Redis protocol.
+models_sources +=

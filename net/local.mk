@@ -1,0 +1,2 @@
+# net: sessions and protocols.
+net_sources +=

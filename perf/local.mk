@@ -1,0 +1,1 @@
+# perf: the scripts and small programs of the comparisons.

@@ -1,0 +1,10 @@
+# tests/fuzz: libFuzzer targets, built by `make fuzz` in a build with --enable-fuzz.
+#
+# A target is one file and a folder tests/fuzz/corpus/NAME with its first inputs:
+#
+#     fuzz_programs += fuzz_name
+#     fuzz_name_SOURCES = tests/fuzz/fuzz_name.c
+#     fuzz_name_LDADD = $(fuzz_libs)
+#
+# with the first line between `if FUZZ` and `endif`.
+fuzz_libs = $(net_libs) -fsanitize=fuzzer

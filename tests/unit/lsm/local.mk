@@ -1,0 +1,6 @@
+# tests/unit/lsm: the unit tests of lsm/, which link it and what lies below it.
+if HAVE_CRITERION
+check_PROGRAMS += test_lsm
+endif
+test_lsm_SOURCES =
+test_lsm_LDADD = libtestlib.a $(lsm_libs) $(CRITERION_LIBS)

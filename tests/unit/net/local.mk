@@ -1,0 +1,6 @@
+# tests/unit/net: the unit tests of net/, which link it and what lies below it.
+if HAVE_CRITERION
+check_PROGRAMS += test_net
+endif
+test_net_SOURCES =
+test_net_LDADD = libtestlib.a $(net_libs) $(CRITERION_LIBS)

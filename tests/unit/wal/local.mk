@@ -1,0 +1,6 @@
+# tests/unit/wal: the unit tests of wal/, which link it and what lies below it.
+if HAVE_CRITERION
+check_PROGRAMS += test_wal
+endif
+test_wal_SOURCES =
+test_wal_LDADD = libtestlib.a $(wal_libs) $(CRITERION_LIBS)

@@ -1,0 +1,2 @@
+# txn: snapshots and commits.
+txn_sources +=

@@ -1,0 +1,2 @@
+# wal: the write-ahead log.
+wal_sources +=
