@@ -1,0 +1,57 @@
+/* engine/base/assert.h - assertions, which stay on in release builds.
+ *
+ * For programmer errors only. What comes from disk, network or a caller's configuration gives an
+ * err_t instead. */
+#pragma once
+
+#include <stdint.h>
+
+/* Prints place, expression and a backtrace of the running fiber, then aborts. */
+_Noreturn void assert_failed(const char *file, int line, const char *expression);
+
+/* For states in which the process must not answer anyone any more, such as a failed log write:
+ * prints the message and leaves with status 70 without running exit handlers. */
+_Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#define ASSERT(expression)                                                                         \
+    do {                                                                                           \
+        if (__builtin_expect(!(expression), 0)) {                                                  \
+            assert_failed(__FILE__, __LINE__, #expression);                                        \
+        }                                                                                          \
+    } while (0)
+
+#define UNREACHABLE() assert_failed(__FILE__, __LINE__, "unreachable")
+
+/* A shared struct begins with a magic number which every entry point checks. */
+#define OBJ_CHECK(object, expected)                                                                \
+    do {                                                                                           \
+        ASSERT((object) != NULL);                                                                  \
+        ASSERT((object)->magic == (expected));                                                     \
+    } while (0)
+
+#define CONTAINER_OF(pointer, type, member)                                                        \
+    ((type *)((char *)(pointer)-__builtin_offsetof(type, member)))
+
+#define ARRAY_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define MIN(a, b)                                                                                  \
+    ({                                                                                             \
+        __typeof__(a) min_a_ = (a);                                                                \
+        __typeof__(b) min_b_ = (b);                                                                \
+        min_a_ < min_b_ ? min_a_ : min_b_;                                                         \
+    })
+#define MAX(a, b)                                                                                  \
+    ({                                                                                             \
+        __typeof__(a) max_a_ = (a);                                                                \
+        __typeof__(b) max_b_ = (b);                                                                \
+        max_a_ > max_b_ ? max_a_ : max_b_;                                                         \
+    })
+
+#define KIB(n) ((uint64_t)(n) << 10)
+#define MIB(n) ((uint64_t)(n) << 20)
+#define GIB(n) ((uint64_t)(n) << 30)
+
+static inline uint64_t
+align_up(uint64_t value, uint64_t power_of_two)
+{
+    return (value + power_of_two - 1) & ~(power_of_two - 1);
+}
