@@ -1,0 +1,36 @@
+/* engine/base/canary.h - planted bugs, by which the simulator proves that it can find any.
+ *
+ * A point where a rule of the storage is kept asks CANARY(NAME) whether to break it:
+ *     flags = CANARY(WAL_NO_SYNC) ? 0 : IO_DURABLE;
+ * Nothing in production sets canary_active; orbit-sim --canary does, before the first shard
+ * starts. The test is one predictable branch: keep it out of loops over bytes or entries. */
+#pragma once
+
+/*      name                    what is broken, and who asks */
+#define CANARY_TABLE(X)                                                                            \
+    X(WAL_NO_SYNC, "wal: a batch is written without IO_DURABLE and acknowledged")                  \
+    X(WAL_CHECKSUM_IGNORED, "wal: replay accepts a batch whose checksum does not match")           \
+    X(WAL_CHAIN_UNCHECKED, "wal: replay accepts a batch that does not chain to its predecessor")   \
+    X(BLOCK_CHECKSUM_IGNORED, "lsm: a block of a table is used although its checksum is wrong")    \
+    X(MANIFEST_NO_SYNC, "lsm: an edit of the manifest is written without IO_DURABLE")              \
+    X(STORE_YIELD_MISPLACED, "txn: a fiber yields between reading a sequence and using it")        \
+    X(REPLY_BEFORE_DURABLE, "txn: a batch at sync is acknowledged before its record is durable")
+
+enum canary {
+    CANARY_NONE,
+#define CANARY_ENUM(name, text) CANARY_##name,
+    CANARY_TABLE(CANARY_ENUM)
+#undef CANARY_ENUM
+        CANARY_COUNT,
+};
+
+/* Read-only once shards run. */
+extern enum canary canary_active;
+
+#define CANARY(name) __builtin_expect(canary_active == CANARY_##name, 0)
+
+/* "WAL_NO_SYNC" and its text; the index is 1..CANARY_COUNT - 1. */
+const char *canary_name(enum canary canary);
+const char *canary_text(enum canary canary);
+/* CANARY_NONE when no canary has that name (in any case of letters, "-" for "_" allowed). */
+enum canary canary_from_name(const char *name);
