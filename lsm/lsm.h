@@ -1,0 +1,128 @@
+/* lsm/lsm.h - the sorted, versioned map of one shard: memtables over levels of tables.
+ *
+ * The caller logs first (wal/) and then applies; lsm knows log positions only to say which are
+ * flushed. Visibility is by timestamp alone: readers never infer age from the level.
+ * Theory: lsm/README.md. Bytes: docs/formats.md. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/base/err.h"
+#include "engine/base/mem.h"
+#include "engine/rt/fiber.h"
+#include "lsm/entry.h"
+
+struct lsm;
+struct vlog;
+
+struct lsm_options {
+    const char *dir;             /* Made if missing. */
+    uint64_t memtable_bytes;     /* Rotate at; 0: 64 MiB. */
+    uint32_t memtables_max;      /* Active + waiting for flush; writers wait beyond. 0: 4. */
+    uint64_t cache_bytes;        /* 0: 32 MiB. */
+    uint64_t table_bytes;        /* Target size of tables below level 0; 0: 64 MiB. */
+    uint64_t level_base_bytes;   /* Size of level 1; each deeper one 10 times; 0: 256 MiB. */
+    uint32_t level0_tables;      /* Compact at; 0: 4. Writers are slowed from twice that on, and
+                                    wait at four times. */
+    bool background_off;         /* Tests: flush and compact only when called. */
+};
+
+/* What open found. */
+struct lsm_recovered {
+    uint64_t flushed_lsn; /* Records at or below are in tables. */
+    uint64_t ts_newest;   /* Largest timestamp in any table. */
+    struct slice note;    /* Given to the last flushed memtable's lsm_rotate; borrowed, valid until
+                             the next flush. */
+};
+
+YIELDS err_t lsm_open(const struct lsm_options *options, struct lsm_recovered *recovered_out,
+                      struct lsm **lsm_out);
+/* Ends background work; unflushed writes stay in the log. Accepts NULL. */
+YIELDS void lsm_close(struct lsm **lsm);
+
+/* Room for `bytes` more in the memtable budget? lsm_wait_room waits (backpressure, rotation) and
+ * fails with ERR_NO_SPACE or ERR_IO when flushing cannot go on. */
+bool lsm_has_room(const struct lsm *lsm, size_t bytes);
+YIELDS err_t lsm_wait_room(struct lsm *lsm, size_t bytes);
+
+/* Apply one logged write. Never suspends and never fails; entry->lsn must be set, not falling
+ * from call to call. The bytes are copied. In place where no snapshot needs the old version. */
+void lsm_apply(struct lsm *lsm, const struct lsm_entry *entry);
+void lsm_apply_range_delete(struct lsm *lsm, const struct lsm_range_delete *range);
+
+/* Freeze the active memtable and begin a new one: `note` (at most 64 KiB, copied) becomes the
+ * recovered note once it is flushed. Called by the owner when lsm_wants_rotation says so, and
+ * never suspends. flushed_lsn after the flush will be `lsn`. */
+bool lsm_wants_rotation(const struct lsm *lsm);
+void lsm_rotate(struct lsm *lsm, uint64_t lsn, struct slice note);
+/* Called on this shard when a flush was made durable in the manifest. */
+void lsm_on_flushed(struct lsm *lsm, void (*fn)(void *arg, uint64_t flushed_lsn), void *arg);
+
+struct lsm_value {
+    bool is_found;      /* A live value: put, not deleted, not expired at the snapshot. */
+    struct slice value; /* In the arena (large values are fetched). */
+    uint64_t ts;        /* Of the version or delete that decided; 0 when there was none. */
+    uint64_t lsn;       /* Its log position; 0: known durable. */
+    uint64_t expire_us;
+    uint16_t slot;
+};
+/* The newest version at or below snapshot. */
+YIELDS err_t lsm_get(struct lsm *lsm, struct slice key, uint64_t snapshot, struct arena *arena,
+                     struct lsm_value *value_out);
+/* Several at once: all reads are in flight together. results[i] as lsm_get's. */
+YIELDS err_t lsm_multi_get(struct lsm *lsm, const struct slice *keys, uint32_t count,
+                           uint64_t snapshot, struct arena *arena, struct lsm_value *results);
+
+/* Live entries (newest at the snapshot, deletes and range deletes applied) in [lower, upper).
+ * The bounds are copied. upper.size == 0: no upper bound. The entry's slices are valid until the
+ * iterator moves or is freed; large values are fetched on demand by lsm_iter_value. An iterator
+ * holds its tables; the snapshot must be held by the caller (lsm_snapshot_*). */
+struct lsm_iter;
+YIELDS err_t lsm_iter_open(struct lsm *lsm, struct slice lower, struct slice upper,
+                           uint64_t snapshot, struct lsm_iter **iter_out);
+void lsm_iter_close(struct lsm_iter **iter);
+YIELDS err_t lsm_iter_seek(struct lsm_iter *iter, struct slice key);        /* First >= key. */
+YIELDS err_t lsm_iter_seek_before(struct lsm_iter *iter, struct slice key); /* Last < key. */
+YIELDS err_t lsm_iter_first(struct lsm_iter *iter);
+YIELDS err_t lsm_iter_last(struct lsm_iter *iter);
+YIELDS err_t lsm_iter_next(struct lsm_iter *iter);
+YIELDS err_t lsm_iter_previous(struct lsm_iter *iter);
+bool lsm_iter_is_valid(const struct lsm_iter *iter);
+const struct lsm_entry *lsm_iter_entry(const struct lsm_iter *iter);
+YIELDS err_t lsm_iter_value(struct lsm_iter *iter, struct arena *arena, struct slice *value_out);
+/* The largest log position among the writes the iterator has passed (deletes included). */
+uint64_t lsm_iter_lsn(const struct lsm_iter *iter);
+
+/* Snapshots held: versions they see are kept. O(1). */
+struct lsm_snapshot {
+    struct lsm_snapshot *next, *previous;
+    uint64_t ts;
+};
+void lsm_snapshot_take(struct lsm *lsm, uint64_t ts, struct lsm_snapshot *snapshot);
+void lsm_snapshot_drop(struct lsm *lsm, struct lsm_snapshot *snapshot);
+/* Version collection goes by one horizon over all shards, never lowered: versions that a snapshot
+ * at or above the horizon cannot see may go. Starts at 0 (nothing is collected). */
+void lsm_horizon_set(struct lsm *lsm, uint64_t ts);
+uint64_t lsm_horizon(const struct lsm *lsm);
+
+struct vlog *lsm_vlog(struct lsm *lsm);
+
+/* Flush everything now; compact [lower, upper) to the bottom. */
+YIELDS err_t lsm_flush(struct lsm *lsm);
+YIELDS err_t lsm_compact(struct lsm *lsm, struct slice lower, struct slice upper);
+/* Checksums and order of all tables, levels against the manifest, no stray files. */
+YIELDS err_t lsm_verify(struct lsm *lsm);
+
+void lsm_budget_set(struct lsm *lsm, uint64_t memtable_bytes, uint64_t cache_bytes);
+
+enum { LSM_LEVELS = 7 };
+struct lsm_stats {
+    uint64_t memtable_bytes, memtables, flushes, flush_bytes, compactions, compaction_read_bytes,
+        compaction_write_bytes, trivial_moves, stalls, stall_us;
+    uint64_t level_tables[LSM_LEVELS], level_bytes[LSM_LEVELS];
+    uint64_t gets, gets_memtable, filter_skips, block_reads;
+    uint64_t cache_hits, cache_misses, cache_bytes;
+    uint64_t disk_bytes, entries_estimate;
+};
+void lsm_stats_get(const struct lsm *lsm, struct lsm_stats *stats_out);

@@ -1,0 +1,106 @@
+/* txn/store.h - one shard's store: log and tree together. All later layers write through it.
+ *
+ * A batch is one log record: it is applied as a whole, and after a crash it is there as a whole
+ * or not at all. It is visible on its shard at once, and durable later: what must wait for that
+ * (a reply to a session at `sync`) waits for the log position that commit and reads give. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/base/err.h"
+#include "engine/base/mem.h"
+#include "engine/rt/fiber.h"
+#include "lsm/lsm.h"
+#include "wal/wal.h"
+
+struct store;
+
+struct store_options {
+    const char *dir;       /* The shard's folder, e.g. "shard-0"; made if missing. */
+    uint64_t memory_bytes; /* The shard's share of --memory: memtables 1/4, cache 1/2, rest for
+                              sessions and the runtime; 0: 64 MiB. */
+    enum wal_durability durability;
+    uint64_t interval_us;
+    uint64_t wal_segment_bytes; /* 0: default. */
+    struct lsm_options lsm;     /* Zero fields take the share of memory_bytes. */
+};
+
+/* Opens tables, replays the log, takes the clock to the largest ceiling. Registers itself as
+ * SHARD_SLOT_STORE of the current shard. The folder holds a file that names format version, shard
+ * id and count: a folder of another shape is ERR_FORMAT, which says what to do. */
+YIELDS err_t store_open(const struct store_options *options, struct store **store_out);
+YIELDS void store_close(struct store **store);
+struct store *store_self(void); /* Of the current shard. */
+
+/* ---- Writing. A batch is encoded as its log record while it is built. ---- */
+
+enum {
+    STORE_BATCH_BYTES_MAX = WAL_RECORD_BYTES_MAX,
+    STORE_COUNTERS_MAX = 1024, /* Counter ids. */
+};
+
+struct store_batch {
+    struct buf record;
+    uint32_t ops;
+    uint32_t large_count;      /* Values waiting for the value log. */
+    struct store_large *large; /* Borrowed values, by op. */
+    err_t error;               /* First error of the builders: ERR_LIMIT. Given by commit. */
+};
+
+void store_batch_init(struct store_batch *batch);
+void store_batch_clear(struct store_batch *batch); /* For reuse. */
+void store_batch_fini(struct store_batch *batch);
+/* Keys and values are copied, but a value above LSM_VALUE_INLINE_BYTES_MAX is borrowed until
+ * commit returns. */
+void store_batch_put(struct store_batch *batch, uint16_t slot, struct slice key,
+                     struct slice value, uint64_t expire_us);
+void store_batch_delete(struct store_batch *batch, uint16_t slot, struct slice key);
+void store_batch_delete_range(struct store_batch *batch, struct slice start, struct slice end);
+/* Durable counters (number of keys of a database): changed by the same commit, read at no cost. */
+void store_batch_counter_add(struct store_batch *batch, uint32_t counter, int64_t delta);
+void store_batch_counter_set(struct store_batch *batch, uint32_t counter, int64_t value);
+
+/* Commit: waits for room first (so may suspend before, never after, the point where it takes
+ * effect), then gives it a timestamp, appends and applies in one step. An empty batch does
+ * nothing. ts_out and lsn_out may be NULL.
+ * Errors: ERR_LIMIT (batch too large), ERR_NO_SPACE, ERR_IO (value log): nothing was done. */
+YIELDS err_t store_commit(struct store *store, struct store_batch *batch, uint64_t *ts_out,
+                          lsn_t *lsn_out);
+/* Would store_commit of about `bytes` not suspend right now? */
+bool store_commit_is_immediate(const struct store *store, const struct store_batch *batch);
+
+int64_t store_counter(const struct store *store, uint32_t counter);
+
+/* ---- Reading. ---- */
+
+/* Newest committed version. value_out->lsn: what a sync reply waits for (0: durable). */
+YIELDS err_t store_get(struct store *store, struct slice key, struct arena *arena,
+                       struct lsm_value *value_out);
+YIELDS err_t store_multi_get(struct store *store, const struct slice *keys, uint32_t count,
+                             struct arena *arena, struct lsm_value *results);
+
+/* A snapshot held for scans and for the C API. */
+struct store_snapshot {
+    struct lsm_snapshot held;
+};
+void store_snapshot_take(struct store *store, struct store_snapshot *snapshot);
+void store_snapshot_drop(struct store *store, struct store_snapshot *snapshot);
+YIELDS err_t store_get_at(struct store *store, const struct store_snapshot *snapshot,
+                          struct slice key, struct arena *arena, struct lsm_value *value_out);
+YIELDS err_t store_scan_open(struct store *store, const struct store_snapshot *snapshot,
+                             struct slice lower, struct slice upper, struct lsm_iter **iter_out);
+
+/* ---- Durability. ---- */
+lsn_t store_durable(const struct store *store);
+lsn_t store_appended(const struct store *store);
+YIELDS void store_wait_durable(struct store *store, lsn_t lsn);
+void store_on_durable(struct store *store, void (*fn)(void *arg, lsn_t durable), void *arg);
+void store_set_durability(struct store *store, enum wal_durability durability,
+                          uint64_t interval_us);
+enum wal_durability store_durability(const struct store *store);
+
+struct lsm *store_lsm(struct store *store);
+struct wal *store_wal(struct store *store);
+/* The last timestamp given. */
+uint64_t store_clock(const struct store *store);

@@ -1,0 +1,109 @@
+/* wal/wal.h - the write-ahead log of one shard: where a commit becomes durable.
+ *
+ * Records are appended to the open batch and are visible to their shard at once; the batch is
+ * written at the end of the loop's turn, several batches may be in flight, and a batch counts as
+ * durable only when all before it are. Theory: wal/README.md. Bytes: docs/formats.md.
+ *
+ * A failed or lost log write ends the process (fatal): after it nobody can tell what the disk
+ * holds, and no answer may leave. ENOSPC while a segment is made is no such case: appends are
+ * refused (ERR_NO_SPACE) until there is room. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/base/err.h"
+#include "engine/base/slice.h"
+#include "engine/rt/fiber.h"
+
+struct wal;
+
+/* Position in the log: bytes since its birth. Grows strictly from record to record; 0: none.
+ * A record's position is the end of it, so "durable up to P" covers all records with lsn <= P. */
+typedef uint64_t lsn_t;
+
+enum {
+    WAL_SEGMENT_BYTES_DEFAULT = 64 << 20,
+    WAL_BATCH_BYTES_TARGET = 1 << 20,   /* A fuller batch is closed and written. */
+    WAL_RECORD_BYTES_MAX = 16 << 20,    /* ERR_LIMIT above; larger writes go to value logs. */
+    WAL_IN_FLIGHT_MAX = 4,              /* Batches. */
+    WAL_PENDING_BYTES_MAX = 64 << 20,   /* Appended and not yet durable; wal_reserve waits. */
+    WAL_HEARTBEAT_US = 100000,          /* A batch that tells the durable position follows. */
+};
+
+enum wal_durability { WAL_SYNC, WAL_INTERVAL, WAL_NONE };
+
+struct wal_options {
+    const char *dir;        /* Folder of the segments; made if missing. */
+    uint64_t log_id;        /* In every header: a foreign segment is refused. */
+    uint64_t segment_bytes; /* 0: the default. Multiple of 4 KiB, at least 64 KiB. */
+    enum wal_durability durability;
+    uint64_t interval_us;       /* WAL_INTERVAL: the longest time between durable positions. */
+    lsn_t needed_from;          /* Records at or below are in tables: not replayed. */
+    uint64_t segments_spare_max; /* Recycled segments kept; 0: 2. */
+    /* Replay: called for each record above needed_from in order; payload is borrowed. */
+    YIELDS err_t (*replay)(void *arg, lsn_t lsn, struct slice payload);
+    void *replay_arg;
+};
+
+/* What replay learnt from batch headers. */
+struct wal_recovered {
+    lsn_t end;                /* Position after the last whole record. */
+    uint64_t clock_ceiling;   /* Largest ceiling (timestamp) in any header; 0 if none. */
+    uint64_t records;
+    uint64_t bytes;
+    bool tail_was_cut;        /* An incomplete batch at the end was dropped. */
+};
+
+/* Opens or makes the log, replays it, makes what it found durable, and readies it for appends.
+ * Errors: ERR_CORRUPT naming file and offset when a later batch proves that the point where the
+ * chain breaks was durable, ERR_FORMAT, ERR_IO, ERR_NO_SPACE, and what replay returns. */
+YIELDS err_t wal_open(const struct wal_options *options, struct wal_recovered *recovered_out,
+                      struct wal **wal_out);
+/* Writes and syncs what is pending, ends the fibers, frees. Accepts NULL; clears the pointer. */
+YIELDS void wal_close(struct wal **wal);
+
+/* Wait until `bytes` more may be appended (pending bound, and a segment with room is ready).
+ * ERR_NO_SPACE when the disk is full; ERR_LIMIT when bytes exceeds WAL_RECORD_BYTES_MAX. Costs a
+ * compare when there is room. After ERR_OK one append of up to `bytes` cannot fail, as long as
+ * the caller does not suspend in between. */
+YIELDS err_t wal_reserve(struct wal *wal, size_t bytes);
+/* Room right now, without waiting? */
+bool wal_has_room(const struct wal *wal, size_t bytes);
+
+/* Put a record of `size` bytes into the open batch and return where to write it. The bytes must
+ * be there before the caller suspends or returns to the loop. Does not suspend. */
+uint8_t *wal_append(struct wal *wal, size_t size, lsn_t *lsn_out);
+
+/* Everything at or below is on stable storage. */
+lsn_t wal_durable(const struct wal *wal);
+/* The position of the last appended record. */
+lsn_t wal_appended(const struct wal *wal);
+/* Until lsn is durable, whatever the durability level. Deaf to cancellation. */
+YIELDS void wal_wait_durable(struct wal *wal, lsn_t lsn);
+/* Called on the loop's stack each time the durable position has grown. One listener list of at
+ * most 4. Must not suspend. */
+void wal_on_durable(struct wal *wal, void (*fn)(void *arg, lsn_t durable), void *arg);
+
+/* Records at or below lsn are in tables: segments that lie wholly below are recycled. */
+void wal_release(struct wal *wal, lsn_t lsn);
+
+/* Timestamps that every batch header carries from now on. */
+void wal_set_clock(struct wal *wal, uint64_t ceiling, uint64_t closed);
+
+/* Changes the level; WAL_SYNC asks for the pending bytes at once. */
+void wal_set_durability(struct wal *wal, enum wal_durability durability, uint64_t interval_us);
+
+struct wal_stats {
+    uint64_t batches, records, bytes, bytes_written, syncs_failed;
+    uint64_t segments_made, segments_recycled, segments_live;
+    lsn_t appended, durable;
+    uint32_t in_flight;
+    uint64_t commit_us_p50, commit_us_p99, commit_us_max; /* Batch start to durable. */
+};
+void wal_stats_get(const struct wal *wal, struct wal_stats *stats_out);
+
+/* For fuzzing and orbitctl: is this 4 KiB-aligned run of bytes one valid batch at this place?
+ * *batch_bytes_out is its length on disk. Never reads beyond size. */
+err_t wal_batch_check(struct slice bytes, uint64_t log_id, uint64_t position,
+                      uint64_t *batch_bytes_out);
