@@ -34,7 +34,7 @@ exec 9>"$root/build/.autoreconf.lock"
 flock 9
 if [ ! -f "$root/configure" ] || [ ! -f "$root/Makefile.in" ]; then
     command -v autoreconf >/dev/null || {
-        echo "tools/build.sh: autoconf and automake are missing; tools/deps.sh build installs them" >&2
+        echo "tools/build.sh: autoconf and automake are missing: tools/deps.sh build" >&2
         exit 1
     }
     (cd "$root" && autoreconf -i)
