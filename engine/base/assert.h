@@ -30,21 +30,22 @@ _Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2
     } while (0)
 
 #define CONTAINER_OF(pointer, type, member)                                                        \
-    ((type *)((char *)(pointer)-__builtin_offsetof(type, member)))
+    ((type *)((char *)(pointer) - __builtin_offsetof(type, member)))
 
 #define ARRAY_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+/* Each argument is evaluated once; the names are fresh, so that they nest. */
+#define ASSERT_PASTE_(a, b) a##b
+#define ASSERT_NAME_(a, b)  ASSERT_PASTE_(a, b)
+#define ASSERT_PICK_(a, b, operator, x, y)                                                         \
+    ({                                                                                             \
+        __typeof__(a) x = (a);                                                                     \
+        __typeof__(b) y = (b);                                                                     \
+        x operator y ? x : y;                                                                      \
+    })
 #define MIN(a, b)                                                                                  \
-    ({                                                                                             \
-        __typeof__(a) min_a_ = (a);                                                                \
-        __typeof__(b) min_b_ = (b);                                                                \
-        min_a_ < min_b_ ? min_a_ : min_b_;                                                         \
-    })
+    ASSERT_PICK_(a, b, <, ASSERT_NAME_(pick_a_, __COUNTER__), ASSERT_NAME_(pick_b_, __COUNTER__))
 #define MAX(a, b)                                                                                  \
-    ({                                                                                             \
-        __typeof__(a) max_a_ = (a);                                                                \
-        __typeof__(b) max_b_ = (b);                                                                \
-        max_a_ > max_b_ ? max_a_ : max_b_;                                                         \
-    })
+    ASSERT_PICK_(a, b, >, ASSERT_NAME_(pick_a_, __COUNTER__), ASSERT_NAME_(pick_b_, __COUNTER__))
 
 #define KIB(n) ((uint64_t)(n) << 10)
 #define MIB(n) ((uint64_t)(n) << 20)

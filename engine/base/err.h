@@ -63,10 +63,14 @@ void err_diag_bind(struct err_diag *diag);
 /* Record the message and return `code`, so that a failure is one line: return err_set(...). */
 err_t err_set(err_t code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The same with the table's text: cheap, for what is expected, such as a timeout. */
+err_t err_set_default(err_t code);
+
 /* Put what was being done in front of the recorded message: "opening shard 2: ...". */
 err_t err_context(err_t code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* From a negative errno as io_uring returns it: -ENOSPC gives ERR_NO_SPACE, and so on. */
+/* From a negative errno as io_uring returns it: -ENOSPC gives ERR_NO_SPACE, and so on; -ENODATA
+ * means that a file ends before the range that was read (ERR_CORRUPT). Sets "what: reason". */
 err_t err_from_errno(int negative_errno, const char *what);
 
 /* The message recorded for `code`, or the table's text when the last one was about another.

@@ -17,11 +17,11 @@
 #include "engine/base/slice.h"
 
 enum mem_tag {
-    MEM_RUNTIME,  /* fibers, rings, messages */
-    MEM_MEMTABLE, /* unflushed writes */
-    MEM_CACHE,    /* blocks and entries read from tables */
-    MEM_TABLES,   /* open tables: index and filter blocks, manifest */
-    MEM_SESSIONS, /* connections: input, output, request arenas */
+    MEM_RUNTIME,    /* fibers, rings, messages */
+    MEM_MEMTABLE,   /* unflushed writes */
+    MEM_CACHE,      /* blocks and entries read from tables */
+    MEM_TABLES,     /* open tables: index and filter blocks, manifest */
+    MEM_SESSIONS,   /* connections: input, output, request arenas */
     MEM_BACKGROUND, /* flush and compaction buffers */
     MEM_TAG_COUNT,
 };
@@ -30,13 +30,14 @@ enum { MEM_BLOCK_BYTES_CHECKED = 1 << 20, MEM_IO_ALIGN = 4096 };
 
 struct mem_account; /* Opaque. One per shard, and one for what belongs to no shard. */
 
-/* limit_bytes[tag] == 0: no limit of its own. */
+/* `name` is copied. Starts without limits. */
 struct mem_account *mem_account_new(const char *name);
 /* Asserts that nothing is left unless the process leaves anyway. */
 void mem_account_free(struct mem_account *account);
 /* Tracking only: drop every block of the account. */
 void mem_account_crash(struct mem_account *account);
 
+/* 0: no limit of its own. */
 void mem_limit_set(struct mem_account *account, enum mem_tag tag, uint64_t limit_bytes);
 uint64_t mem_limit(const struct mem_account *account, enum mem_tag tag);
 uint64_t mem_used(const struct mem_account *account, enum mem_tag tag);
@@ -51,6 +52,10 @@ void mem_tracking_enable(void);
  * otherwise the process's own. */
 void mem_account_bind(struct mem_account *account);
 struct mem_account *mem_account_current(void);
+
+/* Count bytes that do not come from here (mapped stacks, rings) for the current account. */
+void mem_charge(enum mem_tag tag, uint64_t bytes);
+void mem_uncharge(enum mem_tag tag, uint64_t bytes);
 
 /* Bytes are not cleared (mem_alloc) or cleared (mem_zalloc). size may be 0. */
 void *mem_alloc(enum mem_tag tag, size_t size);
@@ -102,7 +107,10 @@ buf_clear(struct buf *buf)
 {
     buf->size = 0;
 }
+/* Ends the process when the kernel has no memory; buf_try_reserve returns false instead, for
+ * sizes that a client chose. */
 void buf_grow(struct buf *buf, size_t more);
+bool buf_try_reserve(struct buf *buf, size_t more);
 /* Room for `more` bytes at the end; the caller writes there and adds to size. */
 static inline uint8_t *
 buf_reserve(struct buf *buf, size_t more)

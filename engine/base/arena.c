@@ -1,0 +1,185 @@
+/* engine/base/arena.c - memory that dies as a whole.
+ *
+ *     head -> block (filling) -> block (full) -> block (one large piece) -> ...
+ *
+ * Blocks double up to ARENA_BLOCK_BYTES_MAX; a piece that would waste much of a block gets one of
+ * its own behind the head, so that the head goes on filling. */
+#include "engine/base/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "engine/base/assert.h"
+#include "engine/base/sanitize.h"
+
+#include "engine/base/poison.h"
+
+enum {
+    ARENA_BLOCK_BYTES_MIN = 1 << 12,
+    ARENA_BLOCK_BYTES_MAX = 1 << 16,
+    /* The largest block that arena_reset keeps. */
+    ARENA_KEEP_BYTES_MAX = 1 << 14,
+    ARENA_ALIGN = 16,
+};
+
+struct arena_block {
+    struct arena_block *next;
+    size_t size; /* With this header. */
+    size_t used; /* With this header; a multiple of ARENA_ALIGN. */
+} __attribute__((aligned(ARENA_ALIGN)));
+
+void
+arena_init(struct arena *arena, enum mem_tag tag)
+{
+    *arena = (struct arena){.tag = tag};
+}
+
+static struct arena_block *
+arena_block_new(struct arena *arena, size_t size)
+{
+    struct arena_block *block = mem_alloc(arena->tag, size);
+
+    if (block == NULL) {
+        return NULL;
+    }
+    block->next = NULL;
+    block->size = size;
+    block->used = sizeof(*block);
+    arena->bytes += size;
+    SANITIZE_POISON((uint8_t *)block + block->used, block->size - block->used);
+    return block;
+}
+
+static void
+arena_block_free(struct arena *arena, struct arena_block *block)
+{
+    arena->bytes -= block->size;
+    SANITIZE_UNPOISON(block, block->size);
+    mem_free(arena->tag, block, block->size);
+}
+
+void
+arena_reset(struct arena *arena)
+{
+    struct arena_block *kept = NULL;
+    struct arena_block *next;
+
+    for (struct arena_block *block = arena->head; block != NULL; block = next) {
+        next = block->next;
+        if (kept == NULL && block->size <= ARENA_KEEP_BYTES_MAX) {
+            kept = block;
+        } else {
+            arena_block_free(arena, block);
+        }
+    }
+    if (kept != NULL) {
+        kept->next = NULL;
+        kept->used = sizeof(*kept);
+        SANITIZE_POISON((uint8_t *)kept + kept->used, kept->size - kept->used);
+    }
+    arena->head = kept;
+}
+
+void
+arena_fini(struct arena *arena)
+{
+    struct arena_block *next;
+
+    for (struct arena_block *block = arena->head; block != NULL; block = next) {
+        next = block->next;
+        arena_block_free(arena, block);
+    }
+    arena->head = NULL;
+    ASSERT(arena->bytes == 0);
+}
+
+/* The block that has room for `size` more bytes; NULL when memory is short. */
+static struct arena_block *
+arena_block_for(struct arena *arena, size_t size)
+{
+    struct arena_block *head = arena->head;
+    size_t wanted = ARENA_BLOCK_BYTES_MIN;
+    struct arena_block *block;
+
+    if (head != NULL) {
+        wanted =
+            MIN(MAX(head->size, (size_t)ARENA_BLOCK_BYTES_MIN) * 2, (size_t)ARENA_BLOCK_BYTES_MAX);
+    }
+    if (size > wanted / 4) {
+        block = arena_block_new(arena, sizeof(*block) + size);
+        if (block == NULL || head == NULL) {
+            arena->head = block;
+        } else {
+            block->next = head->next;
+            head->next = block;
+        }
+        if (block == NULL) {
+            arena->head = head;
+        }
+        return block;
+    }
+    block = arena_block_new(arena, wanted);
+    block->next = head;
+    arena->head = block;
+    return block;
+}
+
+void *
+arena_alloc(struct arena *arena, size_t size)
+{
+    struct arena_block *block = arena->head;
+    size_t rounded;
+    void *bytes;
+
+    if (size > SIZE_MAX / 2) {
+        return NULL;
+    }
+    rounded = align_up(MAX(size, (size_t)1), ARENA_ALIGN);
+    if (__builtin_expect(block == NULL || block->size - block->used < rounded, 0)) {
+        block = arena_block_for(arena, rounded);
+        if (block == NULL) {
+            if (size <= MEM_BLOCK_BYTES_CHECKED) {
+                fatal("out of memory: %zu bytes", size);
+            }
+            return NULL;
+        }
+    }
+    bytes = (uint8_t *)block + block->used;
+    block->used += rounded;
+    SANITIZE_UNPOISON(bytes, size);
+    return bytes;
+}
+
+struct slice
+arena_copy(struct arena *arena, struct slice bytes)
+{
+    uint8_t *copy = arena_alloc(arena, bytes.size);
+
+    if (copy == NULL) {
+        return slice_of(NULL, 0);
+    }
+    if (bytes.size > 0) {
+        memcpy(copy, bytes.data, bytes.size);
+    }
+    return slice_of(copy, bytes.size);
+}
+
+char *
+arena_printf(struct arena *arena, const char *format, ...)
+{
+    va_list args;
+    char *text;
+    int length;
+
+    va_start(args, format);
+    length = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    ASSERT(length >= 0);
+    text = arena_alloc(arena, (size_t)length + 1);
+    if (text != NULL) {
+        va_start(args, format);
+        vsnprintf(text, (size_t)length + 1, format, args);
+        va_end(args);
+    }
+    return text;
+}
