@@ -374,7 +374,8 @@ class Server:
 
 
 class Tally:
-    """Counts cases and prints them; the last line is what the check adds up."""
+    """Counts cases and prints them, in the form that tools/check.py reads: reasons of skipped cases
+    as "skipped: CASE: REASON", and the sums in the last line."""
 
     def __init__(self):
         self.passed = 0
@@ -391,7 +392,7 @@ class Tally:
 
     def skip(self, name, why, count=1):
         self.skipped += count
-        print("skip %s: %s" % (name, why), flush=True)
+        print("skipped: %s: %s" % (name, why), flush=True)
 
     def run(self, name, function, *args):
         """One case: passes unless the function raises."""

@@ -183,10 +183,10 @@ def run_all(suite, names, keep):
 def report(results, names):
     """Prints skipped and failed cases; returns the totals."""
     passed = failed = skipped = 0
-    print("\nskipped, with the reason:")
+    print()
     for name in names:
         for case, why in results[name].skipped:
-            print("  %s: %s: %s" % (name, case, why))
+            print("skipped: %s: %s: %s" % (name, case, why))
     for name in names:
         for case, why in results[name].failed:
             print("\nFAIL %s: %s\n     %s" % (name, case, why.strip().replace("\n", "\n     ")))
@@ -206,13 +206,13 @@ def main():
 
     for program in ("tclsh", "redis-cli", "redis-benchmark"):
         if shutil.which(program) is None:
-            print("skip the Tcl suite: %s is not installed" % program)
+            print("skipped: the Tcl suite: %s is not installed" % program)
             print("0 passed, 0 failed, 1 skipped")
             return 0
     fetch = subprocess.run([os.path.join(HERE, "..", "fetch-suites.sh"), "redis"],
                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
     if fetch.returncode != 0:
-        print("skip the Tcl suite: its source could not be fetched (see above)")
+        print("skipped: the Tcl suite: its source could not be fetched (see above)")
         print("0 passed, 0 failed, 1 skipped")
         return 0
     suite = fetch.stdout.decode().splitlines()[-1]
