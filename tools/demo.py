@@ -33,10 +33,15 @@ WINDOW = 2 * BATCH  # Writes which may wait for their acknowledgement.
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 10
 REPLY_SECONDS_MAX = 60
+NO_INDEX_STATUS = 77  # The exit status when there is no data, as test programs say "skipped".
 
 
 class DemoError(Exception):
     """A step of the demo failed; the message is for the user."""
+
+
+class NoPackageIndex(DemoError):
+    """This machine has no package index and none can be fetched."""
 
 
 class Interrupted(Exception):
@@ -187,17 +192,17 @@ def dump_available():
 def read_package_index():
     """All records of the index as {name: record}."""
     if shutil.which("apt-cache") is None:
-        raise DemoError("apt-cache is missing: the demo needs a Debian machine")
+        raise NoPackageIndex("apt-cache is missing: the demo needs a Debian machine")
     text = dump_available()
     if not text.strip():
         command = ["apt-get", "update", "-q"]
         if os.geteuid() != 0:
             if shutil.which("sudo") is None:
-                raise DemoError("the package index is empty; run as root: apt-get update")
+                raise NoPackageIndex("the package index is empty; run as root: apt-get update")
             command.insert(0, "sudo")
         say("  the package index is empty; running apt-get update")
         if subprocess.run(command, stdin=subprocess.DEVNULL).returncode != 0:
-            raise DemoError("apt-get update failed, so there is no package index to load")
+            raise NoPackageIndex("apt-get update failed, so there is no package index to load")
         text = dump_available()
     records = {}
     for record in text.split(b"\n\n"):
@@ -206,7 +211,7 @@ def read_package_index():
             name = record.split(b"\n", 1)[0][len(b"Package: "):].strip()
             records[name] = record
     if not records:
-        raise DemoError("apt-cache dumpavail gave no record, even after apt-get update")
+        raise NoPackageIndex("apt-cache dumpavail gave no record, even after apt-get update")
     return records
 
 
@@ -412,6 +417,9 @@ def main():
             stay_up(server)
     except Interrupted:
         status = 0 if not arguments.demo_only else 130
+    except NoPackageIndex as error:
+        say(f"demo: there is nothing to load: {error}")
+        status = NO_INDEX_STATUS
     except (DemoError, OSError, EOFError, subprocess.CalledProcessError) as error:
         say(f"demo: failed: {error or type(error).__name__}")
         status = 1
