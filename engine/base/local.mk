@@ -2,3 +2,4 @@
 engine_sources += engine/base/assert.c engine/base/err.c engine/base/hist.c engine/base/log.c
 engine_sources += engine/base/mem.c engine/base/arena.c engine/base/buf.c engine/base/prng.c
 engine_sources += engine/base/canary.c engine/base/sometimes.c
+engine_sources += engine/base/crc16.c

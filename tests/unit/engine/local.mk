@@ -4,3 +4,4 @@ check_PROGRAMS += test_engine
 endif
 test_engine_SOURCES =
 test_engine_LDADD = libtestlib.a $(engine_libs) $(CRITERION_LIBS)
+test_engine_SOURCES += tests/unit/engine/test_crc16.c
