@@ -20,6 +20,7 @@
 
 enum { IO_BLOCK_BYTES = 4096, IO_PATH_BYTES_MAX = 256 };
 
+struct io;
 struct io_file; /* Opaque; owned by the io. */
 struct io_conn;
 struct io_listener;
@@ -166,7 +167,7 @@ struct io_ops {
 
     uint64_t (*monotonic_us)(struct io *io);
     uint64_t (*wall_us)(struct io *io);
-    void (*random)(struct io *io, void *out, size_t size);
+    void (*random_bytes)(struct io *io, void *out, size_t size);
     void (*helper)(struct io *io, struct io_op *op, void (*fn)(void *), void *arg);
 
     /* Hand a message to peer io number msg->is_reply ? msg->from : msg->to. Never blocks and has
