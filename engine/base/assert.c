@@ -11,6 +11,8 @@
 
 enum { ASSERT_FRAMES_MAX = 64, FATAL_EXIT_STATUS = 70, FATAL_LINE_BYTES = 1024 };
 
+void (*fatal_hook)(const char *message);
+
 static void
 assert_print(const char *text, int length, size_t capacity)
 {
@@ -45,6 +47,9 @@ fatal(const char *format, ...)
     va_start(args, format);
     vsnprintf(message, sizeof(message), format, args);
     va_end(args);
+    if (fatal_hook != NULL) {
+        fatal_hook(message);
+    }
     length = snprintf(text, sizeof(text), "orbit: fatal: %s\n", message);
     assert_print(text, length, sizeof(text));
     _exit(FATAL_EXIT_STATUS);

@@ -13,6 +13,10 @@ _Noreturn void assert_failed(const char *file, int line, const char *expression)
  * prints the message and leaves with status 70 without running exit handlers. */
 _Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* The simulator's: called by fatal() first, with the message; does not return when it can end the
+ * simulated process instead. NULL in production. */
+extern void (*fatal_hook)(const char *message);
+
 #define ASSERT(expression)                                                                         \
     do {                                                                                           \
         if (__builtin_expect(!(expression), 0)) {                                                  \
