@@ -19,6 +19,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -201,6 +202,11 @@ _open_servers = set()
 def _close_all():
     for server in list(_open_servers):
         server.close()
+
+
+def end_on_sigterm():
+    """Makes SIGTERM an ordinary exit, so that the servers are closed on the way out."""
+    signal.signal(signal.SIGTERM, lambda *unused: sys.exit(128 + signal.SIGTERM))
 
 
 class Server:

@@ -172,7 +172,7 @@ def run_all(suite, names, keep):
                       % (name, len(result.passed), len(result.failed), len(result.skipped)),
                       flush=True)
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(FILES_AT_ONCE)]
+    threads = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(FILES_AT_ONCE)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -203,6 +203,7 @@ def main():
     parser.add_argument("--keep", metavar="FOLDER", help="save the output of each file here")
     options = parser.parse_args()
     names = options.file or FILES
+    server.end_on_sigterm()
 
     for program in ("tclsh", "redis-cli", "redis-benchmark"):
         if shutil.which(program) is None:
