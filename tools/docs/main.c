@@ -1,0 +1,205 @@
+/* tools/docs/main.c - prints docs/protocol/resp.md from the tables that the server runs by.
+ *
+ * Built by make and never installed. tools/check.sh compares its output with the file. */
+#include <stdio.h>
+#include <string.h>
+
+#include "models/kv/command.h"
+#include "net/config.h"
+
+/* Syntax is nested no deeper than this in Redis's own descriptions; deeper parts print as "...". */
+enum { SYNTAX_DEPTH_MAX = 8, GROUPS_MAX = 32 };
+
+static void print_args(const struct command_arg *args, uint8_t count, const char *between,
+                       uint32_t depth);
+
+static void
+print_text(const char *text)
+{
+    for (const char *at = text; *at != '\0'; at++) {
+        if (*at == '|' || *at == '<') {
+            putchar('\\'); /* Both mean something in a table of Markdown. */
+        }
+        putchar(*at);
+    }
+}
+
+static void
+print_arg_once(const struct command_arg *arg, uint32_t depth)
+{
+    if (arg->token != NULL && arg->token[0] != '\0') {
+        print_text(arg->token);
+        if (strcmp(arg->type, "pure-token") == 0) {
+            return;
+        }
+        putchar(' ');
+    }
+    if (arg->arg_count > 0) {
+        print_args(arg->args, arg->arg_count, strcmp(arg->type, "oneof") == 0 ? " \\| " : " ",
+                   depth + 1);
+        return;
+    }
+    print_text(arg->display != NULL ? arg->display : arg->name);
+}
+
+static void
+print_arg(const struct command_arg *arg, uint32_t depth)
+{
+    if (depth > SYNTAX_DEPTH_MAX) {
+        fputs("...", stdout);
+        return;
+    }
+    if (arg->is_optional) {
+        putchar('[');
+    }
+    print_arg_once(arg, depth);
+    if (arg->is_multiple) {
+        fputs(" [", stdout);
+        print_arg_once(arg, depth);
+        fputs(" ...]", stdout);
+    }
+    if (arg->is_optional) {
+        putchar(']');
+    }
+}
+
+static void
+print_args(const struct command_arg *args, uint8_t count, const char *between, uint32_t depth)
+{
+    for (uint8_t i = 0; i < count; i++) {
+        if (i > 0) {
+            fputs(between, stdout);
+        }
+        print_arg(&args[i], depth);
+    }
+}
+
+static void
+print_name(const struct command *command)
+{
+    for (const char *at = command_full_name(command); *at != '\0'; at++) {
+        putchar(*at == '|' ? ' ' : *at >= 'a' && *at <= 'z' ? *at - 'a' + 'A' : *at);
+    }
+}
+
+static void
+print_command(const struct command *command)
+{
+    fputs("| ", stdout);
+    print_name(command);
+    if (command->arg_count > 0) {
+        putchar(' ');
+        print_args(command->args, command->arg_count, " ", 0);
+    }
+    printf(" | %s | ", command->since);
+    print_text(command->summary);
+    fputs(" |\n", stdout);
+}
+
+static bool
+is_in_group(const struct command *command, const char *group)
+{
+    return strcmp(command->group, group) == 0;
+}
+
+/* A group's commands which Orbit has; containers stand for their subcommands. */
+static uint32_t
+print_group(const char *group)
+{
+    uint32_t printed = 0;
+
+    for (uint32_t id = 0; id < command_ids(); id++) {
+        const struct command *command = command_by_id(id);
+
+        if (!is_in_group(command, group) || command->layer == COMMAND_ABSENT ||
+            command->layer == COMMAND_CONTAINER) {
+            continue;
+        }
+        if (printed++ == 0) {
+            printf("\n### %s\n\n| command | since | what it does |\n|---|---|---|\n", group);
+        }
+        print_command(command);
+    }
+    return printed;
+}
+
+/* The groups in the order of their first command. */
+static uint32_t
+collect_groups(const char **groups)
+{
+    uint32_t count = 0;
+
+    for (uint32_t id = 0; id < command_ids(); id++) {
+        const struct command *command = command_by_id(id);
+        uint32_t i = 0;
+
+        while (i < count && !is_in_group(command, groups[i])) {
+            i++;
+        }
+        if (i == count && count < GROUPS_MAX) {
+            groups[count++] = command->group;
+        }
+    }
+    return count;
+}
+
+static void
+print_absent(const char *const *groups, uint32_t group_count)
+{
+    fputs("\n## Commands that Orbit does not have\n\n"
+          "They are described by COMMAND, and a call is answered by an error that says so.\n\n"
+          "| group | commands |\n|---|---|\n",
+          stdout);
+    for (uint32_t g = 0; g < group_count; g++) {
+        uint32_t printed = 0;
+
+        for (uint32_t id = 0; id < command_ids(); id++) {
+            const struct command *command = command_by_id(id);
+
+            if (!is_in_group(command, groups[g]) || command->layer != COMMAND_ABSENT) {
+                continue;
+            }
+            if (printed++ == 0) {
+                printf("| %s | ", groups[g]);
+            } else {
+                fputs(", ", stdout);
+            }
+            print_name(command);
+        }
+        if (printed > 0) {
+            fputs(" |\n", stdout);
+        }
+    }
+}
+
+int
+main(void)
+{
+    const char *groups[GROUPS_MAX];
+    uint32_t group_count;
+    uint32_t printed = 0;
+
+    command_table_init();
+    fputs("# The Redis protocol\n\n"
+          "Made from the tables that the server runs by (`tools/docs/main.c`); do not edit.\n\n"
+          "Orbit speaks RESP2 and RESP3, and inline commands. Its level of compatibility is\n"
+          "Redis 7.2. Commands of one connection take effect in their order, and replies leave\n"
+          "in that order, each when what it tells is durable. With several shards a command\n"
+          "whose keys lie on more than one of them is refused with CROSSSLOT.\n\n"
+          "## Commands that Orbit has\n",
+          stdout);
+    group_count = collect_groups(groups);
+    for (uint32_t g = 0; g < group_count; g++) {
+        printed += print_group(groups[g]);
+    }
+    print_absent(groups, group_count);
+    fputs("\n## Parameters of CONFIG\n\n"
+          "- applied: it does what it says.\n"
+          "- kept: it is kept and returned, and tunes an encoding or a mechanism that Orbit does\n"
+          "  not have.\n"
+          "- refused: only its present value is accepted, since another would promise something\n"
+          "  that is not so.\n\n",
+          stdout);
+    config_document();
+    return printed > 0 && fflush(stdout) == 0 ? 0 : 1;
+}
