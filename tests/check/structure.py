@@ -180,6 +180,18 @@ def files_named_in_documents_exist(tree):
             for name in named.findall(text) if name not in tree]
 
 
+@check({"docs/TOUR.md": "It calls `wal_none_such` then.\n", "wal/writer.c": "wal_other();\n"})
+def functions_named_in_documents_exist(tree):
+    words = set()
+    for path, text in tree.items():
+        if is_code(path):
+            words |= set(re.findall(r"[a-z0-9_]+", text))
+    return [f"{path}: names {name}, which is nowhere in the code"
+            for path, text in tree.items() if path.startswith("docs/") and path.endswith(".md")
+            and path != "docs/protocol/resp.md"
+            for name in re.findall(r"`([a-z][a-z0-9]*(?:_[a-z0-9]+)+)`", text) if name not in words]
+
+
 @check({"wal/writer.c": "", "wal/local.mk": "wal_sources += wal/reader.c\n"})
 def every_source_file_is_built(tree):
     fragments = "\n".join(text for path, text in tree.items()
