@@ -82,8 +82,8 @@ struct io_batch {
 void io_batch_init(struct io_batch *batch);
 void io_batch_read(struct io_batch *batch, struct io_op *op, struct io_file *file, uint64_t offset,
                    void *buffer, size_t size);
-void io_batch_write(struct io_batch *batch, struct io_op *op, struct io_file *file,
-                    uint64_t offset, const void *buffer, size_t size, uint32_t flags);
+void io_batch_write(struct io_batch *batch, struct io_op *op, struct io_file *file, uint64_t offset,
+                    const void *buffer, size_t size, uint32_t flags);
 YIELDS err_t io_batch_wait(struct io_batch *batch);
 
 YIELDS err_t io_rename(const char *from, const char *to);
@@ -147,7 +147,8 @@ void io_conn_close(struct io_conn *conn);
 /* ---- The implementation's side. ---- */
 
 struct io_ops {
-    /* Files: each starts and calls op->done later (never inside the call). */
+    /* Files: each starts and calls op->done later (never inside the call). open sets op->file; a
+     * read of what lies beyond the end gives -ENODATA. */
     void (*open)(struct io *io, struct io_op *op, const char *path, uint32_t flags);
     void (*close)(struct io *io, struct io_file *file);
     void (*read)(struct io *io, struct io_op *op, struct io_file *file, uint64_t offset,
@@ -174,9 +175,11 @@ struct io_ops {
      * room by the credit rule. The receiving io calls msg_deliver on its loop. */
     void (*post)(struct io *io, struct msg *msg);
 
-    /* The loop: reap what has completed (calls done functions and msg_deliver). Returns how many.
-     * read_clock: once a turn. */
+    /* The loop: read the clocks (what monotonic_us and wall_us return until the next poll), then
+     * reap what has completed (calls done functions and msg_deliver). Returns how many. */
     uint32_t (*poll)(struct io *io);
+    /* Would poll find something? Without a system call. May be NULL: not known. */
+    bool (*peek)(struct io *io);
     /* Submit what was started. */
     void (*submit)(struct io *io);
     /* Submit, then sleep until a completion, a message or the deadline. */

@@ -28,9 +28,9 @@ typedef void (*fiber_fn)(void *arg);
 #define DEADLINE_NONE UINT64_MAX
 
 /* Start fn(arg) on the current shard; it first runs after the caller suspends or returns to the
- * loop. `name` must be a literal. The fiber frees itself at its end; keep the pointer only with
- * fiber_join or while it is known to run.
- * NULL when FIBERS_MAX fibers of the shard exist. */
+ * loop. `name` must be a literal. The fiber frees itself at its end, so keep the pointer only
+ * while it is known to run; to wait for the end, use a fiber_group.
+ * NULL when FIBERS_MAX fibers of the shard exist or the kernel gives no more stacks. */
 enum { FIBERS_MAX = 65536 };
 struct fiber *fiber_spawn(const char *name, enum fiber_class class, enum fiber_stack stack,
                           fiber_fn fn, void *arg);
@@ -45,11 +45,12 @@ YIELDS void fiber_yield(void);
 /* Counted work (entries or bytes scaled by the caller to about 100 ns a unit): yields when the
  * slice is used up (FIBER_SLICE_UNITS) or, after FIBER_GIVE_WAY_UNITS, when others wait. This
  * and no clock decides, so the simulator schedules as production does. In the simulator the
- * slice is drawn, so that every call site yields sometimes. */
+ * slice is drawn, so that every call site yields sometimes. On the loop's stack it counts and
+ * never suspends. */
 enum { FIBER_SLICE_UNITS = 1000, FIBER_GIVE_WAY_UNITS = 200 };
 YIELDS void fiber_work(uint32_t units);
 
-/* ERR_CANCELED when the fiber was cancelled before or meanwhile. */
+/* ERR_CANCELED when the fiber was cancelled before or meanwhile. A sleep of 0 gives way. */
 YIELDS err_t fiber_sleep_us(uint64_t delay_us);
 YIELDS err_t fiber_sleep_until(uint64_t deadline_us);
 
@@ -77,7 +78,8 @@ struct cond {
 
 void cond_init(struct cond *cond);
 bool cond_has_waiters(const struct cond *cond);
-/* ERR_OK when signalled, ERR_TIMEOUT at the deadline, ERR_CANCELED when cancelled. */
+/* ERR_OK when signalled, ERR_TIMEOUT at the deadline, ERR_CANCELED when cancelled. A deadline that
+ * has passed, or a fiber already cancelled, returns at once. */
 YIELDS err_t cond_wait_until(struct cond *cond, uint64_t deadline_us);
 /* Without deadline, and deaf to cancellation. */
 YIELDS void cond_wait_uncancelable(struct cond *cond);

@@ -1,2 +1,3 @@
 # engine/rt: shards, fibers, messages.
-engine_sources +=
+engine_sources += engine/rt/context.c engine/rt/fiber.c engine/rt/msg.c engine/rt/shard.c
+engine_sources += engine/rt/stack.c engine/rt/timer.c

@@ -41,8 +41,12 @@ YIELDS void msg_call(uint32_t to, enum msg_kind kind, msg_fn fn, void *arg);
 /* Send to every shard (the own one included) and wait for all: fn(args + i * arg_size). */
 YIELDS void msg_call_all(enum msg_kind kind, msg_fn fn, void *args, size_t arg_size);
 
-/* Without waiting: done(msg) is called later on this shard's loop. Waits only for a credit. */
+/* Without waiting for the reply: done(msg) is called later on this shard's loop and must not
+ * suspend; the message may be sent again from it. The caller has set to, kind, fn, arg, done.
+ * Waits only for a credit. */
 YIELDS void msg_send(struct msg *msg);
+/* The same from the loop's stack: false, and nothing is sent, when there is no credit. */
+bool msg_try_send(struct msg *msg);
 
 /* From a thread that is no shard (C API, signal handling): queues the message; done runs on the
  * *receiving* shard's loop after fn, and may signal the thread. Takes a lock. */

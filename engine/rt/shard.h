@@ -24,14 +24,23 @@ struct shard_options {
     struct mem_account *account; /* Borrowed; outlives the shard. */
     uint64_t seed;               /* Of shard_prng. */
     bool random_slices;          /* The simulator: draw each fiber's slice and the run order. */
+    /* Poll for so long after a message was sent or came before sleeping: waking a sleeping shard
+     * costs far more than a message. 0 (never) with one shard, with fewer cores than shards, and
+     * in the simulator; otherwise SHARD_SPIN_US. */
+    uint32_t spin_us;
 };
+enum { SHARD_SPIN_US = 50 };
 
 struct shard *shard_new(const struct shard_options *options);
 /* No fiber may be left (asserted). */
 void shard_free(struct shard *shard);
-/* The simulator: forget all fibers where they stand and free the shard; their memory goes with
- * mem_account_crash. */
+/* The simulator: forget all fibers where they stand, and the shard; its memory goes with
+ * mem_account_crash, which must follow (tracking is on). */
 void shard_crash(struct shard *shard);
+
+/* The simulator, from fatal_hook: leave the turn that is under way, from a fiber or from the loop's
+ * stack, and never come back. shard_turn returns false; only shard_crash may follow. */
+_Noreturn void shard_abandon(void);
 
 /* The current shard of this thread; NULL outside. Set by shard_turn; the simulator and the C API
  * bind it while they call in from outside the loop. Also binds the memory account. */
@@ -42,7 +51,7 @@ uint32_t shard_id(void);
 uint32_t shard_count(void);
 struct io *shard_io(void);
 struct prng *shard_prng(void);
-/* Monotonic microseconds, read once a loop turn: what deadlines compare with. */
+/* Monotonic microseconds, read once a loop turn by the io: what deadlines compare with. */
 uint64_t shard_now_us(void);
 
 /* Layers hang their per-shard root object here instead of using globals. */
@@ -75,10 +84,16 @@ enum { SHARD_TURN_HOOKS_MAX = 8 };
 void shard_turn_hook_add(void (*hook)(void *arg), void *arg);
 void shard_turn_hook_remove(void (*hook)(void *arg), void *arg);
 
-/* Timers: fn(arg) runs on the loop's stack at or after the deadline. The memory is the caller's;
+/* The share of counted work, in percent (1..90), that background fibers get while others always
+ * have work; what is left over is theirs anyway. Follows compaction debt. */
+enum { SHARD_BACKGROUND_PERCENT = 10 };
+void shard_background_share_set(uint32_t percent);
+
+/* Timers: fn(timer) runs on the loop's stack at or after the deadline. The memory is the caller's;
  * stop is harmless on an idle timer. */
 struct timer {
     uint64_t deadline_us;
+    uint64_t sequence;   /* Equal deadlines fire in the order of their start. */
     uint32_t heap_index; /* 0: idle. */
     void (*fn)(struct timer *timer);
 };
