@@ -1,5 +1,4 @@
 # dist: the systemd unit, the example configuration, the pkg-config file.
-EXTRA_DIST += dist/orbit-server.service.in dist/orbit.conf dist/orbit.pc.in
 
 # Paths are put in by make and not by configure, so that `make prefix=...` is right as well.
 dist_substitute = $(AM_V_GEN)$(MKDIR_P) dist && $(SED) \
