@@ -1,2 +1,2 @@
 # net: sessions and protocols.
-net_sources +=
+net_sources += net/resp.c net/session.c net/net.c net/dispatch.c net/stopwatch.c

@@ -355,6 +355,37 @@ mem_tracked_free(enum mem_tag tag, void *bytes, size_t size)
     mem_raw_free(block->base, block->base_size);
 }
 
+/* ---- Blocks that change hands. With tracking all shards share a thread, so the block stays
+ * linked to its maker, whose crash drops it, until the taker adopts it. ---- */
+
+void
+mem_disown(enum mem_tag tag, void *block, size_t size)
+{
+    if (block != NULL && !mem_is_tracking) {
+        mem_uncharge(tag, size);
+    }
+}
+
+void
+mem_adopt(enum mem_tag tag, void *bytes, size_t size)
+{
+    struct mem_block *block;
+
+    if (bytes == NULL) {
+        return;
+    }
+    if (mem_is_tracking) {
+        block = (struct mem_block *)bytes - 1;
+        ASSERT(block->magic == MEM_BLOCK_MAGIC);
+        ASSERT(block->size == size);
+        mem_unlink(block->account, block);
+        mem_count_add(block->account, tag, -(uint64_t)size);
+        block->account = mem_account_current();
+        mem_link(block->account, block);
+    }
+    mem_charge(tag, size);
+}
+
 /* ---- Blocks. ---- */
 
 void *

@@ -64,6 +64,10 @@ void *mem_zalloc(enum mem_tag tag, size_t size);
 void *mem_realloc(enum mem_tag tag, void *block, size_t old_size, size_t new_size);
 /* Accepts NULL. The size must be that of the allocation. */
 void mem_free(enum mem_tag tag, void *block, size_t size);
+/* A block that one shard made and another takes over: the maker disowns it, then the taker adopts
+ * it, each on its own thread, with a message in between. Both accept NULL. */
+void mem_disown(enum mem_tag tag, void *block, size_t size);
+void mem_adopt(enum mem_tag tag, void *block, size_t size);
 /* Aligned for O_DIRECT (MEM_IO_ALIGN); free with mem_free_aligned. */
 void *mem_alloc_aligned(enum mem_tag tag, size_t size);
 void mem_free_aligned(enum mem_tag tag, void *block, size_t size);

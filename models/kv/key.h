@@ -1,0 +1,77 @@
+/* models/kv/key.h - where a Redis key lies in the sorted store. Bytes: docs/format/kv.md.
+ *
+ *     0x01 | keyspace (4) | 0x10 | slot (2) | hash (6) | name         head
+ *     0x01 | keyspace (4) | 0x20 | slot (2) | hash (6) | name         payload of a large string
+ *     0x01 | keyspace (4) | 0x30 | expiry ms (8) | slot (2) | hash (6) | name   expiry index
+ *
+ * Numbers are big-endian. The slot is Redis Cluster's; the hash is the upper 48 bits of XXH3-64
+ * of the name. slot << 48 | hash is the SCAN cursor and the identity that latches lock. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/base/err.h"
+#include "engine/base/mem.h"
+#include "engine/base/slice.h"
+
+enum {
+    KV_MODEL_TAG = 0x01,
+    KV_KIND_HEAD = 0x10,
+    KV_KIND_PAYLOAD = 0x20,
+    KV_KIND_EXPIRY = 0x30,
+    KV_SLOTS = 16384,
+    KV_KEY_PREFIX_BYTES = 14,
+    KV_EXPIRY_PREFIX_BYTES = 22,
+    KV_NAME_BYTES_MAX = 65000, /* A longer key is refused: ERR_LIMIT. */
+};
+
+/* 62 bits: slot << 48 | hash. */
+uint64_t kv_key_id(struct slice name);
+static inline uint16_t
+kv_id_slot(uint64_t id)
+{
+    return (uint16_t)(id >> 48);
+}
+
+/* Write the stored form to `out` (at least PREFIX + name.size bytes); returns its size. */
+size_t kv_key_encode(uint8_t *out, uint8_t kind, uint32_t keyspace, uint64_t id,
+                     struct slice name);
+size_t kv_expiry_encode(uint8_t *out, uint32_t keyspace, uint64_t expire_ms, uint64_t id,
+                        struct slice name);
+/* The smallest stored key of (kind, id): where a scan from a cursor begins. */
+size_t kv_key_lower(uint8_t *out, uint8_t kind, uint32_t keyspace, uint64_t id);
+
+/* Parts of a stored head or expiry key; ERR_CORRUPT when it is none. Slices are borrowed. */
+struct kv_key_parts {
+    uint32_t keyspace;
+    uint8_t kind;
+    uint64_t id;
+    uint64_t expire_ms; /* KV_KIND_EXPIRY */
+    struct slice name;
+};
+err_t kv_key_decode(struct slice stored, struct kv_key_parts *parts_out);
+
+/* The head: what every key has.
+ *     type (1) | flags (1) | [expiry ms (8)] | [access: kind (1) value (4)] | body
+ * Integers are little-endian. The body of a string is its bytes; of a large one its length (8). */
+enum kv_type { KV_STRING = 0 };
+enum kv_head_flag {
+    KV_HEAD_EXPIRES = 1 << 0,
+    KV_HEAD_ACCESS = 1 << 1,  /* Idle time or frequency given by RESTORE. */
+    KV_HEAD_PAYLOAD = 1 << 2, /* The bytes are in the payload entry. */
+};
+enum { KV_HEAD_BYTES_MAX = 15, KV_PAYLOAD_ABOVE_BYTES = 60 << 10 };
+
+struct kv_head {
+    uint8_t type;
+    uint8_t flags;
+    uint8_t access_is_frequency;
+    uint32_t access; /* Seconds since 1970 of the last access, or the LFU counter. */
+    uint64_t expire_ms;
+    struct slice body;
+    uint64_t length; /* Of the string, also when it is in the payload. */
+};
+/* Without the body; returns the size. */
+size_t kv_head_encode(uint8_t out[KV_HEAD_BYTES_MAX], const struct kv_head *head);
+err_t kv_head_decode(struct slice stored, struct kv_head *head_out);

@@ -1,0 +1,46 @@
+/* net/config.h - the parameters of CONFIG GET and SET: one table for all of Redis 7.2's, with what
+ * each does here.
+ *
+ * Each shard has its own copy of the values; CONFIG SET checks everything first, then changes
+ * every shard by message, so all of a call takes effect or nothing. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/base/err.h"
+#include "engine/base/slice.h"
+#include "engine/rt/fiber.h"
+
+struct net;
+struct server_options;
+
+enum config_effect {
+    CONFIG_APPLIED, /* Does what it says. */
+    CONFIG_KEPT,    /* Kept and returned; tunes an encoding or a mechanism Orbit does not have. */
+    CONFIG_REFUSED, /* Only its present value is accepted: another would promise something that is
+                       not so. */
+};
+
+/* The values that shard code reads, besides the text of each parameter. */
+struct config_values {
+    uint64_t maxclients;
+    uint64_t timeout_s;      /* 0: never. */
+    uint64_t tcp_keepalive_s; /* 0: off. */
+    uint64_t bulk_bytes_max; /* proto-max-bulk-len */
+    uint64_t query_buffer_bytes_max;
+    int64_t slowlog_slower_than_us; /* -1: off. */
+    uint64_t slowlog_max_len;
+    uint64_t latency_threshold_ms; /* 0: off. */
+    bool latency_tracking;
+    char *password; /* NUL-terminated; "" for none. */
+};
+
+struct config;
+
+/* The present shard's copy, from the options. */
+err_t config_new(const struct server_options *options, struct config **config_out);
+void config_free(struct config **config);
+const struct config_values *config_values(const struct config *config);
+/* Writes docs/protocol/redis-config.md's table to standard output. */
+void config_document(void);

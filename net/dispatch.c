@@ -1,0 +1,410 @@
+/* net/dispatch.c - from a request to its command.
+ *
+ * Requests for this shard run at once. Consecutive ones for another shard are gathered and travel
+ * as one message; the session's fiber waits for the answer, so a client's commands take effect in
+ * the order it sent them. */
+#include "net/dispatch.h"
+
+#include <stdio.h>
+
+#include "engine/base/assert.h"
+#include "engine/rt/msg.h"
+#include "net/config.h"
+#include "net/monitor.h"
+
+#include "engine/base/poison.h"
+
+enum { DISPATCH_COMMANDS_MAX = 1024 };
+
+/* By command id: the function of a session command. Written by dispatch_init only. */
+static net_command_fn session_commands[DISPATCH_COMMANDS_MAX];
+
+static void
+table_bind(const struct net_command *table)
+{
+    for (; table->name != NULL; table++) {
+        const struct command *command = command_find(slice_from_text(table->name));
+
+        if (command == NULL || command->layer != COMMAND_SESSION) {
+            fatal("net: %s is no session command of the table", table->name);
+        }
+        ASSERT(session_commands[command_id(command)] == NULL);
+        session_commands[command_id(command)] = table->run;
+    }
+}
+
+void
+dispatch_init(void)
+{
+    ASSERT(command_ids() <= DISPATCH_COMMANDS_MAX);
+    table_bind(net_commands_connection);
+    table_bind(net_commands_client);
+    table_bind(net_commands_config);
+    table_bind(net_commands_server);
+    table_bind(net_commands_info);
+    table_bind(net_commands_command);
+    table_bind(net_commands_monitor);
+    table_bind(net_commands_debug);
+    for (uint32_t id = 0; id < command_ids(); id++) {
+        const struct command *command = command_by_id(id);
+
+        if (command->layer == COMMAND_SESSION && session_commands[id] == NULL) {
+            fatal("net: no function for the session command %s", command_full_name(command));
+        }
+    }
+}
+
+/* ---- Execution and its statistics: on the shard where the command runs ---- */
+
+static void
+stats_note(struct net *net, struct session *session, const struct kv_request *request,
+           uint64_t start_ticks, bool has_failed)
+{
+    struct command_stats *stats = net_command_stats(net, request->command);
+    uint64_t ns = stopwatch_ns(&net->stopwatch, stopwatch_ticks() - start_ticks);
+    uint64_t usec = (ns + stats->nsec_rest) / 1000;
+    const struct config_values *values = config_values(net->config);
+
+    stats->calls++;
+    stats->failed += has_failed;
+    stats->usec += usec;
+    stats->nsec_rest = (ns + stats->nsec_rest) % 1000;
+    net->counters.commands++;
+    if (values->latency_tracking) {
+        if (stats->latency == NULL) {
+            stats->latency = MEM_NEW(MEM_RUNTIME, struct hist);
+        }
+        hist_record(stats->latency, ns);
+    }
+    if (values->slowlog_slower_than_us >= 0 &&
+        (int64_t)(ns / 1000) >= values->slowlog_slower_than_us) {
+        slowlog_note(net, session, request, ns / 1000);
+    }
+    if (values->latency_threshold_ms > 0 && ns / 1000000 >= values->latency_threshold_ms) {
+        latency_note(net, (request->command->flags & CMD_FAST) != 0 ? "fast-command" : "command",
+                     ns / 1000000);
+    }
+}
+
+/* Runs a request whose checks are done; replies go to request->reply. */
+static YIELDS void
+request_execute(struct net *net, struct session *session, struct kv_request *request)
+{
+    size_t reply_start = request->reply->buf.size;
+    uint64_t ticks = stopwatch_ticks();
+    struct slice answer;
+    bool has_failed;
+
+    net->executing++;
+    if (request->command->layer == COMMAND_SESSION) {
+        session_commands[command_id(request->command)](session, request);
+    } else {
+        kv_execute(request);
+    }
+    net->executing--;
+    /* A command that flushed the session's own output (CLIENT KILL of itself) moves its end. */
+    reply_start = MIN(reply_start, request->reply->buf.size);
+    answer = slice_of(request->reply->buf.data + reply_start,
+                      request->reply->buf.size - reply_start);
+    has_failed = answer.size > 0 && answer.data[0] == '-';
+    if (has_failed) {
+        net_error_count(net, answer);
+    }
+    stats_note(net, session, request, ticks, has_failed);
+}
+
+/* ---- A run of requests for another shard ---- */
+
+struct run {
+    struct session *session; /* Borrowed: its fiber waits, so its fields stand still. */
+    struct kv_request *requests;
+    uint64_t *consumed; /* Input bytes up to and with each request. */
+    uint32_t count;
+    uint32_t executed; /* Out. */
+    uint8_t resp;
+    struct reply reply; /* Out: made there, owned here after the answer. */
+    lsn_t lsn;          /* Out. */
+};
+
+/* At the shard of the keys. Stops early when the replies become large: the rest comes again. */
+static YIELDS void
+run_execute(void *arg)
+{
+    struct run *run = arg;
+    struct net *net = net_self();
+    struct arena arena;
+
+    arena_init(&arena, MEM_SESSIONS);
+    reply_init(&run->reply, run->resp);
+    while (run->executed < run->count && run->reply.buf.size < SESSION_OUTPUT_BYTES_HIGH) {
+        struct kv_request *request = &run->requests[run->executed++];
+
+        request->reply = &run->reply;
+        request->arena = &arena;
+        request_execute(net, run->session, request);
+        run->lsn = MAX(run->lsn, request->lsn);
+        arena_reset(&arena);
+    }
+    arena_fini(&arena);
+    mem_disown(MEM_SESSIONS, run->reply.buf.data, run->reply.buf.capacity);
+}
+
+/* ---- Checks ---- */
+
+/* The words of the request, in the session's arena. Inline words are copied, since the next parse
+ * uses their buffer again. */
+static const struct slice *
+arguments_get(struct session *session, struct slice input, struct arena *arena)
+{
+    const struct resp_parser *parser = &session->parser;
+    struct slice *argv = arena_alloc(arena, parser->arg_count * sizeof(*argv));
+
+    for (uint32_t i = 0; i < parser->arg_count; i++) {
+        argv[i] = resp_arg(parser, input, i);
+        if (!parser->in_multibulk) {
+            argv[i] = arena_copy(arena, argv[i]);
+        }
+    }
+    return argv;
+}
+
+static void
+unknown_command(struct session *session, const struct slice *argv, uint32_t argc)
+{
+    const struct command *container = command_find(argv[0]);
+    char arguments[160] = "";
+    size_t used = 0;
+
+    if (container != NULL && container->subcommand_count > 0 && argc > 1) {
+        reply_error(&session->output, "ERR unknown subcommand '%.*s'. Try %s HELP.",
+                    (int)MIN(argv[1].size, (size_t)128), (const char *)argv[1].data,
+                    container->name);
+        return;
+    }
+    for (uint32_t i = 1; i < argc && used < 128; i++) {
+        int written =
+            snprintf(arguments + used, sizeof(arguments) - used, "'%.*s' ",
+                     (int)MIN(argv[i].size, (size_t)(128 - used)), (const char *)argv[i].data);
+
+        used += (size_t)written;
+    }
+    reply_error(&session->output, "ERR unknown command '%.*s', with args beginning with: %s",
+                (int)MIN(argv[0].size, (size_t)128), (const char *)argv[0].data, arguments);
+}
+
+/* NULL after an error reply. */
+static const struct command *
+command_check(struct session *session, const struct slice *argv, uint32_t argc)
+{
+    const struct command *command = command_resolve(argv, argc);
+    struct reply *reply = &session->output;
+
+    if (command == NULL) {
+        unknown_command(session, argv, argc);
+        return NULL;
+    }
+    if (!command_arity_fits(command, argc)) {
+        reply_error(reply, "ERR wrong number of arguments for '%s' command",
+                    command_full_name(command));
+    } else if (!session->is_authenticated && (command->flags & CMD_NO_AUTH) == 0) {
+        reply_error(reply, "NOAUTH Authentication required.");
+    } else if (command->layer == COMMAND_ABSENT || command->layer == COMMAND_CONTAINER) {
+        reply_error(reply, "ERR the command '%s' is not supported by this version of Orbit",
+                    command_full_name(command));
+    } else {
+        return command;
+    }
+    net_command_stats(session->net, command)->rejected++;
+    return NULL;
+}
+
+static void
+reply_mode_apply(struct session *session, uint64_t reply_start)
+{
+    if (session->reply_mode == SESSION_REPLY_SKIP_NEXT) {
+        session->reply_mode = SESSION_REPLY_SKIP_THIS;
+    } else if (session->reply_mode == SESSION_REPLY_SKIP_THIS) {
+        session->reply_mode = SESSION_REPLY_ON;
+    } else if (session->reply_mode == SESSION_REPLY_ON) {
+        return;
+    } else {
+        ASSERT(session->reply_mode == SESSION_REPLY_OFF);
+    }
+    if (reply_start >= session->output_offset) {
+        session->output.buf.size = (size_t)(reply_start - session->output_offset);
+    }
+}
+
+static void
+request_init(struct session *session, struct kv_request *request, const struct command *command,
+             const struct slice *argv, uint32_t argc)
+{
+    *request = (struct kv_request){
+        .command = command,
+        .argv = argv,
+        .argc = argc,
+        .db = session->db,
+        .reply = &session->output,
+        .arena = &session->arena,
+        .no_touch = session->no_touch,
+        .now_ms = io_wall_us() / 1000,
+    };
+    session->last_command = command;
+    session->commands++;
+}
+
+/* ---- Dispatch ---- */
+
+/* What the session must wait for before its client may know the answer. */
+static YIELDS void
+durability_note(struct session *session, const struct kv_request *request, uint64_t reply_start,
+                uint32_t shard, lsn_t lsn)
+{
+    if (lsn == 0) {
+        return;
+    }
+    if ((request->command->flags & CMD_WRITE) != 0) {
+        session->written_lsn = lsn;
+        session->written_shard = shard;
+        session->has_written = true;
+    }
+    if (session->durability == WAL_SYNC && store_durability(session->net->store) == WAL_SYNC) {
+        session_mark(session, reply_start, shard, lsn);
+    }
+}
+
+static YIELDS void
+run_local(struct session *session, struct kv_request *request)
+{
+    uint64_t reply_start = session_output_end(session);
+
+    request_execute(session->net, session, request);
+    durability_note(session, request, reply_start, shard_id(), request->lsn);
+    reply_mode_apply(session, reply_start);
+}
+
+/* Gather what follows for the same shard: parses ahead; stops at the first that differs. */
+static void
+run_gather(struct session *session, struct run *run, struct slice input, uint32_t shard)
+{
+    uint64_t used = run->consumed[0];
+    struct resp_limits limits = {RESP_ARGS_MAX,
+                                 config_values(session->net->config)->bulk_bytes_max};
+
+    while (run->count < SESSION_RUN_COMMANDS_MAX) {
+        struct slice rest = slice_of(input.data + used, input.size - used);
+        const struct command *command;
+        const struct slice *argv;
+        const char *error;
+        uint64_t consumed;
+        uint32_t to;
+
+        if (resp_parse(&session->parser, rest, &limits, &consumed, &error) != RESP_READY) {
+            return;
+        }
+        argv = arguments_get(session, rest, &session->arena);
+        command = command_resolve(argv, session->parser.arg_count);
+        if (command == NULL || command->layer != COMMAND_DATA ||
+            !command_arity_fits(command, session->parser.arg_count) ||
+            kv_route(command, argv, session->parser.arg_count, &to) != KV_ROUTE_SHARD ||
+            to != shard) {
+            return;
+        }
+        request_init(session, &run->requests[run->count], command, argv,
+                     session->parser.arg_count);
+        used += consumed;
+        run->consumed[run->count++] = used;
+    }
+}
+
+static YIELDS void
+run_remote(struct session *session, struct kv_request *first, uint32_t shard, struct slice input,
+           uint64_t consumed)
+{
+    uint64_t reply_start = session_output_end(session);
+    bool may_gather = session->reply_mode == SESSION_REPLY_ON;
+    struct run run = {
+        .session = session,
+        .count = 1,
+        .resp = session->output.resp,
+    };
+
+    run.requests = arena_alloc(&session->arena,
+                               SESSION_RUN_COMMANDS_MAX * sizeof(*run.requests));
+    run.consumed = arena_alloc(&session->arena,
+                               SESSION_RUN_COMMANDS_MAX * sizeof(*run.consumed));
+    run.requests[0] = *first;
+    run.consumed[0] = consumed;
+    if (may_gather) {
+        run_gather(session, &run, input, shard);
+    }
+    msg_call(shard, MSG_FIBER, run_execute, &run);
+    ASSERT(run.executed > 0);
+    mem_adopt(MEM_SESSIONS, run.reply.buf.data, run.reply.buf.capacity);
+    buf_append(&session->output.buf, run.reply.buf.data, run.reply.buf.size);
+    reply_fini(&run.reply);
+    session->input_used += run.consumed[run.executed - 1];
+    for (uint32_t i = 0; i < run.executed; i++) {
+        durability_note(session, &run.requests[i], reply_start, shard, run.requests[i].lsn);
+    }
+    reply_mode_apply(session, reply_start);
+}
+
+/* True when the request was used up together with others. */
+static YIELDS bool
+request_route(struct session *session, struct kv_request *request, struct slice input,
+              uint64_t consumed)
+{
+    uint64_t reply_start = session_output_end(session);
+    uint32_t shard = shard_id();
+
+    if (request->command->layer == COMMAND_DATA) {
+        switch (kv_route(request->command, request->argv, request->argc, &shard)) {
+        case KV_ROUTE_ANY:
+            break;
+        case KV_ROUTE_SHARD:
+            if (shard != shard_id()) {
+                run_remote(session, request, shard, input, consumed);
+                return true;
+            }
+            break;
+        case KV_ROUTE_CROSS:
+            reply_error(&session->output,
+                        "CROSSSLOT the keys of this command lie on several shards; give them one "
+                        "{hash tag} or run the server with --shards 1");
+            net_command_stats(session->net, request->command)->rejected++;
+            net_error_count(session->net, SLICE("-CROSSSLOT"));
+            reply_mode_apply(session, reply_start);
+            return false;
+        }
+    }
+    run_local(session, request);
+    return false;
+}
+
+void
+dispatch_request(struct session *session, struct slice input, uint64_t consumed)
+{
+    uint32_t argc = session->parser.arg_count;
+    uint64_t reply_start = session_output_end(session);
+    const struct slice *argv = arguments_get(session, input, &session->arena);
+    const struct command *command = command_check(session, argv, argc);
+    struct kv_request request;
+    bool is_used = false;
+
+    session->request_bytes = consumed;
+    if (command == NULL) {
+        net_error_count(session->net,
+                        slice_of(session->output.buf.data + (reply_start - session->output_offset),
+                                 session_output_end(session) - reply_start));
+        reply_mode_apply(session, reply_start);
+    } else {
+        request_init(session, &request, command, argv, argc);
+        is_used = request_route(session, &request, input, consumed);
+    }
+    if (!is_used) {
+        session->input_used += consumed;
+    }
+    session->request_bytes = 0;
+    arena_reset(&session->arena);
+}

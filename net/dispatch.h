@@ -1,0 +1,32 @@
+/* net/dispatch.h - from a request to its command: checks, routing, statistics. */
+#pragma once
+
+#include "net/net.h"
+#include "net/session.h"
+
+/* A command of the session layer: appends exactly one reply to request->reply (or none, where
+ * Redis sends none). */
+typedef YIELDS void (*net_command_fn)(struct session *session, struct kv_request *request);
+
+struct net_command {
+    const char *name; /* "ping", "client|list" */
+    net_command_fn run;
+};
+
+/* Bind the session commands to the table. Once, before any shard starts; every command of layer
+ * COMMAND_SESSION must be bound (asserted). */
+void dispatch_init(void);
+
+/* The tables that dispatch_init binds, one a file; each ends with a NULL name. */
+extern const struct net_command net_commands_connection[];
+extern const struct net_command net_commands_client[];
+extern const struct net_command net_commands_config[];
+extern const struct net_command net_commands_server[];
+extern const struct net_command net_commands_info[];
+extern const struct net_command net_commands_command[];
+extern const struct net_command net_commands_monitor[]; /* SLOWLOG, LATENCY, MEMORY */
+extern const struct net_command net_commands_debug[];
+
+/* Run the request that the session's parser holds, and those that follow it for the same shard.
+ * Advances session->input_used. */
+YIELDS void dispatch_request(struct session *session, struct slice input, uint64_t consumed);
