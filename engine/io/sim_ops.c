@@ -216,7 +216,8 @@ ops_transfer(struct sim_io *io, struct sim_event *event, struct io_file *file, u
 {
     ASSERT(offset % IO_BLOCK_BYTES == 0);
     ASSERT(size % IO_BLOCK_BYTES == 0);
-    ASSERT((uintptr_t)buffer % IO_BLOCK_BYTES == 0);
+    ASSERT(size > 0);
+    ASSERT((uintptr_t)buffer % MEM_IO_ALIGN == 0);
     event->offset = offset;
     event->buffer = buffer;
     event->size = size;
@@ -360,16 +361,19 @@ block_make_bad(struct sim_world *world, const struct sim_event *event)
     }
 }
 
-/* The rest of a read; short at the file's end, which the seam reports as data that ends early. */
+/* The rest of a read. */
 static int64_t
 do_read(struct sim_world *world, struct sim_event *event)
 {
-    uint64_t end = MIN(event->offset + event->size, MAX(event->inode->size, event->offset));
+    uint64_t end = event->offset + event->size;
 
+    if (end > event->inode->size) {
+        return -ENODATA; /* By the seam's rule: the data ends early. */
+    }
     if (read_hits_bad_block(event)) {
         return -EIO;
     }
-    if (event->size > 0 && sim_draw_fault(world, SIM_FAULT_EIO_READ, world->options.eio_read_ppm)) {
+    if (sim_draw_fault(world, SIM_FAULT_EIO_READ, world->options.eio_read_ppm)) {
         if (sim_prng_below(world, 2) == 0) {
             block_make_bad(world, event);
         }
@@ -379,7 +383,7 @@ do_read(struct sim_world *world, struct sim_event *event)
         sim_disk_read_block(event->inode, at / IO_BLOCK_BYTES,
                             (uint8_t *)event->buffer + (at - event->offset));
     }
-    return (int64_t)(end - event->offset);
+    return (int64_t)event->size;
 }
 
 /* Where a write lands that should have gone to `index`: another block of this or another file. */
@@ -461,9 +465,6 @@ do_write(struct sim_world *world, struct sim_event *event)
     bool is_durable = (event->flags & IO_DURABLE) != 0;
 
     ASSERT(XXH3_64bits(event->buffer, event->size) == event->buffer_hash);
-    if (event->size == 0) {
-        return 0;
-    }
     if (!sim_disk_has_room(world, event->inode, event->offset + event->size) ||
         (event->offset + event->size > event->inode->size &&
          sim_prng_chance(world, world->options.no_space_ppm))) {

@@ -396,9 +396,7 @@ sim_world_stop(struct sim_world *world)
         ASSERT(io->heap_count == 0);
         ASSERT(io->files == NULL);
         sim_ops_crash(io);
-        shard_bind(io->shard);
         shard_free(io->shard);
-        shard_bind(NULL);
         mem_account_free(io->account);
     }
     world->shards = 0;

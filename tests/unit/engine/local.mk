@@ -5,3 +5,4 @@ endif
 test_engine_SOURCES =
 test_engine_LDADD = libtestlib.a $(engine_libs) $(CRITERION_LIBS)
 test_engine_SOURCES += tests/unit/engine/test_crc16.c
+test_engine_SOURCES += tests/unit/engine/test_sim.c
