@@ -5,6 +5,4 @@
 #     fuzz_programs += fuzz_name
 #     fuzz_name_SOURCES = tests/fuzz/fuzz_name.c
 #     fuzz_name_LDADD = $(fuzz_libs)
-#
-# with the first line between `if FUZZ` and `endif`.
-fuzz_libs = $(net_libs) -fsanitize=fuzzer
+fuzz_libs = $(net_libs) $(FUZZ_LIBS)
