@@ -214,7 +214,8 @@ class World:
         found = []
         for i in range(0, len(replies), step):
             values, expiries = replies[i], replies[i + 1 : i + step]
-            found.append(tuple(None if value is None else (value, max(expiry, 0))
+            # -2: it expired between the two reads.
+            found.append(tuple(None if value is None or expiry == -2 else (value, max(expiry, 0))
                                for value, expiry in zip(values, expiries)))
         return found
 
