@@ -1,0 +1,153 @@
+/* models/kv/key.c - see the header. */
+#include "models/kv/key.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "engine/base/assert.h"
+#include "engine/base/crc16.h"
+
+#include "engine/base/poison.h"
+
+enum { HASH_BITS = 48 };
+
+uint64_t
+kv_key_id(struct slice name)
+{
+    uint64_t hash = XXH3_64bits(name.data, name.size) >> (64 - HASH_BITS);
+
+    return (uint64_t)slot_of_key(name) << HASH_BITS | hash;
+}
+
+static size_t
+prefix_encode(uint8_t *out, uint8_t kind, uint32_t keyspace)
+{
+    out[0] = KV_MODEL_TAG;
+    put_be32(out + 1, keyspace);
+    out[5] = kind;
+    return 6;
+}
+
+size_t
+kv_key_lower(uint8_t *out, uint8_t kind, uint32_t keyspace, uint64_t id)
+{
+    size_t size = prefix_encode(out, kind, keyspace);
+
+    put_be64(out + size, id);
+    return size + 8;
+}
+
+size_t
+kv_key_encode(uint8_t *out, uint8_t kind, uint32_t keyspace, uint64_t id, struct slice name)
+{
+    size_t size = kv_key_lower(out, kind, keyspace, id);
+
+    ASSERT(size == KV_KEY_PREFIX_BYTES);
+    if (name.size > 0) {
+        memcpy(out + size, name.data, name.size);
+    }
+    return size + name.size;
+}
+
+size_t
+kv_expiry_encode(uint8_t *out, uint32_t keyspace, uint64_t expire_ms, uint64_t id,
+                 struct slice name)
+{
+    size_t size = prefix_encode(out, KV_KIND_EXPIRY, keyspace);
+
+    put_be64(out + size, expire_ms);
+    put_be64(out + size + 8, id);
+    size += 16;
+    ASSERT(size == KV_EXPIRY_PREFIX_BYTES);
+    if (name.size > 0) {
+        memcpy(out + size, name.data, name.size);
+    }
+    return size + name.size;
+}
+
+err_t
+kv_key_decode(struct slice stored, struct kv_key_parts *parts_out)
+{
+    size_t prefix = KV_KEY_PREFIX_BYTES;
+    struct kv_key_parts parts = {0};
+
+    if (stored.size < KV_KEY_PREFIX_BYTES || stored.data[0] != KV_MODEL_TAG) {
+        return err_set(ERR_CORRUPT, "a stored key of %zu bytes is no key of the kv model",
+                       stored.size);
+    }
+    parts.keyspace = get_be32(stored.data + 1);
+    parts.kind = stored.data[5];
+    if (parts.kind == KV_KIND_EXPIRY) {
+        if (stored.size < KV_EXPIRY_PREFIX_BYTES) {
+            return err_set(ERR_CORRUPT, "an entry of the expiry index has only %zu bytes",
+                           stored.size);
+        }
+        parts.expire_ms = get_be64(stored.data + 6);
+        prefix = KV_EXPIRY_PREFIX_BYTES;
+    } else if (parts.kind != KV_KIND_HEAD && parts.kind != KV_KIND_PAYLOAD) {
+        return err_set(ERR_CORRUPT, "a stored key has the unknown kind 0x%02x", parts.kind);
+    }
+    parts.id = get_be64(stored.data + prefix - 8);
+    parts.name = slice_of(stored.data + prefix, stored.size - prefix);
+    *parts_out = parts;
+    return ERR_OK;
+}
+
+size_t
+kv_head_encode(uint8_t out[KV_HEAD_BYTES_MAX], const struct kv_head *head)
+{
+    size_t size = 2;
+
+    out[0] = head->type;
+    out[1] = head->flags;
+    if ((head->flags & KV_HEAD_EXPIRES) != 0) {
+        put_le64(out + size, head->expire_ms);
+        size += 8;
+    }
+    if ((head->flags & KV_HEAD_ACCESS) != 0) {
+        out[size] = head->access_is_frequency;
+        put_le32(out + size + 1, head->access);
+        size += 5;
+    }
+    ASSERT(size <= KV_HEAD_BYTES_MAX);
+    return size;
+}
+
+err_t
+kv_head_decode(struct slice stored, struct kv_head *head_out)
+{
+    const uint8_t known = KV_HEAD_EXPIRES | KV_HEAD_ACCESS | KV_HEAD_PAYLOAD;
+    struct kv_head head = {0};
+    size_t size = 2;
+
+    if (stored.size < 2 || (stored.data[1] & ~known) != 0) {
+        return err_set(ERR_CORRUPT, "the head of a key has unknown flags or is too short");
+    }
+    head.type = stored.data[0];
+    head.flags = stored.data[1];
+    size += (head.flags & KV_HEAD_EXPIRES) != 0 ? 8 : 0;
+    size += (head.flags & KV_HEAD_ACCESS) != 0 ? 5 : 0;
+    if (stored.size < size) {
+        return err_set(ERR_CORRUPT, "the head of a key ends after %zu bytes", stored.size);
+    }
+    size = 2;
+    if ((head.flags & KV_HEAD_EXPIRES) != 0) {
+        head.expire_ms = get_le64(stored.data + size);
+        size += 8;
+    }
+    if ((head.flags & KV_HEAD_ACCESS) != 0) {
+        head.access_is_frequency = stored.data[size];
+        head.access = get_le32(stored.data + size + 1);
+        size += 5;
+    }
+    head.body = slice_of(stored.data + size, stored.size - size);
+    head.length = head.body.size;
+    if ((head.flags & KV_HEAD_PAYLOAD) != 0) {
+        if (head.body.size != 8) {
+            return err_set(ERR_CORRUPT, "the head of a large string has no length");
+        }
+        head.length = get_le64(head.body.data);
+    }
+    *head_out = head;
+    return ERR_OK;
+}

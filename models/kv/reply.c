@@ -1,0 +1,333 @@
+/* models/kv/reply.c - see the header. */
+#include "models/kv/reply.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "engine/base/assert.h"
+
+#include "engine/base/poison.h"
+
+enum { NUMBER_LINE_BYTES = 32, ERROR_LINE_BYTES_MAX = 1024 };
+
+void
+reply_init(struct reply *reply, uint8_t resp)
+{
+    ASSERT(resp == 2 || resp == 3);
+    buf_init(&reply->buf, MEM_SESSIONS);
+    reply->resp = resp;
+    reply->errors = 0;
+}
+
+void
+reply_fini(struct reply *reply)
+{
+    buf_fini(&reply->buf);
+}
+
+size_t
+reply_format_int(int64_t value, char out[24])
+{
+    char digits[24];
+    size_t at = sizeof(digits);
+    uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+
+    do {
+        digits[--at] = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    if (value < 0) {
+        digits[--at] = '-';
+    }
+    memcpy(out, digits + at, sizeof(digits) - at);
+    return sizeof(digits) - at;
+}
+
+/* A type byte, a number, a line end. */
+static void
+number_line(struct reply *reply, char type, int64_t value)
+{
+    uint8_t *at = buf_reserve(&reply->buf, NUMBER_LINE_BYTES);
+    size_t size;
+
+    at[0] = (uint8_t)type;
+    size = 1 + reply_format_int(value, (char *)at + 1);
+    at[size++] = '\r';
+    at[size++] = '\n';
+    reply->buf.size += size;
+}
+
+static void
+text_line(struct reply *reply, char type, const char *text)
+{
+    buf_append_byte(&reply->buf, (uint8_t)type);
+    buf_append(&reply->buf, text, strlen(text));
+    buf_append(&reply->buf, "\r\n", 2);
+}
+
+void
+reply_simple(struct reply *reply, const char *text)
+{
+    text_line(reply, '+', text);
+}
+
+void
+reply_ok(struct reply *reply)
+{
+    buf_append(&reply->buf, "+OK\r\n", 5);
+}
+
+static void
+error_line(struct reply *reply, char *text)
+{
+    for (char *at = text; *at != '\0'; at++) {
+        if (*at == '\r' || *at == '\n') {
+            *at = ' ';
+        }
+    }
+    reply->errors++;
+    text_line(reply, '-', text);
+}
+
+void
+reply_error(struct reply *reply, const char *format, ...)
+{
+    char text[ERROR_LINE_BYTES_MAX];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    error_line(reply, text);
+}
+
+void
+reply_err(struct reply *reply, err_t err)
+{
+    ASSERT(err != ERR_OK);
+    reply_error(reply, "%s %s", err_resp(err), err_message(err));
+}
+
+void
+reply_int(struct reply *reply, int64_t value)
+{
+    number_line(reply, ':', value);
+}
+
+void
+reply_bulk(struct reply *reply, struct slice bytes)
+{
+    uint8_t *at = buf_reserve(&reply->buf, bytes.size + NUMBER_LINE_BYTES + 2);
+    size_t size;
+
+    at[0] = '$';
+    size = 1 + reply_format_int((int64_t)bytes.size, (char *)at + 1);
+    at[size++] = '\r';
+    at[size++] = '\n';
+    if (bytes.size > 0) {
+        memcpy(at + size, bytes.data, bytes.size);
+    }
+    size += bytes.size;
+    at[size++] = '\r';
+    at[size++] = '\n';
+    reply->buf.size += size;
+}
+
+void
+reply_bulk_text(struct reply *reply, const char *text)
+{
+    reply_bulk(reply, slice_from_text(text));
+}
+
+void
+reply_bulk_printf(struct reply *reply, const char *format, ...)
+{
+    struct buf text;
+    va_list arguments;
+    int size;
+
+    buf_init(&text, MEM_SESSIONS);
+    va_start(arguments, format);
+    size = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    ASSERT(size >= 0);
+    buf_reserve(&text, (size_t)size + 1);
+    va_start(arguments, format);
+    vsnprintf((char *)text.data, (size_t)size + 1, format, arguments);
+    va_end(arguments);
+    reply_bulk(reply, slice_of(text.data, (size_t)size));
+    buf_fini(&text);
+}
+
+void
+reply_bulk_int(struct reply *reply, int64_t value)
+{
+    char digits[24];
+
+    reply_bulk(reply, slice_of(digits, reply_format_int(value, digits)));
+}
+
+void
+reply_null(struct reply *reply)
+{
+    buf_append(&reply->buf, reply->resp == 3 ? "_\r\n" : "$-1\r\n", reply->resp == 3 ? 3 : 5);
+}
+
+void
+reply_null_array(struct reply *reply)
+{
+    buf_append(&reply->buf, reply->resp == 3 ? "_\r\n" : "*-1\r\n", reply->resp == 3 ? 3 : 5);
+}
+
+void
+reply_array(struct reply *reply, uint64_t count)
+{
+    number_line(reply, '*', (int64_t)count);
+}
+
+void
+reply_map(struct reply *reply, uint64_t pairs)
+{
+    number_line(reply, reply->resp == 3 ? '%' : '*', (int64_t)(reply->resp == 3 ? pairs : 2 * pairs));
+}
+
+void
+reply_set(struct reply *reply, uint64_t count)
+{
+    number_line(reply, reply->resp == 3 ? '~' : '*', (int64_t)count);
+}
+
+void
+reply_push(struct reply *reply, uint64_t count)
+{
+    number_line(reply, reply->resp == 3 ? '>' : '*', (int64_t)count);
+}
+
+void
+reply_attribute(struct reply *reply, uint64_t pairs)
+{
+    ASSERT(reply->resp == 3);
+    number_line(reply, '|', (int64_t)pairs);
+}
+
+void
+reply_bool(struct reply *reply, bool value)
+{
+    if (reply->resp == 3) {
+        text_line(reply, '#', value ? "t" : "f");
+    } else {
+        reply_int(reply, value);
+    }
+}
+
+void
+reply_double(struct reply *reply, double value)
+{
+    char text[REPLY_NUMBER_BYTES_MAX];
+    size_t size = reply_format_double(value, text);
+
+    if (reply->resp == 3) {
+        buf_append_byte(&reply->buf, ',');
+        buf_append(&reply->buf, text, size);
+        buf_append(&reply->buf, "\r\n", 2);
+    } else {
+        reply_bulk(reply, slice_of(text, size));
+    }
+}
+
+void
+reply_verbatim(struct reply *reply, const char extension[4], struct slice text)
+{
+    if (reply->resp == 2) {
+        reply_bulk(reply, text);
+        return;
+    }
+    number_line(reply, '=', (int64_t)text.size + 4);
+    buf_append(&reply->buf, extension, 3);
+    buf_append_byte(&reply->buf, ':');
+    buf_append(&reply->buf, text.data, text.size);
+    buf_append(&reply->buf, "\r\n", 2);
+}
+
+void
+reply_big_number(struct reply *reply, const char *digits)
+{
+    if (reply->resp == 3) {
+        text_line(reply, '(', digits);
+    } else {
+        reply_bulk_text(reply, digits);
+    }
+}
+
+size_t
+reply_format_double(double value, char out[REPLY_NUMBER_BYTES_MAX])
+{
+    if (isnan(value)) {
+        return (size_t)snprintf(out, REPLY_NUMBER_BYTES_MAX, "nan");
+    }
+    if (isinf(value)) {
+        return (size_t)snprintf(out, REPLY_NUMBER_BYTES_MAX, value < 0 ? "-inf" : "inf");
+    }
+    for (int digits = 1; digits < 17; digits++) {
+        snprintf(out, REPLY_NUMBER_BYTES_MAX, "%.*g", digits, value);
+        if (strtod(out, NULL) == value) {
+            return strlen(out);
+        }
+    }
+    return (size_t)snprintf(out, REPLY_NUMBER_BYTES_MAX, "%.17g", value);
+}
+
+size_t
+reply_format_long_double(long double value, char out[REPLY_NUMBER_BYTES_MAX])
+{
+    size_t size = (size_t)snprintf(out, REPLY_NUMBER_BYTES_MAX, "%.17Lf", value);
+
+    ASSERT(size < REPLY_NUMBER_BYTES_MAX);
+    if (memchr(out, '.', size) != NULL) {
+        while (out[size - 1] == '0') {
+            size--;
+        }
+        if (out[size - 1] == '.') {
+            size--;
+        }
+    }
+    if (size == 2 && out[0] == '-' && out[1] == '0') {
+        out[0] = '0';
+        size = 1;
+    }
+    out[size] = '\0';
+    return size;
+}
+
+bool
+reply_parse_int(struct slice text, int64_t *value_out)
+{
+    bool is_negative = text.size > 0 && text.data[0] == '-';
+    size_t at = is_negative ? 1 : 0;
+    uint64_t value = 0;
+    uint64_t bound = is_negative ? (uint64_t)1 << 63 : INT64_MAX;
+
+    if (text.size == at || text.size > 20) {
+        return false;
+    }
+    if (text.data[at] == '0') {
+        if (text.size != 1) {
+            return false;
+        }
+        *value_out = 0;
+        return true;
+    }
+    for (; at < text.size; at++) {
+        uint8_t digit = (uint8_t)(text.data[at] - '0');
+
+        if (digit > 9 || __builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, digit, &value) || value > bound) {
+            return false;
+        }
+    }
+    *value_out = is_negative ? (int64_t)(0 - value) : (int64_t)value;
+    return true;
+}
