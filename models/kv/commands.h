@@ -1,0 +1,75 @@
+/* models/kv/commands.h - the function of every command that the model runs, for the command table.
+ *
+ * The name is kv_command_ and the command's, with _ for what a C name cannot hold; a subcommand's
+ * begins with its container: object|encoding is kv_command_object_encoding. Each appends exactly
+ * one reply to request->reply; the arity was checked and the latches are held by kv_execute. */
+#pragma once
+
+#include "engine/rt/fiber.h"
+
+struct kv_request;
+
+/* Strings: string.c, and lcs.c. */
+YIELDS void kv_command_append(struct kv_request *request);
+YIELDS void kv_command_decr(struct kv_request *request);
+YIELDS void kv_command_decrby(struct kv_request *request);
+YIELDS void kv_command_get(struct kv_request *request);
+YIELDS void kv_command_getdel(struct kv_request *request);
+YIELDS void kv_command_getex(struct kv_request *request);
+YIELDS void kv_command_getrange(struct kv_request *request);
+YIELDS void kv_command_getset(struct kv_request *request);
+YIELDS void kv_command_incr(struct kv_request *request);
+YIELDS void kv_command_incrby(struct kv_request *request);
+YIELDS void kv_command_incrbyfloat(struct kv_request *request);
+YIELDS void kv_command_lcs(struct kv_request *request);
+YIELDS void kv_command_mget(struct kv_request *request);
+YIELDS void kv_command_mset(struct kv_request *request);
+YIELDS void kv_command_msetnx(struct kv_request *request);
+YIELDS void kv_command_psetex(struct kv_request *request);
+YIELDS void kv_command_set(struct kv_request *request);
+YIELDS void kv_command_setex(struct kv_request *request);
+YIELDS void kv_command_setnx(struct kv_request *request);
+YIELDS void kv_command_setrange(struct kv_request *request);
+YIELDS void kv_command_strlen(struct kv_request *request);
+YIELDS void kv_command_substr(struct kv_request *request);
+
+/* Keys of any type: generic.c. */
+YIELDS void kv_command_copy(struct kv_request *request);
+YIELDS void kv_command_del(struct kv_request *request);
+YIELDS void kv_command_exists(struct kv_request *request);
+YIELDS void kv_command_move(struct kv_request *request);
+YIELDS void kv_command_object_encoding(struct kv_request *request);
+YIELDS void kv_command_object_freq(struct kv_request *request);
+YIELDS void kv_command_object_help(struct kv_request *request);
+YIELDS void kv_command_object_idletime(struct kv_request *request);
+YIELDS void kv_command_object_refcount(struct kv_request *request);
+YIELDS void kv_command_rename(struct kv_request *request);
+YIELDS void kv_command_renamenx(struct kv_request *request);
+YIELDS void kv_command_touch(struct kv_request *request);
+YIELDS void kv_command_type(struct kv_request *request);
+YIELDS void kv_command_unlink(struct kv_request *request);
+YIELDS void kv_command_memory_usage(struct kv_request *request);
+
+/* Expiry: expire.c. */
+YIELDS void kv_command_expire(struct kv_request *request);
+YIELDS void kv_command_expireat(struct kv_request *request);
+YIELDS void kv_command_expiretime(struct kv_request *request);
+YIELDS void kv_command_persist(struct kv_request *request);
+YIELDS void kv_command_pexpire(struct kv_request *request);
+YIELDS void kv_command_pexpireat(struct kv_request *request);
+YIELDS void kv_command_pexpiretime(struct kv_request *request);
+YIELDS void kv_command_pttl(struct kv_request *request);
+YIELDS void kv_command_ttl(struct kv_request *request);
+
+/* Serialised values: dump.c. */
+YIELDS void kv_command_dump(struct kv_request *request);
+YIELDS void kv_command_restore(struct kv_request *request);
+
+/* The whole keyspace (layer KEYSPACE): scan.c and flush.c. */
+YIELDS void kv_command_dbsize(struct kv_request *request);
+YIELDS void kv_command_flushall(struct kv_request *request);
+YIELDS void kv_command_flushdb(struct kv_request *request);
+YIELDS void kv_command_keys(struct kv_request *request);
+YIELDS void kv_command_randomkey(struct kv_request *request);
+YIELDS void kv_command_scan(struct kv_request *request);
+YIELDS void kv_command_swapdb(struct kv_request *request);
