@@ -1,2 +1,2 @@
 # wal: the write-ahead log.
-wal_sources +=
+wal_sources += wal/format.c wal/replay.c wal/segment.c wal/wal.c wal/writer.c
