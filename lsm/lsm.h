@@ -26,6 +26,11 @@ struct lsm_options {
     uint32_t level0_tables;      /* Compact at; 0: 4. Writers are slowed from twice that on, and
                                     wait at four times. */
     bool background_off;         /* Tests: flush and compact only when called. */
+    /* Called by a flush before its manifest edit, with the lsn given to lsm_rotate: returns when
+     * the log is durable up to there. So flushed_lsn never lies beyond what a crash leaves of the
+     * log, and tables hold nothing that the log could lose. NULL: do not wait. */
+    YIELDS void (*wait_durable)(void *arg, uint64_t lsn);
+    void *wait_durable_arg;
 };
 
 /* What open found. */
