@@ -2,7 +2,10 @@
 if HAVE_CRITERION
 check_PROGRAMS += test_engine
 endif
-test_engine_SOURCES =
+test_engine_SOURCES = tests/unit/engine/test_base.c tests/unit/engine/test_err.c
+test_engine_SOURCES += tests/unit/engine/test_fiber.c tests/unit/engine/test_mem.c
+test_engine_SOURCES += tests/unit/engine/test_msg.c
 test_engine_LDADD = libtestlib.a $(engine_libs) $(CRITERION_LIBS)
 test_engine_SOURCES += tests/unit/engine/test_crc16.c
 test_engine_SOURCES += tests/unit/engine/test_sim.c
+test_engine_SOURCES += tests/unit/engine/test_uring_files.c
