@@ -25,9 +25,9 @@ enum config_effect {
 /* The values that shard code reads, besides the text of each parameter. */
 struct config_values {
     uint64_t maxclients;
-    uint64_t timeout_s;      /* 0: never. */
+    uint64_t timeout_s;       /* 0: never. */
     uint64_t tcp_keepalive_s; /* 0: off. */
-    uint64_t bulk_bytes_max; /* proto-max-bulk-len */
+    uint64_t bulk_bytes_max;  /* proto-max-bulk-len */
     uint64_t query_buffer_bytes_max;
     int64_t slowlog_slower_than_us; /* -1: off. */
     uint64_t slowlog_max_len;

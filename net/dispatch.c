@@ -104,8 +104,8 @@ request_execute(struct net *net, struct session *session, struct kv_request *req
     net->executing--;
     /* A command that flushed the session's own output (CLIENT KILL of itself) moves its end. */
     reply_start = MIN(reply_start, request->reply->buf.size);
-    answer = slice_of(request->reply->buf.data + reply_start,
-                      request->reply->buf.size - reply_start);
+    answer =
+        slice_of(request->reply->buf.data + reply_start, request->reply->buf.size - reply_start);
     has_failed = answer.size > 0 && answer.data[0] == '-';
     if (has_failed) {
         net_error_count(net, answer);
@@ -310,8 +310,7 @@ run_gather(struct session *session, struct run *run, struct slice input, uint32_
             to != shard) {
             return;
         }
-        request_init(session, &run->requests[run->count], command, argv,
-                     session->parser.arg_count);
+        request_init(session, &run->requests[run->count], command, argv, session->parser.arg_count);
         used += consumed;
         run->consumed[run->count++] = used;
     }
@@ -329,10 +328,8 @@ run_remote(struct session *session, struct kv_request *first, uint32_t shard, st
         .resp = session->output.resp,
     };
 
-    run.requests = arena_alloc(&session->arena,
-                               SESSION_RUN_COMMANDS_MAX * sizeof(*run.requests));
-    run.consumed = arena_alloc(&session->arena,
-                               SESSION_RUN_COMMANDS_MAX * sizeof(*run.consumed));
+    run.requests = arena_alloc(&session->arena, SESSION_RUN_COMMANDS_MAX * sizeof(*run.requests));
+    run.consumed = arena_alloc(&session->arena, SESSION_RUN_COMMANDS_MAX * sizeof(*run.consumed));
     run.requests[0] = *first;
     run.consumed[0] = consumed;
     if (may_gather) {

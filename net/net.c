@@ -160,11 +160,12 @@ struct watcher {
 static YIELDS void
 watcher_run(void *arg)
 {
-    struct watcher watcher = *(struct watcher *)arg;
+    struct watcher *started = arg;
+    struct watcher watcher = *started;
     struct net *net = watcher.net;
     struct net_peer *peer = &net->peers[watcher.shard];
 
-    MEM_FREE(MEM_RUNTIME, arg);
+    MEM_FREE(MEM_RUNTIME, started);
     while (!net->is_stopping || !list_is_empty(&peer->waiting)) {
         struct durable_wait wait;
         struct session *first;
@@ -213,8 +214,7 @@ ticker_run(void *arg)
         if (timeout_s == 0) {
             continue;
         }
-        LIST_FOR_EACH_SAFE(node, &net->sessions)
-        {
+        LIST_FOR_EACH_SAFE(node, &net->sessions) {
             struct session *session = LIST_ENTRY(node, struct session, link);
 
             if (!session->is_running && now_us - session->active_us > timeout_s * 1000000) {
@@ -273,8 +273,7 @@ net_on_accept(void *owner, struct io_conn *conn)
 struct session *
 net_session_find(struct net *net, uint64_t id)
 {
-    LIST_FOR_EACH(node, &net->sessions)
-    {
+    LIST_FOR_EACH(node, &net->sessions) {
         struct session *session = LIST_ENTRY(node, struct session, link);
 
         if (session->id == id) {
@@ -396,8 +395,7 @@ net_is_drained(const struct net *net)
     if (net->executing > 0 || !list_is_empty(&net->ready)) {
         return false;
     }
-    LIST_FOR_EACH(node, &net->sessions)
-    {
+    LIST_FOR_EACH(node, &net->sessions) {
         const struct session *session = LIST_ENTRY(node, struct session, link);
 
         if (session->is_running || session->output.buf.size > 0 || session->sending.size > 0) {
@@ -415,8 +413,7 @@ net_drain(struct net *net)
     while (!net_is_drained(net) && shard_now_us() < deadline_us) {
         (void)fiber_sleep_us(1000);
     }
-    LIST_FOR_EACH_SAFE(node, &net->sessions)
-    {
+    LIST_FOR_EACH_SAFE(node, &net->sessions) {
         session_close(LIST_ENTRY(node, struct session, link));
     }
 }

@@ -52,9 +52,9 @@ parser_push(struct resp_parser *parser, uint64_t offset, uint64_t size)
     if (parser->arg_count == parser->arg_capacity) {
         uint32_t capacity = MAX(parser->arg_capacity * 2, (uint32_t)ARGS_CAPACITY_MIN);
 
-        parser->args = mem_realloc(MEM_SESSIONS, parser->args,
-                                   parser->arg_capacity * sizeof(*parser->args),
-                                   capacity * sizeof(*parser->args));
+        parser->args =
+            mem_realloc(MEM_SESSIONS, parser->args, parser->arg_capacity * sizeof(*parser->args),
+                        capacity * sizeof(*parser->args));
         parser->arg_capacity = capacity;
     }
     parser->args[parser->arg_count++] = (struct resp_span){offset, size};
@@ -156,7 +156,8 @@ bulk_length_parse(struct resp_parser *parser, struct slice input, const struct r
     }
     line = slice_of(line.data + 1, line.size - 1);
     if (!number_parse(line, &bytes) || bytes < 0 ||
-        (uint64_t)bytes > MAX(limits->bulk_bytes_max, RESP_BULK_BYTES_MAX_UNAUTHENTICATED)) {
+        (uint64_t)bytes >
+            MAX(limits->bulk_bytes_max, (uint64_t)RESP_BULK_BYTES_MAX_UNAUTHENTICATED)) {
         *error_out = "invalid bulk length";
         return RESP_ERROR;
     }

@@ -166,8 +166,7 @@ session_step(struct session *session)
             session_input_compact(session);
             return true;
         }
-        session_reserve_argument(session,
-                                 resp_missing_bytes(&session->parser, input.size));
+        session_reserve_argument(session, resp_missing_bytes(&session->parser, input.size));
         return false;
     case RESP_ERROR:
         session_protocol_error(session, error);
@@ -182,8 +181,7 @@ session_run(struct session *session)
     OBJ_CHECK(session, SESSION_MAGIC);
     ASSERT(!session->is_running);
     session->is_running = true;
-    while (session_step(session)) {
-    }
+    while (session_step(session)) {}
     session_input_compact(session);
     session->is_running = false;
     net_session_dirty(session->net, session);

@@ -33,8 +33,12 @@ struct session_mark {
     uint32_t shard;
 };
 
-enum session_reply_mode { SESSION_REPLY_ON, SESSION_REPLY_OFF, SESSION_REPLY_SKIP_NEXT,
-                          SESSION_REPLY_SKIP_THIS };
+enum session_reply_mode {
+    SESSION_REPLY_ON,
+    SESSION_REPLY_OFF,
+    SESSION_REPLY_SKIP_NEXT,
+    SESSION_REPLY_SKIP_THIS
+};
 
 struct session {
     uint64_t magic; /* SESSION_MAGIC */
@@ -52,18 +56,18 @@ struct session {
     struct resp_parser parser;
     struct arena arena; /* Of the request or run. */
 
-    struct reply output;   /* .buf: from stream offset output_offset on. */
+    struct reply output; /* .buf: from stream offset output_offset on. */
     uint64_t output_offset;
-    struct buf sending;    /* In flight. */
+    struct buf sending;                           /* In flight. */
     struct session_mark marks[SESSION_MARKS_MAX]; /* Ring. */
     uint32_t mark_first, mark_count;
 
-    bool is_running;   /* A fiber works on it. */
-    bool is_paused;    /* Receiving is paused. */
-    bool is_ended;     /* The peer is gone: nothing can be sent. */
+    bool is_running; /* A fiber works on it. */
+    bool is_paused;  /* Receiving is paused. */
+    bool is_ended;   /* The peer is gone: nothing can be sent. */
     bool close_after_reply;
-    bool is_closing;   /* io_conn_close was called. */
-    bool is_closed;    /* on_closed came; freed when no fiber works on it. */
+    bool is_closing; /* io_conn_close was called. */
+    bool is_closed;  /* on_closed came; freed when no fiber works on it. */
 
     /* What commands change. */
     uint32_t db;
