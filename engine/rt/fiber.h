@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/base/assert.h"
 #include "engine/base/err.h"
 #include "engine/base/list.h"
 
@@ -67,9 +68,9 @@ void fiber_wake(struct fiber *fiber);
  *     NO_YIELD { ... }     (do not leave by return, break or goto) */
 void fiber_no_yield_enter(void);
 void fiber_no_yield_leave(void);
-#define NO_YIELD                                                                                   \
-    for (int no_yield_once_ = (fiber_no_yield_enter(), 1); no_yield_once_;                         \
-         no_yield_once_ = 0, fiber_no_yield_leave())
+#define NO_YIELD NO_YIELD_AS_(ASSERT_NAME_(no_yield_once_, __LINE__))
+#define NO_YIELD_AS_(once)                                                                         \
+    for (int once = (fiber_no_yield_enter(), 1); once; once = 0, fiber_no_yield_leave())
 
 /* A condition: a queue of waiting fibers, first come first served. */
 struct cond {

@@ -42,7 +42,7 @@ shard_bind(struct shard *shard)
 static void
 shard_lists_init(struct shard *shard)
 {
-    for (unsigned class = 0; class < FIBER_CLASS_COUNT; class ++) {
+    for (unsigned class = 0; class < FIBER_CLASS_COUNT; class++) {
         list_init(&shard->run_queues[class]);
     }
     for (unsigned stack = 0; stack < FIBER_STACK_COUNT; stack++) {
@@ -378,7 +378,7 @@ shard_run_fibers(struct shard *shard)
 static bool
 shard_is_runnable(const struct shard *shard)
 {
-    for (unsigned class = 0; class < FIBER_CLASS_COUNT; class ++) {
+    for (unsigned class = 0; class < FIBER_CLASS_COUNT; class++) {
         if (shard->run_counts[class] > 0) {
             return true;
         }

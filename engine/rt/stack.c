@@ -107,7 +107,7 @@ stack_release_pages(uint8_t *low, size_t bytes)
 void
 stack_pool_fini(struct stack_pool *pool)
 {
-    for (unsigned class = 0; class < FIBER_STACK_COUNT; class ++) {
+    for (unsigned class = 0; class < FIBER_STACK_COUNT; class++) {
         struct stack_slab *next;
         int result;
 

@@ -76,7 +76,8 @@ timer_start(struct timer *timer, uint64_t deadline_us)
         }
         shard->timer_capacity = capacity;
     }
-    timer->deadline_us = deadline_us;
+    /* Not before now: else one that restarts itself in the past would always be first. */
+    timer->deadline_us = MAX(deadline_us, shard_now_us());
     timer->sequence = shard->timer_sequence++;
     shard->timer_count++;
     timer_sift_up(shard, shard->timer_count, timer);
@@ -119,7 +120,8 @@ timer_fire_due(struct shard *shard, uint64_t now_us)
     uint64_t end = shard->timer_sequence;
     bool any = false;
 
-    /* What a timer starts waits for the next turn, or one that restarts itself would never end. */
+    /* What a timer starts waits for the next turn, or one that restarts itself would never end;
+     * being due now at the earliest, it stands behind all that was due before. */
     while (shard->timer_count > 0 && shard->timers[1]->deadline_us <= now_us &&
            shard->timers[1]->sequence < end) {
         struct timer *timer = shard->timers[1];
