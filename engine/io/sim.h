@@ -192,6 +192,10 @@ enum sim_stop sim_world_run(struct sim_world *world, bool (*until)(void *arg), v
 /* What the shard said that called fatal(); NULL when none did in this life. */
 const char *sim_world_fatal_message(const struct sim_world *world);
 
+/* Every fiber of a shard. */
+void sim_world_fibers_visit(struct sim_world *world, uint32_t shard,
+                            void (*visit)(const struct fiber_info *, void *), void *arg);
+
 enum sim_crash { SIM_CRASH_KILL, SIM_CRASH_POWER_CUT };
 /* End the life at once. After a kill, sim_disk_power_cut may follow. */
 void sim_world_crash(struct sim_world *world, enum sim_crash kind);

@@ -403,6 +403,14 @@ sim_world_stop(struct sim_world *world)
     sim_trace(world, "stop", 0, "", 0, 0);
 }
 
+void
+sim_world_fibers_visit(struct sim_world *world, uint32_t shard,
+                       void (*visit)(const struct fiber_info *, void *), void *arg)
+{
+    ASSERT(shard < world->shards);
+    shard_fibers_visit(world->ios[shard].shard, visit, arg);
+}
+
 /* ---- Turning. ---- */
 
 /* When the shard next has something to do; DEADLINE_NONE if nothing can happen to it. */

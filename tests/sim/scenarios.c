@@ -1,0 +1,10 @@
+/* tests/sim/scenarios.c - the list from which a seed draws. */
+#include "tests/sim/scenarios.h"
+
+#include "engine/base/assert.h"
+
+const struct scenario *const run_scenarios[] = {
+    &scenario_disk,
+};
+
+const uint32_t run_scenario_count = ARRAY_COUNT(run_scenarios);

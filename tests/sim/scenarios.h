@@ -1,0 +1,8 @@
+/* tests/sim/scenarios.h - all scenarios; scenarios.c lists them. */
+#pragma once
+
+#include <stdio.h>
+
+#include "tests/sim/run.h"
+
+extern const struct scenario scenario_disk;
