@@ -288,8 +288,10 @@ static void
 run_gather(struct session *session, struct run *run, struct slice input, uint32_t shard)
 {
     uint64_t used = run->consumed[0];
-    struct resp_limits limits = {RESP_ARGS_MAX,
-                                 config_values(session->net->config)->bulk_bytes_max};
+    const struct resp_limits limits = {
+        .bulk_bytes_max = config_values(session->net->config)->bulk_bytes_max,
+        .is_authenticated = true,
+    };
 
     while (run->count < SESSION_RUN_COMMANDS_MAX) {
         struct slice rest = slice_of(input.data + used, input.size - used);

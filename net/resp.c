@@ -118,7 +118,7 @@ count_parse(struct resp_parser *parser, struct slice input, const struct resp_li
         *error_out = "invalid multibulk length";
         return RESP_ERROR;
     }
-    if (count > (int64_t)limits->args_max) {
+    if (!limits->is_authenticated && count > RESP_ARGS_MAX_UNAUTHENTICATED) {
         *error_out = "unauthenticated multibulk length";
         return RESP_ERROR;
     }
@@ -155,13 +155,11 @@ bulk_length_parse(struct resp_parser *parser, struct slice input, const struct r
         return RESP_INCOMPLETE;
     }
     line = slice_of(line.data + 1, line.size - 1);
-    if (!number_parse(line, &bytes) || bytes < 0 ||
-        (uint64_t)bytes >
-            MAX(limits->bulk_bytes_max, (uint64_t)RESP_BULK_BYTES_MAX_UNAUTHENTICATED)) {
+    if (!number_parse(line, &bytes) || bytes < 0 || (uint64_t)bytes > limits->bulk_bytes_max) {
         *error_out = "invalid bulk length";
         return RESP_ERROR;
     }
-    if ((uint64_t)bytes > limits->bulk_bytes_max) {
+    if (!limits->is_authenticated && bytes > RESP_BULK_BYTES_MAX_UNAUTHENTICATED) {
         *error_out = "unauthenticated bulk length";
         return RESP_ERROR;
     }

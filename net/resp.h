@@ -47,8 +47,8 @@ enum resp_status {
 };
 
 struct resp_limits {
-    uint32_t args_max;
-    uint64_t bulk_bytes_max;
+    uint64_t bulk_bytes_max; /* proto-max-bulk-len */
+    bool is_authenticated;   /* Otherwise the smaller limits above hold. */
 };
 
 void resp_parser_init(struct resp_parser *parser);

@@ -128,32 +128,22 @@ session_reserve_argument(struct session *session, uint64_t missing)
     return true;
 }
 
-static void
-session_limits(const struct session *session, struct resp_limits *limits)
-{
-    if (session->is_authenticated) {
-        limits->args_max = RESP_ARGS_MAX;
-        limits->bulk_bytes_max = config_values(session->net->config)->bulk_bytes_max;
-    } else {
-        limits->args_max = RESP_ARGS_MAX_UNAUTHENTICATED;
-        limits->bulk_bytes_max = RESP_BULK_BYTES_MAX_UNAUTHENTICATED;
-    }
-}
-
 /* One request of the input; false when there is no whole one or none may run now. */
 static YIELDS bool
 session_step(struct session *session)
 {
     struct slice input = slice_of(session->input.data + session->input_used,
                                   session->input.size - session->input_used);
-    struct resp_limits limits;
+    const struct resp_limits limits = {
+        .bulk_bytes_max = config_values(session->net->config)->bulk_bytes_max,
+        .is_authenticated = session->is_authenticated,
+    };
     const char *error = NULL;
     uint64_t consumed = 0;
 
     if (session->is_closing || session->close_after_reply || session_has_output_backlog(session)) {
         return false;
     }
-    session_limits(session, &limits);
     switch (resp_parse(&session->parser, input, &limits, &consumed, &error)) {
     case RESP_READY:
         dispatch_request(session, input, consumed);

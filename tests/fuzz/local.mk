@@ -6,3 +6,11 @@
 #     fuzz_name_SOURCES = tests/fuzz/fuzz_name.c
 #     fuzz_name_LDADD = $(fuzz_libs)
 fuzz_libs = $(net_libs) $(FUZZ_LIBS)
+
+fuzz_programs += fuzz_resp
+fuzz_resp_SOURCES = tests/fuzz/fuzz_resp.c
+fuzz_resp_LDADD = $(fuzz_libs)
+
+fuzz_programs += fuzz_config
+fuzz_config_SOURCES = tests/fuzz/fuzz_config.c tools/server/options.c
+fuzz_config_LDADD = $(fuzz_libs)

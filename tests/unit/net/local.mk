@@ -2,5 +2,5 @@
 if HAVE_CRITERION
 check_PROGRAMS += test_net
 endif
-test_net_SOURCES =
+test_net_SOURCES = tests/unit/net/test_resp.c
 test_net_LDADD = libtestlib.a $(net_libs) $(CRITERION_LIBS)
