@@ -123,7 +123,6 @@ size_set(struct sim_world *world, struct sim_inode *inode, uint64_t size)
     }
     inode->size = size;
     inode->size_seq = ++world->seq;
-    inode->is_size_orphaned = false;
     inode->is_size_pending = size != inode->size_durable;
 }
 
@@ -203,7 +202,7 @@ sim_disk_sync_end(struct sim_world *world, struct sim_inode *inode, uint64_t seq
             block_settle(world, &inode->blocks[i]);
         }
     }
-    if (inode->is_size_pending && !inode->is_size_orphaned && inode->size_seq <= seq) {
+    if (inode->is_size_pending && inode->size_seq <= seq) {
         inode->size_durable = inode->size;
         inode->is_size_pending = false;
     }
@@ -219,9 +218,6 @@ sim_disk_sync_fail(struct sim_world *world, struct sim_inode *inode, uint64_t se
         if (sync_covers(&inode->blocks[i], seq)) {
             inode->blocks[i].is_orphaned = true;
         }
-    }
-    if (inode->is_size_pending && inode->size_seq <= seq) {
-        inode->is_size_orphaned = true;
     }
 }
 
@@ -280,7 +276,6 @@ file_cut(struct sim_world *world, struct sim_inode *inode, const struct cut_mood
     }
     inode->size_durable = inode->size;
     inode->is_size_pending = false;
-    inode->is_size_orphaned = false;
     for (uint64_t i = inode->size / IO_BLOCK_BYTES; i < inode->block_count; i++) {
         block_drop(world, &inode->blocks[i]);
     }

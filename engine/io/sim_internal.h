@@ -56,7 +56,6 @@ struct sim_inode {
     uint64_t size_durable;
     uint64_t size_seq;
     bool is_size_pending;
-    bool is_size_orphaned;
     uint32_t syncs_in_flight;
     uint64_t sync_seq; /* The largest that a sync in flight covers. */
     struct sim_block *blocks;
