@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "engine/base/assert.h"
+#include "tests/lib/fiber_test.h"
 
 enum { FAKE_TURNS_MAX = 1000 * 1000, FAKE_SLEEP_MS_MAX = 100 };
 
@@ -203,4 +204,5 @@ fake_shard_run(void (*body)(void))
     shard_free(shard);
     fake_io_fini(&fake);
     mem_account_free(account);
+    fiber_test_check_leaks();
 }

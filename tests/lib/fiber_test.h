@@ -22,6 +22,10 @@ enum { FIBER_TEST_SEED = 1 };
 /* Run the body in a fiber (large stack) of shard 0 of a new world. */
 void fiber_test_run(uint32_t shards, void (*body)(void));
 
+/* In a build with AddressSanitizer: fail the test when memory was leaked. Called by fiber_test_run;
+ * for tests that do without it. */
+void fiber_test_check_leaks(void);
+
 #define FIBER_TEST_ON(suite, name, shards)                                                         \
     static void suite##_##name##_body(void);                                                       \
     Test(suite, name)                                                                              \
