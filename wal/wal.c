@@ -69,12 +69,14 @@ static YIELDS err_t
 life_begin(struct wal *wal)
 {
     lsn_t before = wal->durable;
+    bool is_placed = wal_writer_place(wal, 0);
     err_t err = ERR_OK;
 
-    if (!wal_writer_place(wal, 0)) {
+    if (!is_placed) {
         TRY(wal_segment_add(wal));
-        ASSERT(wal_writer_place(wal, 0));
+        is_placed = wal_writer_place(wal, 0);
     }
+    ASSERT(is_placed);
     wal->is_batch_wanted = true;
     while (wal->durable == before) {
         cond_wait_uncancelable(&wal->durable_cond);

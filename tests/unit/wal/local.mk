@@ -2,5 +2,6 @@
 if HAVE_CRITERION
 check_PROGRAMS += test_wal
 endif
-test_wal_SOURCES =
+test_wal_SOURCES = tests/unit/wal/wal_fixture.c
 test_wal_LDADD = libtestlib.a $(wal_libs) $(CRITERION_LIBS)
+test_wal_SOURCES += tests/unit/wal/test_format.c tests/unit/wal/test_writer.c tests/unit/wal/test_replay.c
