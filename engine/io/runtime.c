@@ -182,17 +182,17 @@ threads_start(struct runtime *runtime)
     /* Signals are for the main thread. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
+    pthread_mutex_lock(&runtime->mutex);
     for (uint32_t i = 0; i < runtime->count && result == 0; i++) {
-        runtime->threads_pending++;
         result = pthread_create(&runtime->shards[i].thread, NULL, shard_main, &runtime->shards[i]);
         runtime->shards[i].has_thread = result == 0;
-        if (result != 0) {
-            runtime->threads_pending--;
+        if (result == 0) {
+            runtime->threads_pending++;
+        } else {
             err = err_set(ERR_KERNEL, "cannot make a thread for shard %u: %s", i, strerror(result));
         }
     }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_mutex_lock(&runtime->mutex);
     while (runtime->threads_pending > 0) {
         pthread_cond_wait(&runtime->cond, &runtime->mutex);
     }
@@ -239,7 +239,7 @@ shards_make(struct runtime *runtime, const struct runtime_options *options)
     };
     uint64_t seed = options->seed;
     /* Spinning for a peer that waits for our core helps nobody. */
-    bool may_spin = (uint32_t)get_nprocs() >= runtime->count;
+    bool may_spin = !options->never_spin && (uint32_t)get_nprocs() >= runtime->count;
     err_t err;
 
     if (seed == 0 && getrandom(&seed, sizeof(seed), 0) != sizeof(seed)) {
@@ -328,7 +328,7 @@ runtime_stop(struct runtime **runtime_ref)
         runtime_call_all(runtime, MSG_FIBER, run_fini, runtime->shards, sizeof(*runtime->shards));
     }
     for (uint32_t i = 0; i < runtime->count; i++) {
-        if (runtime->shards[i].has_thread && runtime->shards[i].diag.code != ERR_KERNEL) {
+        if (runtime->shards[i].has_thread) {
             shard_stop(runtime->shards[i].shard);
         }
     }

@@ -25,6 +25,7 @@ struct runtime_options {
     const int *cpus;      /* Shard i is pinned to cpus[i % cpu_count]. Borrowed for the call. */
     uint32_t cpu_count;   /* 0: not pinned. */
     uint64_t seed;        /* Of the shards' generators; 0: drawn from the system. */
+    bool never_spin;      /* Sleep at once when idle, also when a peer owes an answer. */
     /* Before the fiber of init: sets the limits of the shard's account. NULL: none. */
     void (*limits)(uint32_t shard, struct mem_account *account, void *arg);
     /* In a foreground fiber on each shard, concurrently. NULL: none. */
