@@ -1,2 +1,8 @@
 # lsm: memtable, sorted tables, compaction, manifest, block cache.
 lsm_sources +=
+lsm_sources += lsm/block.c lsm/block_builder.c lsm/block_frame.c lsm/filter.c lsm/cache.c
+lsm_sources += lsm/table_format.c lsm/table_index.c lsm/table_ranges.c lsm/table_writer.c
+lsm_sources += lsm/table_open.c lsm/table_read.c lsm/table_iter.c lsm/table_verify.c
+lsm_sources += lsm/memtable.c lsm/memtable_iter.c lsm/memtable_tree.c
+lsm_sources += lsm/range_delete.c lsm/snapshots.c
+lsm_sources += lsm/version.c lsm/manifest.c lsm/manifest_format.c lsm/merge.c

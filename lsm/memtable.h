@@ -1,0 +1,135 @@
+/* lsm/memtable.h - the unflushed writes of a shard, versioned and ordered.
+ *
+ * Keys hang in an ordered index (memtable_tree.h) for scans and in a hash index for point reads,
+ * which cost one cache miss for the bucket and one for the key. Versions of a key are a list,
+ * newest first. Keys stay where they are until the memtable is freed as a whole; the memory of a
+ * version that no snapshot sees is used again, so that a hot key does not fill the memtable. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/base/mem.h"
+#include "lsm/entry.h"
+#include "lsm/memtable_tree.h"
+#include "lsm/range_delete.h"
+#include "lsm/snapshots.h"
+#include "lsm/vlog.h"
+
+enum {
+    MEMTABLE_CLASSES = 45,      /* Sizes of value space. */
+    MEMTABLE_BUCKET_KEYS = 7,   /* With the link, one cache line. */
+    MEMTABLE_BUCKET_SHARE = 16, /* The hash index takes 1/16 of the memtable's size. */
+};
+
+/* A place is a pointer to the key, its upper 16 bits taken from the key's hash, so that a key
+ * which is not there is known not to be after one cache miss. Filled from the front. */
+struct memtable_bucket {
+    uintptr_t places[MEMTABLE_BUCKET_KEYS];
+    struct memtable_bucket *overflow;
+};
+
+struct memtable_version {
+    struct memtable_version *older;
+    uint64_t ts;
+    uint64_t expire_us;
+    uint64_t lsn;
+    uint32_t value_size;
+    uint32_t capacity;
+    uint16_t slot;
+    uint8_t kind;
+    uint8_t value[];
+};
+
+struct memtable_key {
+    struct memtable_version *newest;
+    uint32_t versions;
+    uint32_t collect_at; /* Look through all versions when there are so many. */
+    struct tree_key key;
+};
+
+struct memtable {
+    uint64_t magic;
+    uint32_t refs;
+    struct arena arena;
+    struct tree tree;
+    struct range_map ranges;
+    struct memtable_bucket *buckets;
+    uint64_t bucket_mask;
+    uint64_t hash_seed;
+    uint64_t generation;   /* Raised by each change: iterators look again. */
+    uint64_t record_bytes; /* Keys and versions, taken from the arena. */
+    uint64_t reused_bytes; /* Of them, waiting in free[]. */
+    uint64_t versions;
+    uint64_t ts_oldest;       /* Of all writes; UINT64_MAX when empty. */
+    uint64_t ts_newest;       /* Of all writes, range deletes included. */
+    uint64_t entry_ts_newest; /* Without range deletes. */
+    uint64_t lsn_first;       /* Log position of the first write; 0 when empty. */
+    uint64_t lsn_newest;
+    uint64_t keys_range_deleted; /* About how many keys lay under range deletes when they came. */
+    struct memtable_version *free[MEMTABLE_CLASSES];
+    struct vlog *vlog; /* Borrowed; may be NULL (tests). */
+    uint64_t *vlog_files;
+    uint32_t vlog_file_count;
+    uint32_t vlog_file_capacity;
+    /* Set when it is frozen. */
+    uint64_t flush_lsn;
+    struct buf note;
+    struct memtable *next; /* Newer. */
+};
+
+/* Reference count 1. bytes_expected sizes the hash index; hash_seed must be unknown to clients. */
+struct memtable *memtable_new(uint64_t bytes_expected, uint64_t hash_seed, struct vlog *vlog);
+void memtable_pin(struct memtable *memtable);
+/* Accepts NULL; clears the pointer. */
+void memtable_unpin(struct memtable **memtable);
+
+/* What it takes from the budget. */
+static inline uint64_t
+memtable_bytes(const struct memtable *memtable)
+{
+    return memtable->record_bytes + memtable->tree.node_bytes + memtable->ranges.bytes +
+           memtable->ranges.borders.node_bytes +
+           (memtable->bucket_mask + 1) * sizeof(memtable->buckets[0]);
+}
+static inline bool
+memtable_is_empty(const struct memtable *memtable)
+{
+    return memtable->tree.count == 0 && range_map_is_empty(&memtable->ranges);
+}
+
+/* A version of the same key and ts is replaced: applying is idempotent. */
+void memtable_put(struct memtable *memtable, const struct lsm_entry *entry,
+                  const struct snapshots *snapshots);
+void memtable_range_delete(struct memtable *memtable, const struct lsm_range_delete *range,
+                           const struct snapshots *snapshots);
+
+/* The newest version with ts <= snapshot, or NULL. Range deletes are not applied. Borrowed until
+ * the next change of the memtable. */
+const struct memtable_version *memtable_get(const struct memtable *memtable, struct slice key,
+                                            uint64_t snapshot);
+
+/* All versions, in the order of lsm/entry.h. The memtable may change between calls: an iterator
+ * stays on its key and ts. The entry is a copy whose key is good as long as the memtable; its
+ * value is good until a change that drops the version. The memtable is not pinned. */
+struct memtable_iter {
+    struct memtable *memtable;
+    struct tree_position position;
+    uint32_t tree_generation;
+    uint64_t generation;
+    struct memtable_key *key; /* NULL: not on an entry. */
+    const struct memtable_version *version;
+    struct lsm_entry entry;
+};
+void memtable_iter_init(struct memtable_iter *iter, struct memtable *memtable);
+static inline bool
+memtable_iter_is_valid(const struct memtable_iter *iter)
+{
+    return iter->key != NULL;
+}
+void memtable_iter_seek_first(struct memtable_iter *iter);
+void memtable_iter_seek_last(struct memtable_iter *iter);
+void memtable_iter_seek(struct memtable_iter *iter, struct slice key, uint64_t ts);
+void memtable_iter_seek_before(struct memtable_iter *iter, struct slice key);
+void memtable_iter_next(struct memtable_iter *iter);
+void memtable_iter_previous(struct memtable_iter *iter);

@@ -1,0 +1,74 @@
+/* lsm/merge.h - one ordered stream out of memtables, tables and levels.
+ *
+ * All versions come out, in the order of lsm/entry.h; what they mean at a snapshot is decided
+ * above (lsm_iter.c, collect.h). Children are kept in a heap; a level is one child, which opens
+ * its tables one after the other. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lsm/memtable.h"
+#include "lsm/table.h"
+#include "lsm/version.h"
+
+/* Entries which a range delete hides: of keys below `high` (all, when high_is_open), older than
+ * `ts`. */
+struct merge_skip {
+    struct slice high;
+    bool high_is_open;
+    uint64_t ts;
+};
+
+enum merge_child_kind { MERGE_MEMTABLE, MERGE_LEVEL };
+
+struct merge_child {
+    enum merge_child_kind kind;
+    const struct lsm_entry *entry; /* NULL: at the end. */
+    struct memtable_iter memtable_iter;
+    /* A run of disjoint tables in order; a level-0 table is a run of one. */
+    struct lsm_table *const *tables; /* Borrowed. */
+    uint32_t table_count;
+    uint32_t table_index;
+    struct table_iter *table_iter; /* Of tables[table_index]; NULL at the end. */
+};
+
+struct merge {
+    struct merge_child *children;
+    uint32_t child_count, child_capacity;
+    uint32_t *heap; /* Children with an entry; heap[0] gives the next. */
+    uint32_t heap_count;
+    bool is_backward;
+    struct table_iter_options table_options;
+    struct lsm_table *failed; /* Whose table gave the last error; borrowed. */
+};
+
+/* The tag pays for the merge's own memory (MEM_SESSIONS or MEM_BACKGROUND are the likely ones). */
+void merge_init(struct merge *merge, uint32_t children_max,
+                const struct table_iter_options *table_options);
+void merge_fini(struct merge *merge);
+/* The memtable and the tables must be pinned by the caller. */
+void merge_add_memtable(struct merge *merge, struct memtable *memtable);
+void merge_add_tables(struct merge *merge, struct lsm_table *const *tables, uint32_t count);
+
+/* Position all children; the direction is that of the moves that may follow: after seek_first and
+ * seek forward, after seek_last and seek_before backward. Errors of tables; the merge must then
+ * be positioned anew. */
+YIELDS err_t merge_seek_first(struct merge *merge);
+YIELDS err_t merge_seek_last(struct merge *merge);
+YIELDS err_t merge_seek(struct merge *merge, struct slice key, uint64_t ts);
+YIELDS err_t merge_seek_before(struct merge *merge, struct slice key);
+
+/* The current entry; NULL at the end. Valid until the next call. */
+static inline const struct lsm_entry *
+merge_entry(const struct merge *merge)
+{
+    return merge->heap_count == 0 ? NULL : merge->children[merge->heap[0]].entry;
+}
+/* One step in the direction of the last seek. */
+YIELDS err_t merge_step(struct merge *merge);
+/* Forward only: move the child that has the current entry to its first entry that the range
+ * delete does not hide. Tables wholly hidden are not opened. */
+YIELDS err_t merge_skip_hidden(struct merge *merge, const struct merge_skip *skip);
+/* Forward only: move the child that has the current entry to (key, ts). */
+YIELDS err_t merge_seek_child(struct merge *merge, struct slice key, uint64_t ts);
