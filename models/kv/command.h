@@ -36,8 +36,6 @@ enum command_flag {
     CMD_NO_ASYNC_LOADING = 1 << 17,
     CMD_NO_MULTI = 1 << 18,
     CMD_NO_MANDATORY_KEYS = 1 << 19,
-    CMD_SENTINEL = 1 << 20,
-    CMD_ONLY_SENTINEL = 1 << 21,
 };
 
 /* ACL categories, in Redis's order of bits. */
@@ -143,9 +141,9 @@ struct command {
     YIELDS void (*run)(struct kv_request *request);
 };
 
-/* All top-level commands, sorted by name. */
-extern const struct command commands[];
-extern const uint32_t command_count;
+/* The top-level commands, sorted by name. */
+uint32_t command_count(void);
+const struct command *command_at(uint32_t index);
 
 /* A dense number of every command and subcommand, 0..command_ids()-1: for counters by command. */
 uint32_t command_id(const struct command *command);
