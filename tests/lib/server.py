@@ -215,10 +215,12 @@ class Server:
     durability  sync, interval:MS or none
     memory      as --memory takes it, or None for the default
     extra       further flags, given to orbit-server only
+    kind        'orbit', 'redis' or 'redis-narrow'; by default what ORBIT_PEER says
+    parent      the folder in which the temporary folder is made, or None for the system's
     """
 
     def __init__(self, shards=1, durability="sync", memory=None, extra=(), data_dir=None,
-                 log_level="info", port=0, kind=None):
+                 log_level="info", port=0, kind=None, cpus="none", parent=None):
         self.kind = kind or peer()
         self.shards = shards
         self.durability = durability
@@ -226,9 +228,10 @@ class Server:
         self.extra = list(extra)
         self.log_level = log_level
         self.fixed_port = port
+        self.cpus = cpus
         self.port = 0
         self.process = None
-        self.folder = tempfile.mkdtemp(prefix="orbit-test-")
+        self.folder = tempfile.mkdtemp(prefix="orbit-test-", dir=parent)
         self.data_dir = data_dir or os.path.join(self.folder, "data")
         self.log_path = os.path.join(self.folder, "server.log")
         _open_servers.add(self)
@@ -256,7 +259,7 @@ class Server:
             "--redis-port", str(self.port),
             "--shards", str(self.shards),
             "--durability", self.durability,
-            "--cpus", "none",
+            "--cpus", self.cpus,
             "--dev-mode",
             "--log-level", self.log_level,
         ]
