@@ -174,16 +174,22 @@ context_entered(struct context *from)
 }
 
 void
-context_switch(struct context *from, struct context *to, bool is_last)
+context_modes_reset(void)
+{
+    uint32_t mxcsr = CONTEXT_MXCSR;
+    uint16_t x87_control = CONTEXT_X87_CONTROL;
+
+    __asm__ volatile("ldmxcsr %0\n\tfldcw %1" : : "m"(mxcsr), "m"(x87_control));
+}
+
+void
+context_switch(struct context *from, struct context *to)
 {
 #ifdef ORBIT_ASAN
     const void *bottom = NULL;
     size_t bytes = 0;
 
-    __sanitizer_start_switch_fiber(is_last ? NULL : &from->asan_fake_stack, to->stack_low,
-                                   to->stack_bytes);
-#else
-    (void)is_last;
+    __sanitizer_start_switch_fiber(&from->asan_fake_stack, to->stack_low, to->stack_bytes);
 #endif
 #ifdef ORBIT_TSAN
     from->tsan_fiber = __tsan_get_current_fiber();

@@ -3,7 +3,6 @@
  * Control only ever goes from the loop to a fiber and back. */
 #pragma once
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,5 +21,7 @@ void context_make(struct context *context, uint8_t *stack_low, size_t stack_byte
 void context_forget(struct context *context);
 /* The first call in entry; `from` is the context that switched here. */
 void context_entered(struct context *from);
-/* Save `from`, continue `to`. is_last: `from` will not be continued. */
-void context_switch(struct context *from, struct context *to, bool is_last);
+/* Save `from`, continue `to`. */
+void context_switch(struct context *from, struct context *to);
+/* The floating-point modes with which a program begins. */
+void context_modes_reset(void);

@@ -44,6 +44,14 @@ fiber_about_to_yield(void)
 
 /* ---- Life. ---- */
 
+static void
+fiber_stack_begin(struct fiber *fiber)
+{
+    fiber->is_cold = false;
+    context_make(&fiber->context, fiber->stack_low, stack_bytes(fiber->stack_class), fiber_main,
+                 fiber);
+}
+
 /* An ended fiber, or a new object with a stack; NULL when there can be no more. */
 static struct fiber *
 fiber_take(struct shard *shard, enum fiber_stack stack)
@@ -54,7 +62,11 @@ fiber_take(struct shard *shard, enum fiber_stack stack)
 
     if (node != NULL) {
         shard->idle_counts[stack]--;
-        return LIST_ENTRY(node, struct fiber, all_link);
+        fiber = LIST_ENTRY(node, struct fiber, all_link);
+        if (fiber->is_cold) {
+            fiber_stack_begin(fiber);
+        }
+        return fiber;
     }
     low = stack_pool_take(&shard->stacks, stack);
     if (low == NULL) {
@@ -68,6 +80,7 @@ fiber_take(struct shard *shard, enum fiber_stack stack)
     list_init(&fiber->run_link);
     list_init(&fiber->wait_link);
     timer_init(&fiber->timer, fiber_timeout);
+    fiber_stack_begin(fiber);
     return fiber;
 }
 
@@ -102,7 +115,6 @@ fiber_spawn(const char *name, enum fiber_class class, enum fiber_stack stack, fi
     fiber->switches = 0;
     fiber->diag.code = ERR_OK;
     fiber->diag.message[0] = '\0';
-    context_make(&fiber->context, fiber->stack_low, stack_bytes(stack), fiber_main, fiber);
     list_push_back(&shard->fibers, &fiber->all_link);
     shard->stats.fibers++;
     shard->stats.fibers_peak = MAX(shard->stats.fibers_peak, shard->stats.fibers);
@@ -116,6 +128,7 @@ fiber_start_in_order(struct fiber *fiber)
     fiber->starts_in_order = true;
 }
 
+/* One life after the other, so that a spawn costs no new stack frame. */
 static void
 fiber_main(void *arg)
 {
@@ -123,16 +136,18 @@ fiber_main(void *arg)
     struct shard *shard = fiber->shard;
 
     context_entered(&shard->loop);
-    fiber->fn(fiber->arg);
-    ASSERT(shard->no_yield_depth == 0);
-    ASSERT(shard->running == fiber);
-    fiber->state = FIBER_ENDED;
-    context_switch(&fiber->context, &shard->loop, true);
-    UNREACHABLE();
+    for (;;) {
+        context_modes_reset();
+        fiber->fn(fiber->arg);
+        ASSERT(shard->no_yield_depth == 0);
+        ASSERT(shard->running == fiber);
+        fiber->state = FIBER_ENDED;
+        context_switch(&fiber->context, &shard->loop);
+    }
 }
 
 /* On the loop's stack. The most recently used stack, whose lines are in the cache, is the next
- * to be reused; beyond FIBERS_WARM_MAX their pages go back to the kernel. */
+ * to be reused; beyond FIBERS_WARM_MAX the pages go back to the kernel, and what stood on them. */
 static void
 fiber_retire(struct shard *shard, struct fiber *fiber)
 {
@@ -140,14 +155,15 @@ fiber_retire(struct shard *shard, struct fiber *fiber)
 
     ASSERT(fiber->timer.heap_index == 0);
     ASSERT(list_is_empty(&fiber->wait_link));
-    context_forget(&fiber->context);
     fiber->magic = 0;
     list_remove(&fiber->all_link);
     shard->stats.fibers--;
     if (shard->idle_counts[fiber->stack_class]++ < FIBERS_WARM_MAX) {
         list_push_front(&shard->idle_fibers[fiber->stack_class], &fiber->all_link);
     } else {
+        context_forget(&fiber->context);
         stack_release_pages(fiber->stack_low, stack_bytes(fiber->stack_class));
+        fiber->is_cold = true;
         list_push_back(&shard->idle_fibers[fiber->stack_class], &fiber->all_link);
     }
     if (group != NULL) {
@@ -168,6 +184,7 @@ fiber_idle_free_all(struct shard *shard)
         while ((node = list_pop_front(&shard->idle_fibers[stack])) != NULL) {
             struct fiber *fiber = LIST_ENTRY(node, struct fiber, all_link);
 
+            context_forget(&fiber->context);
             MEM_FREE(MEM_RUNTIME, fiber);
         }
         shard->idle_counts[stack] = 0;
@@ -211,7 +228,7 @@ fiber_run(struct shard *shard, struct fiber *fiber)
     shard->stats.switches++;
     err_diag_bind(&fiber->diag);
     errno = fiber->saved_errno;
-    context_switch(&shard->loop, &fiber->context, false);
+    context_switch(&shard->loop, &fiber->context);
     errno = saved_errno;
     err_diag_bind(NULL);
     shard->running = NULL;
@@ -227,7 +244,7 @@ fiber_leave(struct fiber *fiber)
 {
     fiber->saved_errno = errno;
     fiber->since_us = fiber->shard->turn_us;
-    context_switch(&fiber->context, &fiber->shard->loop, false);
+    context_switch(&fiber->context, &fiber->shard->loop);
 }
 
 void

@@ -50,6 +50,7 @@ struct fiber {
     bool wait_is_cancelable;
     bool is_canceled;
     bool starts_in_order; /* Runs a message and has not begun. */
+    bool is_cold;         /* Idle, and its stack's pages were given back. */
     int saved_errno;
     uint32_t units;       /* Counted work of this slice. */
     uint32_t look_units;  /* fiber_work looks around when units reach this. */

@@ -114,6 +114,7 @@ shard_crash(struct shard *shard)
     LIST_FOR_EACH(node, &shard->fibers) {
         context_forget(&LIST_ENTRY(node, struct fiber, all_link)->context);
     }
+    fiber_idle_free_all(shard);
     stack_pool_fini(&shard->stacks);
     msg_fini(shard);
     shard->magic = 0;
@@ -431,7 +432,7 @@ shard_abandon(void)
     shard->no_yield_depth = 0;
     if (fiber != NULL) {
         fiber->state = FIBER_WAITING;
-        context_switch(&fiber->context, &shard->loop, false);
+        context_switch(&fiber->context, &shard->loop);
         UNREACHABLE();
     }
     longjmp(shard->turn_exit, 1);

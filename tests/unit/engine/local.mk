@@ -10,3 +10,8 @@ test_engine_SOURCES += tests/unit/engine/test_crc16.c
 test_engine_SOURCES += tests/unit/engine/test_sim.c
 test_engine_SOURCES += tests/unit/engine/test_uring_files.c tests/unit/engine/test_uring_net.c
 test_engine_SOURCES += tests/unit/engine/test_uring_kernel.c tests/unit/engine/test_uring_runtime.c
+
+# The same without Criterion's runner, for a build with --enable-tsan: make test_engine_plain.
+EXTRA_PROGRAMS += test_engine_plain
+test_engine_plain_SOURCES = $(test_engine_SOURCES) tests/lib/plain_main.c
+test_engine_plain_LDADD = $(test_engine_LDADD)
