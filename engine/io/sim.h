@@ -210,6 +210,11 @@ void sim_disk_power_cut(struct sim_world *world);
  * on paths that contain `path_part` count (NULL: all). Anywhere. */
 void sim_disk_fail_next(struct sim_world *world, enum sim_op op, const char *path_part,
                         uint32_t skip, uint32_t times, int negative_errno);
+/* After `skip` more writes to paths that contain `path_part`, one is acknowledged as if all were
+ * well: one of its blocks is dropped, or lands on another block instead. Anywhere. */
+enum sim_astray { SIM_ASTRAY_NONE, SIM_ASTRAY_STALE, SIM_ASTRAY_MISDIRECTED };
+void sim_disk_astray_next(struct sim_world *world, enum sim_astray astray, const char *path_part,
+                          uint32_t skip);
 /* Operations of the kind that were started since the world began. Anywhere. */
 uint64_t sim_disk_count(const struct sim_world *world, enum sim_op op);
 bool sim_disk_exists(const struct sim_world *world, const char *path);
@@ -230,3 +235,5 @@ bool sim_disk_flip_bit(struct sim_world *world, const char *path, uint64_t bit);
 /* Flip one drawn bit of a drawn file that is not empty; its path in path_out (IO_PATH_BYTES_MAX,
  * may be NULL). False when there is none. Anywhere. */
 bool sim_disk_flip_any(struct sim_world *world, char *path_out);
+/* Between lives: an empty disk. */
+void sim_disk_wipe(struct sim_world *world);

@@ -388,6 +388,15 @@ sim_disk_fini(struct sim_world *world)
     world->root = NULL;
 }
 
+void
+sim_disk_wipe(struct sim_world *world)
+{
+    ASSERT(world->shards == 0);
+    sim_disk_fini(world);
+    world->root = sim_inode_new(world, true);
+    sim_trace(world, "wipe", 0, "", 0, 0);
+}
+
 /* ---- From outside. ---- */
 
 uint64_t

@@ -106,6 +106,7 @@ struct sim_event {
     uint64_t sync_seq;
     size_t transferred; /* After a short transfer: the first step's bytes. */
     int fail;           /* By sim_disk_fail_next; 0 or a negative errno. */
+    enum sim_astray astray;
     void (*fn)(void *arg);
     void *arg;
     char path[IO_PATH_BYTES_MAX];
@@ -134,6 +135,7 @@ struct sim_fail_rule {
     uint32_t skip;
     uint32_t times;
     int negative_errno;
+    enum sim_astray astray; /* Instead of an error. */
 };
 
 struct sim_world {

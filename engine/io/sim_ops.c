@@ -103,13 +103,15 @@ event_free(struct sim_world *world, struct sim_event *event)
 
 /* ---- Starting. ---- */
 
-static int
-rules_apply(struct sim_world *world, enum sim_op kind, const char *path)
+/* The first rule that fits says how the operation ends. */
+static void
+rules_apply(struct sim_world *world, struct sim_event *event)
 {
     for (uint32_t i = 0; i < SIM_FAIL_RULES_MAX; i++) {
         struct sim_fail_rule *rule = &world->rules[i];
 
-        if (!rule->is_active || rule->op != kind || strstr(path, rule->path_part) == NULL) {
+        if (!rule->is_active || rule->op != event->kind ||
+            strstr(event->path, rule->path_part) == NULL) {
             continue;
         }
         if (rule->skip > 0) {
@@ -118,9 +120,10 @@ rules_apply(struct sim_world *world, enum sim_op kind, const char *path)
         }
         rule->times--;
         rule->is_active = rule->times > 0;
-        return rule->negative_errno;
+        event->fail = rule->negative_errno;
+        event->astray = rule->astray;
+        return;
     }
-    return 0;
 }
 
 static const struct sim_range *
@@ -171,7 +174,7 @@ event_start(struct sim_io *io, struct sim_event *event)
     if (sim_draw_fault(world, SIM_FAULT_LATENCY_SPIKE, world->options.latency_spike_ppm)) {
         delay_us += sim_draw_us(world, &world->options.latency_spike);
     }
-    event->fail = rules_apply(world, event->kind, event->path);
+    rules_apply(world, event);
     event->due_us = world->now_us + delay_us;
     sim_trace(world, sim_op_name(event->kind), io->id, event->path, event->offset, event->size);
     sim_event_push(io, event);
@@ -422,8 +425,11 @@ write_astray(struct sim_world *world, struct sim_event *event, bool is_durable)
 {
     uint64_t at = sim_prng_below(world, event->size / IO_BLOCK_BYTES) * IO_BLOCK_BYTES;
     uint64_t index = (event->offset + at) / IO_BLOCK_BYTES;
-    bool is_stale = sim_prng_chance(world, world->options.stale_ppm);
-    bool is_misdirected = !is_stale && sim_prng_chance(world, world->options.misdirected_ppm);
+    bool is_stale =
+        event->astray == SIM_ASTRAY_STALE || sim_prng_chance(world, world->options.stale_ppm);
+    bool is_misdirected = !is_stale && (event->astray == SIM_ASTRAY_MISDIRECTED ||
+                                        sim_prng_chance(world, world->options.misdirected_ppm));
+    bool is_whole; /* All blocks are dropped and not only one. */
     uint8_t old[IO_BLOCK_BYTES];
     struct sim_inode *inode;
     uint64_t other;
@@ -431,11 +437,16 @@ write_astray(struct sim_world *world, struct sim_event *event, bool is_durable)
     if (!is_stale && !is_misdirected) {
         return false;
     }
-    sim_disk_read_block(event->inode, index, old);
+    is_whole = is_stale && sim_prng_below(world, 2) == 0;
     for (uint64_t each = 0; each < event->size; each += IO_BLOCK_BYTES) {
-        write_one(world, event, each, is_durable);
+        if (is_whole || each == at) {
+            sim_disk_read_block(event->inode, (event->offset + each) / IO_BLOCK_BYTES, old);
+            sim_disk_write_block(world, event->inode, (event->offset + each) / IO_BLOCK_BYTES, old,
+                                 is_durable);
+        } else {
+            write_one(world, event, each, is_durable);
+        }
     }
-    sim_disk_write_block(world, event->inode, index, old, is_durable);
     if (is_stale) {
         world->counters.faults[SIM_FAULT_STALE]++;
     } else if (misdirect(world, event, index, &inode, &other)) {
@@ -595,7 +606,8 @@ event_is_split(struct sim_io *io, struct sim_event *event)
     uint64_t end = event->offset + event->size;
 
     if ((event->kind != SIM_OP_READ && event->kind != SIM_OP_WRITE) || event->fail != 0 ||
-        event->transferred > 0 || blocks < 2 || end > event->inode->size ||
+        event->astray != SIM_ASTRAY_NONE || event->transferred > 0 || blocks < 2 ||
+        end > event->inode->size ||
         !sim_draw_fault(world, SIM_FAULT_SHORT_TRANSFER, world->options.short_transfer_ppm)) {
         return false;
     }

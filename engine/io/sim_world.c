@@ -303,26 +303,49 @@ sim_disk_count(const struct sim_world *world, enum sim_op op)
     return world->counters.ops[op];
 }
 
-void
-sim_disk_fail_next(struct sim_world *world, enum sim_op op, const char *path_part, uint32_t skip,
-                   uint32_t times, int negative_errno)
+static void
+rule_add(struct sim_world *world, const struct sim_fail_rule *added, const char *path_part)
 {
     struct sim_fail_rule *rule = NULL;
 
-    ASSERT(negative_errno < 0);
-    ASSERT(times > 0);
     for (uint32_t i = 0; i < SIM_FAIL_RULES_MAX && rule == NULL; i++) {
         rule = world->rules[i].is_active ? NULL : &world->rules[i];
     }
     ASSERT(rule != NULL);
-    *rule = (struct sim_fail_rule){
-        .is_active = true,
+    *rule = *added;
+    rule->is_active = true;
+    snprintf(rule->path_part, sizeof(rule->path_part), "%s", path_part == NULL ? "" : path_part);
+}
+
+void
+sim_disk_fail_next(struct sim_world *world, enum sim_op op, const char *path_part, uint32_t skip,
+                   uint32_t times, int negative_errno)
+{
+    struct sim_fail_rule rule = {
         .op = op,
         .skip = skip,
         .times = times,
         .negative_errno = negative_errno,
     };
-    snprintf(rule->path_part, sizeof(rule->path_part), "%s", path_part == NULL ? "" : path_part);
+
+    ASSERT(negative_errno < 0);
+    ASSERT(times > 0);
+    rule_add(world, &rule, path_part);
+}
+
+void
+sim_disk_astray_next(struct sim_world *world, enum sim_astray astray, const char *path_part,
+                     uint32_t skip)
+{
+    struct sim_fail_rule rule = {
+        .op = SIM_OP_WRITE,
+        .skip = skip,
+        .times = 1,
+        .astray = astray,
+    };
+
+    ASSERT(astray != SIM_ASTRAY_NONE);
+    rule_add(world, &rule, path_part);
 }
 
 /* ---- Shards. ---- */

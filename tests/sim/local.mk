@@ -1,5 +1,5 @@
 # tests/sim: the deterministic simulator's program.
 bin_PROGRAMS += orbit-sim
 orbit_sim_SOURCES = tests/sim/main.c tests/sim/jobs.c tests/sim/run.c tests/sim/scenarios.c
-orbit_sim_SOURCES += tests/sim/scenario_disk.c
+orbit_sim_SOURCES += tests/sim/scenario_disk.c tests/sim/scenario_wal.c
 orbit_sim_LDADD = $(program_libs)

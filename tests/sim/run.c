@@ -94,6 +94,20 @@ run_chance(struct run *run, uint32_t percent)
     return prng_below(&run->prng, 100) < percent;
 }
 
+static uint64_t
+run_crashes(const struct run *run)
+{
+    const struct sim_counters *counters = sim_world_counters(run->world);
+
+    return counters->kills + counters->power_cuts;
+}
+
+bool
+run_is_enough(const struct run *run)
+{
+    return run->operations >= RUN_OPERATIONS_MIN && run_crashes(run) >= RUN_CRASHES_MIN;
+}
+
 void
 run_draw_harmless_faults(struct run *run)
 {
@@ -224,8 +238,8 @@ run_finish(struct run *run)
 
     RUN_CHECK(run, run->operations >= RUN_OPERATIONS_MIN, "only %llu operations",
               (unsigned long long)run->operations);
-    RUN_CHECK(run, counters->kills + counters->power_cuts >= RUN_CRASHES_MIN, "only %llu crashes",
-              (unsigned long long)(counters->kills + counters->power_cuts));
+    RUN_CHECK(run, run_crashes(run) >= RUN_CRASHES_MIN, "only %llu crashes",
+              (unsigned long long)run_crashes(run));
     result->trace_hash = sim_world_trace_hash(run->world);
     result->operations = run->operations;
     result->lives = run->lives;

@@ -78,6 +78,9 @@ uint64_t run_below(struct run *run, uint64_t bound);
 uint64_t run_between(struct run *run, uint64_t min, uint64_t max);
 bool run_chance(struct run *run, uint32_t percent);
 
+/* Have there been as many operations and crashes as a run must have? */
+bool run_is_enough(const struct run *run);
+
 /* Rates of faults that no correct program may be hurt by: delays, stalls, short transfers, wall
  * clock steps. Called before every run; a scenario may change the options later. */
 void run_draw_harmless_faults(struct run *run);

@@ -412,7 +412,7 @@ disk_main(struct run *run)
     for (uint32_t life = 0;; life++) {
         sim_world_calm(run->world);
         run_start(run, toy_open, NULL);
-        if (life >= 4 && run->operations > RUN_OPERATIONS_MIN) {
+        if (life >= 4 && run_is_enough(run)) {
             break;
         }
         run_draw_harmless_faults(run);

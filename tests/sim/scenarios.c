@@ -5,6 +5,8 @@
 
 const struct scenario *const run_scenarios[] = {
     &scenario_disk,
+    &scenario_wal,
+    &scenario_wal_rot,
 };
 
 const uint32_t run_scenario_count = ARRAY_COUNT(run_scenarios);

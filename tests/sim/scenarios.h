@@ -6,3 +6,5 @@
 #include "tests/sim/run.h"
 
 extern const struct scenario scenario_disk;
+extern const struct scenario scenario_wal;
+extern const struct scenario scenario_wal_rot;
