@@ -85,7 +85,7 @@ def main():
     parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--durability", default="sync")
     parser.add_argument("--memory", help="--memory of the server (default: its own)")
-    parser.add_argument("--dir", help="folder for the data (default: the system's for temporary files)")
+    parser.add_argument("--dir", help="folder for the data (default: the system's temporary one)")
     options = parser.parse_args()
     server.end_on_sigterm()
 

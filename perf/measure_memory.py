@@ -108,7 +108,7 @@ def main():
     parser.add_argument("--data", help="how much data (default: twice the budget)")
     parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--durability", default="interval:1000")
-    parser.add_argument("--dir", help="folder for the data (default: the system's for temporary files)")
+    parser.add_argument("--dir", help="folder for the data (default: the system's temporary one)")
     options = parser.parse_args()
     server.end_on_sigterm()
 

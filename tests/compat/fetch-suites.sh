@@ -54,8 +54,12 @@ options=(
     -o APT::Sandbox::User=root
 )
 
-if ! apt-get "${options[@]}" -q update > "$work/log" 2>&1 ||
-    ! (cd "$work" && apt-get "${options[@]}" -q source --download-only "$name") >> "$work/log" 2>&1; then
+fetch() {
+    apt-get "${options[@]}" -q update &&
+        (cd "$work" && apt-get "${options[@]}" -q source --download-only "$name")
+}
+
+if ! fetch > "$work/log" 2>&1; then
     echo "fetch-suites.sh: the source of $name could not be fetched:" >&2
     tail -n 5 "$work/log" >&2
     exit 75

@@ -446,7 +446,8 @@ def main():
     parser.add_argument("--shards", default="1,2,4", help="shard counts, separated by commas")
     parser.add_argument("--durability", default="sync")
     parser.add_argument("--jobs", type=int, default=2, help="servers at a time")
-    parser.add_argument("--world", type=int, metavar="SHARDS", help="run one world, in this process")
+    parser.add_argument("--world", type=int, metavar="SHARDS",
+                        help="run one world, in this process")
     parser.add_argument("--canary", action="store_true",
                         help="also show that a server which loses data is found out")
     parser.add_argument("--keep", action="store_true", help="keep the data folder of a failure")

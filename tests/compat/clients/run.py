@@ -96,7 +96,8 @@ class Cli:
         expect(self.run("--raw", "GET", "raw")[1], value + b"\n")
 
     def commands_from_stdin(self):
-        lines = b"SET lines 1\nINCR lines\n\nGET lines\nSET \"two words\" 'x y'\nGET \"two words\"\n"
+        lines = (b"SET lines 1\nINCR lines\n\nGET lines\n"
+                 b"SET \"two words\" 'x y'\nGET \"two words\"\n")
         expect(self.text(stdin=lines).replace("\n\n", "\n"), "OK\n2\n2\nOK\nx y\n")
 
     def repetition_and_database(self):

@@ -76,7 +76,8 @@ testBoth('an error rejects its own command only', async (client, p) => {
 
 testBoth('mSet and mGet on one tag', async (client, p) => {
     await client.mSet([[`{${p}}a`, '1'], [`{${p}}b`, '2']]);
-    assert.deepStrictEqual(await client.mGet([`{${p}}a`, `{${p}}none`, `{${p}}b`]), ['1', null, '2']);
+    const values = await client.mGet([`{${p}}a`, `{${p}}none`, `{${p}}b`]);
+    assert.deepStrictEqual(values, ['1', null, '2']);
 });
 
 testBoth('scanIterator sees every key', async (client, p) => {
