@@ -253,6 +253,52 @@ request_init(struct session *session, struct kv_request *request, const struct c
     session->commands++;
 }
 
+static void
+upper_case(const char *text, char *out, size_t size)
+{
+    size_t i = 0;
+
+    for (; text[i] != '\0' && i + 1 < size; i++) {
+        out[i] = text[i] >= 'a' && text[i] <= 'z' ? (char)(text[i] - 'a' + 'A') : text[i];
+    }
+    out[i] = '\0';
+}
+
+void
+dispatch_help(struct kv_request *request)
+{
+    const struct command *container = command_parent(request->command);
+    struct reply *reply = request->reply;
+    char name[64];
+    char line[256];
+
+    ASSERT(container != NULL);
+    reply_array(reply, 1 + 2 * (uint64_t)container->subcommand_count);
+    upper_case(container->name, name, sizeof(name));
+    snprintf(line, sizeof(line),
+             "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", name);
+    reply_simple(reply, line);
+    for (uint32_t i = 0; i < container->subcommand_count; i++) {
+        upper_case(container->subcommands[i].name, name, sizeof(name));
+        reply_simple(reply, name);
+        snprintf(line, sizeof(line), "    %s", container->subcommands[i].summary);
+        reply_simple(reply, line);
+    }
+}
+
+/* CLIENT PAUSE; what ends a pause is not held back by it. */
+static YIELDS void
+pause_wait(struct session *session, const struct command *command)
+{
+    struct net *net = session->net;
+
+    while (__builtin_expect(net->pause_until_us > shard_now_us(), 0) && !session->is_closing &&
+           (!net->pause_writes_only || (command->flags & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0) &&
+           (command->categories & CAT_CONNECTION) == 0) {
+        (void)cond_wait_until(&net->unpaused, net->pause_until_us);
+    }
+}
+
 /* ---- Dispatch ---- */
 
 /* What the session must wait for before its client may know the answer. */
@@ -398,6 +444,7 @@ dispatch_request(struct session *session, struct slice input, uint64_t consumed)
                                  session_output_end(session) - reply_start));
         reply_mode_apply(session, reply_start);
     } else {
+        pause_wait(session, command);
         request_init(session, &request, command, argv, argc);
         is_used = request_route(session, &request, input, consumed);
     }

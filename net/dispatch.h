@@ -27,6 +27,9 @@ extern const struct net_command net_commands_command[];
 extern const struct net_command net_commands_monitor[]; /* SLOWLOG, LATENCY, MEMORY */
 extern const struct net_command net_commands_debug[];
 
+/* The reply to HELP of a container, made from the table. */
+void dispatch_help(struct kv_request *request);
+
 /* Run the request that the session's parser holds, and those that follow it for the same shard.
  * Advances session->input_used. */
 YIELDS void dispatch_request(struct session *session, struct slice input, uint64_t consumed);

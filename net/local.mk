@@ -1,2 +1,3 @@
 # net: sessions and protocols.
 net_sources += net/resp.c net/session.c net/net.c net/dispatch.c net/stopwatch.c
+net_sources += net/auth.c net/commands_connection.c net/commands_client.c

@@ -270,6 +270,14 @@ net_on_accept(void *owner, struct io_conn *conn)
     session_new(net, conn);
 }
 
+void
+net_pause(struct net *net, uint64_t until_us, bool only_writes)
+{
+    net->pause_until_us = until_us;
+    net->pause_writes_only = only_writes;
+    cond_broadcast(&net->unpaused);
+}
+
 struct session *
 net_session_find(struct net *net, uint64_t id)
 {
@@ -347,6 +355,7 @@ net_open(const struct server_options *options, struct kv *kv, struct net **net_o
     list_init(&net->dirty);
     cond_init(&net->executor_cond);
     cond_init(&net->stop_cond);
+    cond_init(&net->unpaused);
     fiber_group_init(&net->fibers);
     net->peers = mem_zalloc(MEM_RUNTIME, shard_count() * sizeof(*net->peers));
     for (uint32_t shard = 0; shard < shard_count(); shard++) {
@@ -425,6 +434,7 @@ net_stop(struct net *net)
     if (net->listener != NULL) {
         io_listener_close(&net->listener);
     }
+    net_pause(net, 0, false);
     net_drain(net);
     net->is_stopping = true;
     cond_broadcast(&net->executor_cond);

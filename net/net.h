@@ -15,6 +15,9 @@
 #include "net/stopwatch.h"
 #include "txn/store.h"
 
+/* The level of compatibility that clients are told. */
+#define REDIS_VERSION "7.2.0"
+
 struct config;
 struct latency;
 struct net;
@@ -100,7 +103,10 @@ struct net {
     struct error_stat errors[NET_ERROR_KINDS_MAX];
     uint32_t error_kinds;
     struct stopwatch stopwatch;
-    uint32_t executing; /* Commands that run now. */
+    uint32_t executing;      /* Commands that run now. */
+    uint64_t pause_until_us; /* CLIENT PAUSE; in the past: none. */
+    bool pause_writes_only;
+    struct cond unpaused;
     bool is_stopping;
 };
 #define NET_MAGIC UINT64_C(0x6f7262697420006e)
@@ -115,7 +121,9 @@ YIELDS void net_stop(struct net *net);
 void net_free(struct net **net);
 struct net *net_self(void);
 
-/* Sessions of this shard with these ids, or NULL. */
+/* Hold back commands (or only those that write) until then; a time in the past ends a pause. */
+void net_pause(struct net *net, uint64_t until_us, bool only_writes);
+/* The open session of this shard with that id, or NULL. */
 struct session *net_session_find(struct net *net, uint64_t id);
 void net_error_count(struct net *net, struct slice reply);
 void net_stats_reset(struct net *net);

@@ -113,5 +113,7 @@ void session_close_after_reply(struct session *session);
 void session_maybe_free(struct session *session);
 /* Set or clear (NULL or empty) one of the session's texts. */
 void session_text_set(char **text, struct slice value);
+/* Checks the name; replies to the session itself and returns false when it may not be used. */
+bool session_name_set(struct session *session, struct slice name);
 /* As at connect (RESET). */
 void session_reset(struct session *session);

@@ -230,8 +230,8 @@ key_add(struct key_list *list, uint32_t index, uint32_t flags)
     list->count++;
 }
 
-static bool
-word_equal(struct slice word, const char *text)
+bool
+command_word_is(struct slice word, const char *text)
 {
     struct slice other = slice_from_text(text);
 
@@ -257,7 +257,7 @@ spec_begin(const struct command_key_spec *spec, const struct slice *argv, uint32
         return spec->begin_index;
     }
     for (; at > 0 && at < (int64_t)argc; at += backward ? -1 : 1) {
-        if (word_equal(argv[at], spec->begin_keyword)) {
+        if (command_word_is(argv[at], spec->begin_keyword)) {
             return at + 1;
         }
     }
@@ -308,7 +308,7 @@ spec_unknown(const struct command_key_spec *spec, const struct slice *argv, uint
     uint32_t found = 0;
 
     for (uint32_t i = 2; i + 1 < argc && (spec->flags & KEY_OW) != 0; i++) {
-        if (word_equal(argv[i], "store")) {
+        if (command_word_is(argv[i], "store")) {
             found = ++i;
         }
     }

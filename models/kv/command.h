@@ -162,6 +162,8 @@ const struct command *command_find(struct slice name);
 /* By the words of a call: resolves subcommands (argv[1]). NULL: unknown command or subcommand;
  * a container called without a subcommand resolves to itself. */
 const struct command *command_resolve(const struct slice *argv, uint32_t argc);
+/* Is the word this one, in any case? Options of commands are compared so. */
+bool command_word_is(struct slice word, const char *text);
 bool command_arity_fits(const struct command *command, uint32_t argc);
 
 /* Positions of the keys of a call, with the flags of their specs. Writes at most `max`; returns
