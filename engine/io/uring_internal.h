@@ -37,8 +37,11 @@ enum uring_kind {
 };
 
 enum uring_internal_event {
-    URING_EVENT_WAKE = 1 << 3,  /* Somebody wrote to the eventfd. */
-    URING_EVENT_CLOSE = 2 << 3, /* A descriptor was closed. */
+    URING_EVENT_WAKE = 1 << 3,     /* Somebody wrote to the eventfd. */
+    URING_EVENT_CLOSE = 2 << 3,    /* A descriptor was closed. */
+    URING_EVENT_MESSAGE = 3 << 3,  /* A peer posted while we slept. */
+    URING_EVENT_NOT_SENT = 4 << 3, /* Our wakeup of a peer failed; its id is in the upper half. */
+    URING_EVENT_MASK = 15 << 3,
 };
 
 /* Kept by the kernel since 6.9; liburing 2.3 does not name it. */
@@ -222,6 +225,7 @@ void uring_conn_close(struct io_conn *conn);
 /* uring_lanes.c */
 void uring_post(struct io *io, struct msg *msg);
 void uring_wake(struct io *io);
+void uring_peer_wake_failed(struct uring *uring, uint32_t peer);
 uint32_t uring_lanes_drain(struct uring *uring);
 bool uring_lanes_are_empty(struct uring *uring);
 /* False when something has arrived: do not sleep. After true, uring_sleep_end. */

@@ -31,6 +31,7 @@ static const struct {
     {IORING_OP_ASYNC_CANCEL, "ASYNC_CANCEL"},
     {IORING_OP_POLL_ADD, "POLL_ADD"},
     {IORING_OP_TIMEOUT, "TIMEOUT"},
+    {IORING_OP_MSG_RING, "MSG_RING"},
 };
 
 /* The first number after `key` at the start of a line of a small file; -1 when there is none. */

@@ -1,9 +1,14 @@
 /* engine/io/uring_lanes.c - messages between shards, and waking a shard that sleeps.
  *
- * A post is a store and, if the peer sleeps, a write to its eventfd. No wakeup is lost: the
- * poster stores the index and then reads the flag, the sleeper stores the flag and then reads
- * the indices, all sequentially consistent, so at least one of the two sees the other. (Fences
- * would do the same, but ThreadSanitizer does not know them.) */
+ * A post is a store and, if the peer sleeps, an operation in the own ring which completes in the
+ * peer's (MSG_RING). It goes with the submission of this turn and so costs no call of its own: a
+ * round trip between two sleeping shards took 43-52 us with it, 52-64 us with a write to an eventfd
+ * (two cores, quiet; on a busy machine no difference showed). Threads which have no ring use the
+ * eventfd.
+ *
+ * No wakeup is lost: the poster stores the index and then reads the flag, the sleeper stores the
+ * flag and then reads the indices, all sequentially consistent, so at least one of the two sees
+ * the other. (Fences would do the same, but ThreadSanitizer does not know them.) */
 #include "engine/io/uring_internal.h"
 
 #include <errno.h>
@@ -18,16 +23,19 @@ lane_of(struct uring_group *group, uint32_t from, uint32_t to)
     return &group->lanes[(size_t)from * group->shards + to];
 }
 
-/* Whoever clears the flag writes: one write for any number of posts. */
 static void
-wake_if_sleeping(struct uring *uring)
+eventfd_signal(struct uring *uring)
 {
-    if (!atomic_load(&uring->is_sleeping) || !atomic_exchange(&uring->is_sleeping, false)) {
-        return;
-    }
     if (eventfd_write(uring->wake_fd, 1) != 0) {
         fatal("cannot wake shard %u: %s", uring->id, strerror(errno));
     }
+}
+
+/* True for the one who has to wake it: any number of posts makes one wakeup. */
+static bool
+takes_the_wakeup(struct uring *uring)
+{
+    return atomic_load(&uring->is_sleeping) && atomic_exchange(&uring->is_sleeping, false);
 }
 
 void
@@ -36,7 +44,29 @@ uring_wake(struct io *io)
     struct uring *uring = uring_of(io);
 
     atomic_store(&uring->is_woken, true);
-    wake_if_sleeping(uring);
+    if (takes_the_wakeup(uring)) {
+        eventfd_signal(uring);
+    }
+}
+
+static void
+peer_wake(struct uring *uring, struct uring *peer)
+{
+    struct io_uring_sqe *sqe = uring_sqe(uring);
+
+    io_uring_prep_msg_ring(sqe, peer->ring.ring_fd, 0, URING_EVENT_MESSAGE | URING_KIND_INTERNAL,
+                           0);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    sqe->user_data = URING_EVENT_NOT_SENT | URING_KIND_INTERNAL | (uint64_t)peer->id << 32;
+    uring->stats.wakeups_sent++;
+}
+
+/* The kernel could not put the completion into the peer's ring, or the peer is leaving. */
+void
+uring_peer_wake_failed(struct uring *uring, uint32_t peer)
+{
+    ASSERT(peer < uring->group->shards);
+    eventfd_signal(uring->group->urings[peer]);
 }
 
 void
@@ -58,9 +88,8 @@ uring_post(struct io *io, struct msg *msg)
     ASSERT(tail - atomic_load_explicit(&lane->head, memory_order_acquire) < URING_LANE_SLOTS);
     lane->slots[tail % URING_LANE_SLOTS] = msg;
     atomic_store(&lane->tail, tail + 1);
-    if (atomic_load(&peer->is_sleeping)) {
-        uring->stats.wakeups_sent++;
-        wake_if_sleeping(peer);
+    if (takes_the_wakeup(peer)) {
+        peer_wake(uring, peer);
     }
 }
 

@@ -172,7 +172,7 @@ uring_wake_arm(struct uring *uring)
 static void
 internal_completed(struct uring *uring, const struct io_uring_cqe *cqe)
 {
-    switch (cqe->user_data & ~(uint64_t)URING_KIND_MASK) {
+    switch ((enum uring_internal_event)(cqe->user_data & URING_EVENT_MASK)) {
     case URING_EVENT_WAKE:
         if (cqe->res == -EINVAL || cqe->res == -EBADF) {
             fatal("shard %u: cannot poll its eventfd: %s", uring->id, strerror(-cqe->res));
@@ -185,9 +185,15 @@ internal_completed(struct uring *uring, const struct io_uring_cqe *cqe)
         ASSERT(uring->closes_in_flight > 0);
         uring->closes_in_flight--;
         return;
-    default:
-        UNREACHABLE();
+    case URING_EVENT_MESSAGE:
+        return;
+    case URING_EVENT_NOT_SENT:
+        uring_peer_wake_failed(uring, (uint32_t)(cqe->user_data >> 32));
+        return;
+    case URING_EVENT_MASK:
+        break;
     }
+    UNREACHABLE();
 }
 
 static void
