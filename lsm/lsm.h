@@ -60,6 +60,9 @@ void lsm_apply_range_delete(struct lsm *lsm, const struct lsm_range_delete *rang
  * recovered note once it is flushed. Called by the owner when lsm_wants_rotation says so, and
  * never suspends. flushed_lsn after the flush will be `lsn`. */
 bool lsm_wants_rotation(const struct lsm *lsm);
+/* Is there room for one more frozen memtable? The owner also rotates when the log has grown long,
+ * which overwrites in place can do without the memtable growing. */
+bool lsm_can_rotate(const struct lsm *lsm);
 void lsm_rotate(struct lsm *lsm, uint64_t lsn, struct slice note);
 /* Called on this shard when a flush was made durable in the manifest. */
 void lsm_on_flushed(struct lsm *lsm, void (*fn)(void *arg, uint64_t flushed_lsn), void *arg);

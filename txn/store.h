@@ -12,6 +12,7 @@
 #include "engine/base/mem.h"
 #include "engine/rt/fiber.h"
 #include "lsm/lsm.h"
+#include "lsm/vlog.h"
 #include "wal/wal.h"
 
 struct store;
@@ -23,7 +24,10 @@ struct store_options {
     enum wal_durability durability;
     uint64_t interval_us;
     uint64_t wal_segment_bytes; /* 0: default. */
-    struct lsm_options lsm;     /* Zero fields take the share of memory_bytes. */
+    struct lsm_options lsm;     /* Zero fields take the share of memory_bytes; dir and wait_durable
+                                   are the store's. */
+    uint32_t wal_in_flight_max; /* 0: default. */
+    uint32_t wal_group_bytes;   /* 0: default. */
 };
 
 /* Opens tables, replays the log, takes the clock to the largest ceiling. Registers itself as
@@ -38,24 +42,40 @@ struct store *store_self(void); /* Of the current shard. */
 enum {
     STORE_BATCH_BYTES_MAX = WAL_RECORD_BYTES_MAX,
     STORE_COUNTERS_MAX = 1024, /* Counter ids. */
+    STORE_LARGE_MAX = 4096,    /* Large values in one batch: ERR_LIMIT above. */
+    STORE_ORIGIN_BYTES_MAX = 1024,
+};
+
+/* A value that goes to the value log when the batch is committed. */
+struct store_large {
+    struct slice value;      /* Borrowed. */
+    uint32_t pointer_offset; /* Of the pointer in the record. */
 };
 
 struct store_batch {
     struct buf record;
     uint32_t ops;
-    uint32_t large_count;      /* Values waiting for the value log. */
-    struct store_large *large; /* Borrowed values, by op. */
-    err_t error;               /* First error of the builders: ERR_LIMIT. Given by commit. */
+    uint32_t large_count; /* Values waiting for the value log. */
+    uint32_t large_capacity;
+    struct store_large *large;
+    err_t error; /* First error of the builders: ERR_LIMIT or ERR_INVALID. Given by commit. */
 };
 
 void store_batch_init(struct store_batch *batch);
 void store_batch_clear(struct store_batch *batch); /* For reuse. */
 void store_batch_fini(struct store_batch *batch);
-/* Keys and values are copied, but a value above LSM_VALUE_INLINE_BYTES_MAX is borrowed until
+/* Who writes and why: for audit and the change feed. Before the first write of the batch; each may
+ * be empty, and together they have at most STORE_ORIGIN_BYTES_MAX bytes (ERR_LIMIT). */
+void store_batch_origin(struct store_batch *batch, struct slice principal, struct slice protocol,
+                        struct slice tag);
+/* Of several writes to one key in a batch the last one counts. Keys have 1..LSM_KEY_BYTES_MAX
+ * bytes. Keys and values are copied, but a value above LSM_VALUE_INLINE_BYTES_MAX is borrowed until
  * commit returns. */
-void store_batch_put(struct store_batch *batch, uint16_t slot, struct slice key,
-                     struct slice value, uint64_t expire_us);
+void store_batch_put(struct store_batch *batch, uint16_t slot, struct slice key, struct slice value,
+                     uint64_t expire_us);
 void store_batch_delete(struct store_batch *batch, uint16_t slot, struct slice key);
+/* Deletes what is in [start, end) before this batch; the batch's own writes stay, wherever they
+ * stand in it. */
 void store_batch_delete_range(struct store_batch *batch, struct slice start, struct slice end);
 /* Durable counters (number of keys of a database): changed by the same commit, read at no cost. */
 void store_batch_counter_add(struct store_batch *batch, uint32_t counter, int64_t delta);
@@ -64,17 +84,19 @@ void store_batch_counter_set(struct store_batch *batch, uint32_t counter, int64_
 /* Commit: waits for room first (so may suspend before, never after, the point where it takes
  * effect), then gives it a timestamp, appends and applies in one step. An empty batch does
  * nothing. ts_out and lsn_out may be NULL.
- * Errors: ERR_LIMIT (batch too large), ERR_NO_SPACE, ERR_IO (value log): nothing was done. */
+ * Errors: ERR_LIMIT (batch too large), ERR_INVALID (builders), ERR_NO_SPACE, ERR_IO: nothing was
+ * done. */
 YIELDS err_t store_commit(struct store *store, struct store_batch *batch, uint64_t *ts_out,
                           lsn_t *lsn_out);
 /* Would store_commit of about `bytes` not suspend right now? */
-bool store_commit_is_immediate(const struct store *store, const struct store_batch *batch);
+bool store_commit_is_immediate(struct store *store, const struct store_batch *batch);
 
 int64_t store_counter(const struct store *store, uint32_t counter);
 
 /* ---- Reading. ---- */
 
-/* Newest committed version. value_out->lsn: what a sync reply waits for (0: durable). */
+/* Newest committed version. value_out->lsn: what a sync reply waits for (0: durable). Arenas and
+ * results as in lsm.h. */
 YIELDS err_t store_get(struct store *store, struct slice key, struct arena *arena,
                        struct lsm_value *value_out);
 YIELDS err_t store_multi_get(struct store *store, const struct slice *keys, uint32_t count,
@@ -104,3 +126,6 @@ struct lsm *store_lsm(struct store *store);
 struct wal *store_wal(struct store *store);
 /* The last timestamp given. */
 uint64_t store_clock(const struct store *store);
+/* Where a read of this moment stands: at or above every commit. Its microseconds (>> 12) are the
+ * time by which expiry is decided. */
+uint64_t store_read_ts(struct store *store);

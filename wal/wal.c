@@ -193,6 +193,9 @@ void
 wal_set_clock(struct wal *wal, uint64_t ceiling, uint64_t closed)
 {
     OBJ_CHECK(wal, WAL_MAGIC);
+    if (ceiling > wal->ceiling) {
+        wal->is_batch_wanted = true;
+    }
     wal->ceiling = ceiling;
     wal->closed_ts = closed;
 }

@@ -106,8 +106,9 @@ void wal_on_durable(struct wal *wal, void (*fn)(void *arg, lsn_t durable), void 
 /* Records at or below lsn are in tables: segments that lie wholly below are recycled. */
 void wal_release(struct wal *wal, lsn_t lsn);
 
-/* Timestamps that every batch header carries from now on. Neither may fall, except that the
- * ceiling may before wal_close: to where the clock stands, which nothing will pass any more. */
+/* Timestamps that every batch header carries from now on. A higher ceiling is written at the end
+ * of the turn, at every level. Neither may fall, except that the ceiling may before wal_close: to
+ * where the clock stands, which nothing will pass any more. */
 void wal_set_clock(struct wal *wal, uint64_t ceiling, uint64_t closed);
 /* The largest ceiling in a durable batch: the clock must not pass it. */
 uint64_t wal_clock_durable(const struct wal *wal);

@@ -1,0 +1,29 @@
+/* txn/shape.h - the file STORE: what a shard's folder was made for. docs/format/store.md. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/base/err.h"
+#include "engine/base/slice.h"
+#include "engine/rt/fiber.h"
+
+enum { SHAPE_BYTES = 4096 };
+
+struct shape {
+    uint32_t shard;
+    uint32_t shards;
+    uint64_t log_id;
+};
+
+void shape_encode(uint8_t out[SHAPE_BYTES], const struct shape *shape);
+/* ERR_CORRUPT; ERR_FORMAT for another version. `path` is for the message. */
+err_t shape_decode(struct slice bytes, const char *path, struct shape *shape_out);
+
+/* Reads the folder's shape and checks it against this shard; in a new folder draws a log id and
+ * writes it down under a preliminary name, so that a crash while the store is made finds it.
+ * *is_new_out: shape_commit is still to be called, when everything else is there.
+ * Errors: ERR_FORMAT for a folder of another shape (says what to do), ERR_CORRUPT, ERR_IO. */
+YIELDS err_t shape_open(const char *dir, struct shape *shape_out, bool *is_new_out);
+/* From now on the folder holds a store. */
+YIELDS err_t shape_commit(const char *dir);

@@ -1,0 +1,417 @@
+/* txn/store.c - the commit step, reads, and what belongs to them.
+ *
+ *     wait for room (log, memtable, clock)  <- the only place that suspends
+ *     timestamp, log record, memtable       <- one step: nobody sees half of it
+ */
+#include "txn/store.h"
+
+#include "engine/base/assert.h"
+#include "engine/base/canary.h"
+#include "engine/base/sometimes.h"
+#include "engine/rt/shard.h"
+#include "txn/internal.h"
+#include "txn/record.h"
+
+#include "engine/base/poison.h"
+
+/* ---- Applying. ---- */
+
+static int64_t
+counter_sum(int64_t a, int64_t b)
+{
+    return (int64_t)((uint64_t)a +
+                     (uint64_t)b); /* Wraps; a sum beyond 63 bits is a caller's bug. */
+}
+
+static void
+apply_op(struct store *store, const struct record_op *op, uint64_t ts, lsn_t lsn)
+{
+    struct lsm_entry entry = {.key = op->key, .ts = ts, .lsn = lsn, .slot = op->slot};
+
+    switch (op->kind) {
+    case RECORD_PUT:
+    case RECORD_PUT_LARGE:
+        entry.kind = op->kind == RECORD_PUT ? LSM_PUT : LSM_PUT_LARGE;
+        entry.value = op->value;
+        entry.expire_us = op->expire_us;
+        lsm_apply(store->lsm, &entry);
+        break;
+    case RECORD_DELETE:
+        entry.kind = LSM_DELETE;
+        lsm_apply(store->lsm, &entry);
+        break;
+    case RECORD_DELETE_RANGE:
+        lsm_apply_range_delete(
+            store->lsm,
+            &(struct lsm_range_delete){.start = op->key, .end = op->value, .ts = ts, .lsn = lsn});
+        break;
+    case RECORD_COUNTER_ADD:
+        store->counters[op->counter] = counter_sum(store->counters[op->counter], op->number);
+        break;
+    case RECORD_COUNTER_SET:
+        store->counters[op->counter] = op->number;
+        break;
+    }
+}
+
+void
+store_apply(struct store *store, struct slice record, lsn_t lsn)
+{
+    struct record_header header;
+    struct record_reader reader;
+    struct record_op op;
+    err_t err = record_open(record, &header, &reader);
+
+    ASSERT(err == ERR_OK);
+    while ((err = record_next(&reader, &op)) == ERR_OK) {
+        apply_op(store, &op, header.ts, lsn);
+    }
+    ASSERT(err == ERR_NOT_FOUND);
+}
+
+void
+store_rotate(struct store *store, lsn_t lsn)
+{
+    size_t bytes = note_encode(store->counters, store->note);
+
+    lsm_rotate(store->lsm, lsn, slice_of(store->note, bytes));
+    store->rotated_at = lsn;
+}
+
+void
+store_rotate_if_due(struct store *store, lsn_t lsn)
+{
+    if (lsm_wants_rotation(store->lsm)) {
+        store_rotate(store, lsn);
+    } else if (lsn - store->rotated_at > store->log_bytes_max && lsm_can_rotate(store->lsm)) {
+        SOMETIMES("txn: rotated because the log had grown");
+        store_rotate(store, lsn);
+    }
+}
+
+/* ---- Committing. ---- */
+
+static size_t
+memtable_bytes(const struct store_batch *batch)
+{
+    return batch->record.size + (size_t)batch->ops * STORE_OP_OVERHEAD;
+}
+
+static bool
+clock_has_room(struct store *store)
+{
+    return clock_next(&store->clock) <= wal_clock_durable(store->wal);
+}
+
+void
+store_clock_push(struct store *store, uint64_t ts)
+{
+    if (store->clock.ceiling < ts + CLOCK_CEILING_LEFT) {
+        store->clock.ceiling = ts + store->clock_ahead;
+    }
+    wal_set_clock(store->wal, store->clock.ceiling, store->clock.last);
+}
+
+static bool
+has_room(struct store *store, const struct store_batch *batch)
+{
+    return wal_has_room(store->wal, batch->record.size) &&
+           lsm_has_room(store->lsm, memtable_bytes(batch)) && clock_has_room(store);
+}
+
+/* After ERR_OK the log, the memtable and the clock have room, as long as nobody suspends. */
+static YIELDS err_t
+wait_for_room(struct store *store, const struct store_batch *batch)
+{
+    err_t err;
+
+    while (!has_room(store, batch)) {
+        TRY(wal_reserve(store->wal, batch->record.size));
+        TRY(lsm_wait_room(store->lsm, memtable_bytes(batch)));
+        if (!clock_has_room(store)) {
+            SOMETIMES("txn: a commit waited for the clock's ceiling");
+            store_clock_push(store, clock_next(&store->clock));
+            TRY(wal_clock_sync(store->wal));
+        }
+    }
+    err = wal_reserve(store->wal, batch->record.size); /* Has room: does not suspend. */
+out:
+    return err;
+}
+
+/* Values go to the value log first, and are durable there before the log points to them. */
+static YIELDS err_t
+large_write(struct store *store, struct store_batch *batch, uint32_t *written)
+{
+    err_t err = ERR_OK;
+
+    for (*written = 0; *written < batch->large_count; ++*written) {
+        const struct store_large *large = &batch->large[*written];
+        struct vlog_pointer pointer;
+
+        TRY(vlog_append(lsm_vlog(store->lsm), large->value, &pointer));
+        vlog_pointer_encode(&pointer, batch->record.data + large->pointer_offset);
+    }
+out:
+    return err;
+}
+
+/* The memtable refers to the value logs now, or nobody ever will. */
+static void
+large_release(struct store *store, const struct store_batch *batch, uint32_t written)
+{
+    for (uint32_t i = 0; i < written; i++) {
+        const uint8_t *at = batch->record.data + batch->large[i].pointer_offset;
+        struct vlog_pointer pointer;
+        err_t err = vlog_pointer_decode(slice_of(at, VLOG_POINTER_BYTES), &pointer);
+
+        ASSERT(err == ERR_OK);
+        vlog_release_hold(lsm_vlog(store->lsm), &pointer);
+    }
+}
+
+/* The point where the batch takes effect, whole. */
+static void
+commit_step(struct store *store, struct store_batch *batch, uint64_t *ts_out, lsn_t *lsn_out)
+{
+    size_t bytes = batch->record.size;
+    uint64_t ts = clock_next(&store->clock);
+    lsn_t lsn;
+    uint8_t *at;
+
+    if (CANARY(STORE_YIELD_MISPLACED)) {
+        fiber_yield();
+    }
+    store->clock.last = ts;
+    record_finish(batch->record.data, ts, batch->ops);
+    at = wal_append(store->wal, bytes, &lsn);
+    memcpy(at, batch->record.data, bytes);
+    store_clock_push(store, ts);
+    /* What this commit supersedes is seen by held snapshots only; later ones are above it. */
+    lsm_horizon_set(store->lsm, ts);
+    store_apply(store, buf_slice(&batch->record), lsn);
+    store_rotate_if_due(store, lsn);
+    *ts_out = ts;
+    *lsn_out = lsn;
+}
+
+err_t
+store_commit(struct store *store, struct store_batch *batch, uint64_t *ts_out, lsn_t *lsn_out)
+{
+    uint32_t written = 0;
+    uint64_t ts;
+    lsn_t lsn;
+    err_t err;
+
+    OBJ_CHECK(store, STORE_MAGIC);
+    if (batch->error != ERR_OK) {
+        return err_set(batch->error, "%s", err_message(batch->error));
+    }
+    if (batch->ops == 0) {
+        return ERR_OK;
+    }
+    if (batch->large_count > 0) {
+        TRY(large_write(store, batch, &written));
+    }
+    TRY(wait_for_room(store, batch));
+    commit_step(store, batch, &ts, &lsn);
+    if (ts_out != NULL) {
+        *ts_out = ts;
+    }
+    if (lsn_out != NULL) {
+        *lsn_out = lsn;
+    }
+out:
+    if (written > 0) {
+        large_release(store, batch, written);
+    }
+    return err;
+}
+
+bool
+store_commit_is_immediate(struct store *store, const struct store_batch *batch)
+{
+    return batch->large_count == 0 && has_room(store, batch);
+}
+
+int64_t
+store_counter(const struct store *store, uint32_t counter)
+{
+    ASSERT(counter < STORE_COUNTERS_MAX);
+    return store->counters[counter];
+}
+
+/* ---- Reading. ---- */
+
+uint64_t
+store_read_ts(struct store *store)
+{
+    return clock_read(&store->clock);
+}
+
+err_t
+store_get(struct store *store, struct slice key, struct arena *arena, struct lsm_value *value_out)
+{
+    OBJ_CHECK(store, STORE_MAGIC);
+    return lsm_get(store->lsm, key, clock_read(&store->clock), arena, value_out);
+}
+
+err_t
+store_multi_get(struct store *store, const struct slice *keys, uint32_t count, struct arena *arena,
+                struct lsm_value *results)
+{
+    OBJ_CHECK(store, STORE_MAGIC);
+    return lsm_multi_get(store->lsm, keys, count, clock_read(&store->clock), arena, results);
+}
+
+void
+store_snapshot_take(struct store *store, struct store_snapshot *snapshot)
+{
+    OBJ_CHECK(store, STORE_MAGIC);
+    /* Later commits lie above it: otherwise one of the same microsecond could slip in below. */
+    store->clock.last = clock_read(&store->clock);
+    lsm_snapshot_take(store->lsm, store->clock.last, &snapshot->held);
+}
+
+void
+store_snapshot_drop(struct store *store, struct store_snapshot *snapshot)
+{
+    lsm_snapshot_drop(store->lsm, &snapshot->held);
+}
+
+err_t
+store_get_at(struct store *store, const struct store_snapshot *snapshot, struct slice key,
+             struct arena *arena, struct lsm_value *value_out)
+{
+    return lsm_get(store->lsm, key, snapshot->held.ts, arena, value_out);
+}
+
+err_t
+store_scan_open(struct store *store, const struct store_snapshot *snapshot, struct slice lower,
+                struct slice upper, struct lsm_iter **iter_out)
+{
+    return lsm_iter_open(store->lsm, lower, upper, snapshot->held.ts, iter_out);
+}
+
+/* ---- Durability. ---- */
+
+lsn_t
+store_durable(const struct store *store)
+{
+    return CANARY(REPLY_BEFORE_DURABLE) ? wal_appended(store->wal) : wal_durable(store->wal);
+}
+
+lsn_t
+store_appended(const struct store *store)
+{
+    return wal_appended(store->wal);
+}
+
+void
+store_wait_durable(struct store *store, lsn_t lsn)
+{
+    if (!CANARY(REPLY_BEFORE_DURABLE)) {
+        wal_wait_durable(store->wal, lsn);
+    }
+}
+
+void
+store_on_durable(struct store *store, void (*fn)(void *arg, lsn_t durable), void *arg)
+{
+    wal_on_durable(store->wal, fn, arg);
+}
+
+void
+store_set_durability(struct store *store, enum wal_durability durability, uint64_t interval_us)
+{
+    store->durability = durability;
+    wal_set_durability(store->wal, durability, interval_us);
+}
+
+enum wal_durability
+store_durability(const struct store *store)
+{
+    return store->durability;
+}
+
+struct lsm *
+store_lsm(struct store *store)
+{
+    return store->lsm;
+}
+
+struct wal *
+store_wal(struct store *store)
+{
+    return store->wal;
+}
+
+uint64_t
+store_clock(const struct store *store)
+{
+    return store->clock.last;
+}
+
+struct store *
+store_self(void)
+{
+    return shard_slot_get(SHARD_SLOT_STORE);
+}
+
+/* ---- Opening and closing. ---- */
+
+static void
+on_flushed(void *arg, uint64_t flushed_lsn)
+{
+    struct store *store = arg;
+
+    if (store->wal != NULL) { /* A flush during replay is found in the manifest next time. */
+        wal_release(store->wal, flushed_lsn);
+    }
+}
+
+err_t
+store_open(const struct store_options *options, struct store **store_out)
+{
+    struct store *store;
+    err_t err;
+
+    if (strlen(options->dir) >= STORE_DIR_BYTES_MAX) {
+        return err_set(ERR_LIMIT, "the name of a shard's folder is longer than %d bytes: %s",
+                       STORE_DIR_BYTES_MAX - 1, options->dir);
+    }
+    ASSERT(store_self() == NULL);
+    store = MEM_NEW(MEM_RUNTIME, struct store);
+    store->magic = STORE_MAGIC;
+    store->durability = options->durability;
+    store->clock_ahead = CLOCK_AHEAD_US << CLOCK_COUNTER_BITS;
+    memcpy(store->dir, options->dir, strlen(options->dir) + 1);
+    TRY(store_recover(store, options));
+    lsm_on_flushed(store->lsm, on_flushed, store);
+    shard_slot_set(SHARD_SLOT_STORE, store);
+    *store_out = store;
+    store = NULL;
+out:
+    if (store != NULL) {
+        MEM_FREE(MEM_RUNTIME, store);
+    }
+    return err;
+}
+
+void
+store_close(struct store **store_ref)
+{
+    struct store *store = *store_ref;
+
+    if (store == NULL) {
+        return;
+    }
+    OBJ_CHECK(store, STORE_MAGIC);
+    shard_slot_set(SHARD_SLOT_STORE, NULL);
+    lsm_close(&store->lsm); /* Before the log: a flush may wait for it. */
+    /* Nothing passes the clock any more, so the next start need not begin at the ceiling. */
+    wal_set_clock(store->wal, store->clock.last, store->clock.last);
+    wal_close(&store->wal);
+    MEM_FREE(MEM_RUNTIME, store);
+    *store_ref = NULL;
+}
