@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Kill the server under pipelined load, start it again, and look for what it promised to keep.
 
-usage: crash.py [--kills N] [--seed S] [--shards 1,2,4] [--durability D] [--jobs N] [--keep] [-v]
+usage: crash.py [--kills N] [--relaxed-kills N] [--seed S] [--shards 1,2,4] [--jobs N] [--keep]
 
 The kills are spread over worlds: a world is one server with a shard count, a data folder that
 lives through all its kills, and a few connections that write to keys of their own (model.py).
@@ -14,6 +14,12 @@ recovers), and a look at every key:
   - with one shard, the groups of a connection agree on *one* point in its sequence of commands;
   - counters that several connections raise lie between what was acknowledged and what was sent;
   - SCAN returns the keys that are there, each of them, and no other.
+
+Now and then the server is stopped by SIGTERM instead, under the same load: it must exit with 0,
+and nothing acknowledged may be missing, whatever the durability.
+
+Relaxed kills run at --durability interval: acknowledged commands may be lost, but what is left of
+a connection's commands is still a beginning of their sequence, and batches are whole.
 
 Under load every reply is compared with the model, too. SIGKILL leaves the page cache alone: this
 proves replay; power cuts are the simulator's part. A round is a case. The instants of the kills
@@ -47,6 +53,9 @@ LOAD_MS_MIN = 5
 LOAD_MS_MAX = 1500  # Short loads are as frequent as long ones: drawn on a logarithmic scale.
 RECOVERY_KILL_SHARE = 0.12  # Share of the kills that hit a server which is starting.
 RECOVERY_KILL_MS_MAX = 60
+CLEAN_STOP_SHARE = 0.08  # How often a round is preceded by one that ends with SIGTERM.
+STOP_SECONDS_MAX = 5
+RELAXED_DURABILITY = "interval:100"
 CLOCK_SLACK_MS = 60  # The server reads its clock once a turn of its loop.
 KILLS_A_WORLD_MAX = 25
 WORLD_TIMEOUT_S = 600
@@ -70,6 +79,8 @@ class Client:
         self.rng = random.Random(seed + 1)
         self.acked = list(self.writer.states)  # State of each group as acknowledged.
         self.inflight = collections.deque()  # Op, or the index of a shared counter.
+        self.base = self.acked  # State of each group when the round began.
+        self.answered = []  # The acknowledged Ops of the round, in order.
         self.shared_sent = [0] * SHARED_COUNTERS
         self.shared_acked = [0] * SHARED_COUNTERS
         self.settled = self.acked  # What the last look found.
@@ -127,6 +138,7 @@ class Client:
                 raise Mismatch("%r was answered by %.200r instead of %.200r"
                                % (sent.args[:2], reply, sent.reply))
             self.acked[sent.group] = sent.state
+            self.answered.append(sent)
         self.inflight.popleft()
         self.replies += 1
 
@@ -134,6 +146,8 @@ class Client:
         """The state found after recovery is where the next round begins."""
         self.writer.states = list(found)
         self.acked = list(found)
+        self.base = list(found)
+        self.answered = []
         self.inflight.clear()
         self.shared_sent = [0] * SHARED_COUNTERS
         self.shared_acked = [0] * SHARED_COUNTERS
@@ -142,16 +156,20 @@ class Client:
 class World:
     """One server through many kills."""
 
-    def __init__(self, shards, seed, durability):
+    def __init__(self, shards, seed, durability, is_relaxed):
         self.rng = random.Random(seed)
         self.shards = shards
+        self.is_relaxed = is_relaxed
         memory = MEMORY_SMALL if self.rng.random() < 0.5 else None
         self.server = server.Server(shards=shards, durability=durability, memory=memory)
         self.clients = [Client(i, seed * 1000 + i * 2) for i in range(CONNECTIONS)]
+        for client in self.clients:
+            client.base = list(client.acked)
         self.shared = [0] * SHARED_COUNTERS
         self.read_ms = (0, 0)
 
-    def load_and_kill(self):
+    def load_and_end(self, end):
+        """Load for a while, then end(), which ends the server while the load goes on."""
         go = threading.Event()
         for client in self.clients:
             client.start(self.server.port, go)
@@ -160,11 +178,16 @@ class World:
         time.sleep(load_ms / 1000)
         died = not self.server.alive()
         log = self.server.log_tail() if died else ""
-        self.server.kill()
-        for client in self.clients:
-            client.thread.join()
+        try:
+            status = end() if not died else 0
+        finally:
+            self.server.kill()
+            for client in self.clients:
+                client.thread.join()
         if died:
             raise Mismatch("the server ended by itself under load\n" + log)
+        if status:
+            raise Mismatch("exit status %d after SIGTERM\n%s" % (status, self.server.log_tail()))
         for client in self.clients:
             if client.error is not None:
                 raise Mismatch("under load: %s: %s"
@@ -180,15 +203,15 @@ class World:
         process.kill()
         process.wait()
 
-    def verify(self):
+    def verify(self, is_relaxed=False):
         """Reads everything, settles the model on what is there, then raises the differences."""
         problems = []
         with self.server.connect() as connection:
             for client in self.clients:
                 found = self._read_groups(connection, client)
-                problems += self._compare(client, found)
+                problems += self._compare(client, found, is_relaxed)
                 client.settled = found
-            problems += self._compare_shared(connection)
+            problems += self._compare_shared(connection, is_relaxed)
             problems += self._compare_scan(connection)
         for client in self.clients:
             client.settle(client.settled)
@@ -223,26 +246,27 @@ class World:
         before, after = self.read_ms
         return model.state_matches(expected, found, before, after, CLOCK_SLACK_MS)
 
-    def _compare(self, client, found):
+    def _compare(self, client, found, is_relaxed):
         problems = []
-        pending = [op for op in client.inflight if not isinstance(op, int)]
+        base = client.base if is_relaxed else client.acked
+        pending = list(client.answered) if is_relaxed else []
+        pending += [op for op in client.inflight if not isinstance(op, int)]
         for group in range(GROUPS):
-            states = [client.acked[group]] + [op.state for op in pending if op.group == group]
+            states = [base[group]] + [op.state for op in pending if op.group == group]
             if not any(self._matches(state, found[group]) for state in states):
                 problems.append(
-                    "{%s:%d} is in no state that it was ever to have (%d unacknowledged commands)\n"
-                    "  acknowledged: %s\n  last sent:    %s\n  found:        %s"
+                    "{%s:%d} is in no state that it may have (%d commands are uncertain)\n"
+                    "  at least: %s\n  at most:  %s\n  found:    %s"
                     % (client.writer.prefix, group, len(states) - 1, model.describe(states[0]),
                        model.describe(states[-1]), model.describe(found[group])))
-        if not problems and self.shards == 1 and not self._has_one_cut(client, pending, found):
+        if not problems and self.shards == 1 and not self._has_one_cut(base, pending, found):
             problems.append("%s: its groups do not agree on one point in the sequence of its %d "
-                            "unacknowledged commands" % (client.writer.prefix, len(pending)))
+                            "uncertain commands" % (client.writer.prefix, len(pending)))
         return problems
 
-    def _has_one_cut(self, client, pending, found):
-        """Is there a prefix of the commands in flight after which all groups are as found?"""
-        state = list(client.acked)
-        wrong = {g for g in range(GROUPS) if not self._matches(state[g], found[g])}
+    def _has_one_cut(self, base, pending, found):
+        """Is there a prefix of the pending commands after which all groups are as found?"""
+        wrong = {g for g in range(GROUPS) if not self._matches(base[g], found[g])}
         if not wrong:
             return True
         for op in pending:
@@ -254,12 +278,13 @@ class World:
                 return True
         return False
 
-    def _compare_shared(self, connection):
+    def _compare_shared(self, connection, is_relaxed):
         problems = []
         values = connection.pipeline([["GET", "shared:%d" % i] for i in range(SHARED_COUNTERS)])
         for i, value in enumerate(values):
             number = int(value or 0)
-            low = self.shared[i] + sum(client.shared_acked[i] for client in self.clients)
+            acked = sum(client.shared_acked[i] for client in self.clients)
+            low = self.shared[i] + (0 if is_relaxed else acked)
             high = self.shared[i] + sum(client.shared_sent[i] for client in self.clients)
             if not low <= number <= high:
                 problems.append("shared:%d is %d, not within %d acknowledged and %d sent"
@@ -298,13 +323,24 @@ class World:
 def run_round(world, kills_left):
     """One load and kill, perhaps kills during recovery, and a look; returns the kills made."""
     kills = 1
-    world.load_and_kill()
+    world.load_and_end(world.server.kill)
     while kills < kills_left and world.rng.random() < RECOVERY_KILL_SHARE:
         world.kill_while_starting()
         kills += 1
     world.server.start()
-    world.verify()
+    world.verify(world.is_relaxed)
     return kills
+
+
+def run_clean_stop(world):
+    """One load that SIGTERM ends: everything acknowledged is there, at every durability."""
+    begin = time.monotonic()
+    world.load_and_end(world.server.stop)
+    seconds = time.monotonic() - begin - LOAD_MS_MAX / 1000
+    world.server.start()
+    world.verify()
+    if seconds > STOP_SECONDS_MAX:
+        raise Mismatch("SIGTERM took more than %d s" % STOP_SECONDS_MAX)
 
 
 def settle_after_failure(world):
@@ -328,31 +364,41 @@ def keep_data(world, shards, seed):
 def run_world(shards, options):
     """The rounds of one world; returns (passed, failed)."""
     seed, kills = options.seed, options.kills
-    world = World(shards, seed, options.durability)
-    label = "%d shard%s, seed %d" % (shards, "" if shards == 1 else "s", seed)
+    world = World(shards, seed, options.durability, options.relaxed)
+    label = "%d shard%s, %s, seed %d" % (shards, "" if shards == 1 else "s", options.durability,
+                                         seed)
     passed = failed = 0
     begin = time.monotonic()
+    done = stops = 0
     try:
         world.server.start()
-        while passed + failed < kills:
-            number = passed + failed + 1
+        while done < kills:
+            is_stop = world.rng.random() < CLEAN_STOP_SHARE
+            what = "stop %d" % (stops + 1) if is_stop else "kill %d" % (done + 1)
+            made = 1
             try:
-                passed += run_round(world, kills - passed - failed)
+                if is_stop:
+                    run_clean_stop(world)
+                else:
+                    made = run_round(world, kills - done)
+                passed += made
                 if options.verbose:
-                    print("ok   %s: kill %d" % (label, number), flush=True)
+                    print("ok   %s: %s" % (label, what), flush=True)
             except Mismatch as error:
                 failed += 1
-                print("FAIL %s: kill %d\n     %s"
-                      % (label, number, str(error).replace("\n", "\n     ")), flush=True)
+                print("FAIL %s: %s\n     %s"
+                      % (label, what, str(error).replace("\n", "\n     ")), flush=True)
                 settle_after_failure(world)
+            stops += is_stop
+            done += 0 if is_stop else made
     except (server.ServerError, server.ConnectionLost) as error:
-        failed = kills - passed  # What cannot be run any more has failed, too.
+        failed += kills - done  # What cannot be run any more has failed, too.
         print("FAIL %s: %s" % (label, str(error).replace("\n", "\n     ")), flush=True)
     if failed and options.keep:
         keep_data(world, shards, seed)
     world.server.close()
-    print("%s: %d kills, %d commands answered, %.1f s"
-          % (label, passed + failed, sum(client.replies for client in world.clients),
+    print("%s: %d kills, %d clean stops, %d commands answered, %.1f s"
+          % (label, done, stops, sum(client.replies for client in world.clients),
              time.monotonic() - begin), flush=True)
     return passed, failed
 
@@ -364,8 +410,8 @@ def plan(kills, shard_counts, seed):
         mine = kills // len(shard_counts) + (1 if i < kills % len(shard_counts) else 0)
         count = -(-mine // KILLS_A_WORLD_MAX)
         for j in range(count):
-            worlds.append((shards, seed + len(worlds), mine // count + (1 if j < mine % count
-                                                                        else 0)))
+            share = mine // count + (1 if j < mine % count else 0)
+            worlds.append((shards, seed + len(worlds), share))
     return worlds
 
 
@@ -379,6 +425,7 @@ class Runner:
         self.failed = 0
 
     def run(self, worlds):
+        """worlds: (shards, seed, kills, is_relaxed)"""
         queue = list(worlds)
 
         def work():
@@ -395,10 +442,12 @@ class Runner:
         for thread in threads:
             thread.join()
 
-    def _one(self, shards, seed, kills):
+    def _one(self, shards, seed, kills, is_relaxed):
         command = [sys.executable, os.path.abspath(__file__), "--world", str(shards),
                    "--seed", str(seed), "--kills", str(kills),
-                   "--durability", self.options.durability]
+                   "--durability", RELAXED_DURABILITY if is_relaxed else self.options.durability]
+        command += ["--relaxed"] if is_relaxed else []
+        again = " ".join(["tests/crash/crash.py"] + command[2:])
         command += ["--keep"] if self.options.keep else []
         command += ["-v"] if self.options.verbose else []
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -420,36 +469,105 @@ class Runner:
                 self.failed += kills
             print("\n".join(lines), flush=True)
             if process.returncode != 0:
-                print("     again: tests/crash/crash.py --world %d --seed %d --kills %d"
-                      % (shards, seed, kills), flush=True)
+                print("     again: " + again, flush=True)
 
 
-def canary():
+def server_canary():
     """A store that keeps nothing (redis-server without persistence) must be found out."""
-    name = "canary: a server that forgets what it acknowledged is found"
-    if shutil.which("redis-server") is None:
-        print("skipped: %s: redis-server is not installed" % name)
-        return None
     command = [sys.executable, os.path.abspath(__file__), "--world", "1", "--seed", "1",
                "--kills", "2", "--durability", "none"]
     result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False,
                             env=dict(os.environ, ORBIT_PEER="redis"), timeout=WORLD_TIMEOUT_S)
-    found = result.returncode == 1 and b"is in no state that it was ever to have" in result.stdout
-    print("%s %s" % ("ok  " if found else "FAIL", name), flush=True)
+    return result.returncode == 1 and b"is in no state that it may have" in result.stdout
+
+
+def drawn_world(count):
+    """A world that is never started, and its first client with count commands in flight."""
+    world = World(1, 1, "sync", False)
+    client = world.clients[0]
+    for _ in range(count):
+        client.inflight.append(client.writer.draw(now_ms()))
+    world.read_ms = (now_ms(), now_ms())
+    return world, client
+
+
+def state_after(client, count):
+    found = list(client.acked)
+    for op in list(client.inflight)[:count]:
+        found[op.group] = op.state
     return found
+
+
+def is_noticed(change):
+    """Apply the change to a state that is right; is the result told from what is right?"""
+    world, client = drawn_world(400)
+    try:
+        found = state_after(client, 300)
+        before = world._compare(client, found, False)
+        change(client, found)
+        return not before and bool(world._compare(client, found, False))
+    finally:
+        world.server.close()
+
+
+def tear_batch(client, found):
+    """The last MSET of which nothing was overwritten, seen in part."""
+    ops = list(client.inflight)[:300]
+    for i in reversed(range(len(ops))):
+        if ops[i].args[0] == "MSET" and all(op.group != ops[i].group for op in ops[i + 1 :]):
+            found[ops[i].group] = (None,) + found[ops[i].group][1:]
+            return
+    raise AssertionError("no batch was drawn")
+
+
+def leave_gap(client, found):
+    """A command is missing although a later one, on another group, is there."""
+    ops = list(client.inflight)[:300]
+    last = [op for op in ops if op.state != client.acked[op.group]][-2]
+    found[last.group] = client.acked[last.group]
+
+
+def invent_value(client, found):
+    found[0] = ((b"never sent", 0),) + found[0][1:]
+
+
+def run_canaries():
+    """Planted faults, each of which the comparison must notice; (passed, failed, skipped)."""
+    cases = [
+        ("a batch seen in part is noticed", lambda: is_noticed(tear_batch)),
+        ("a gap in a connection's commands is noticed", lambda: is_noticed(leave_gap)),
+        ("a value that was never sent is noticed", lambda: is_noticed(invent_value)),
+    ]
+    skipped = 0
+    if shutil.which("redis-server") is None:
+        print("skipped: canary: a forgetful server: redis-server is not installed")
+        skipped = 1
+    else:
+        cases.append(("a server that forgets what it acknowledged is noticed", server_canary))
+    passed = failed = 0
+    for name, is_found in cases:
+        found = is_found()
+        print("%s canary: %s" % ("ok  " if found else "FAIL", name), flush=True)
+        passed += found
+        failed += not found
+    return passed, failed, skipped
 
 
 def main():
     parser = argparse.ArgumentParser(description="SIGKILL under load, restart, verify.")
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--relaxed-kills", type=int, default=0, metavar="N",
+                        help="kills at %s besides" % RELAXED_DURABILITY)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--shards", default="1,2,4", help="shard counts, separated by commas")
     parser.add_argument("--durability", default="sync")
     parser.add_argument("--jobs", type=int, default=2, help="servers at a time")
     parser.add_argument("--world", type=int, metavar="SHARDS",
                         help="run one world, in this process")
+    parser.add_argument("--relaxed", action="store_true",
+                        help="with --world: acknowledged commands may be lost from the end")
     parser.add_argument("--canary", action="store_true",
-                        help="also show that a server which loses data is found out")
+                        help="also show that planted faults are noticed")
     parser.add_argument("--keep", action="store_true", help="keep the data folder of a failure")
     parser.add_argument("-v", "--verbose", action="store_true")
     options = parser.parse_args()
@@ -459,18 +577,19 @@ def main():
         passed, failed = run_world(options.world, options)
     else:
         shard_counts = [int(count) for count in options.shards.split(",")]
-        print("crash: seed %d, %d kills, shards %s"
-              % (options.seed, options.kills, options.shards), flush=True)
+        print("crash: seed %d, %d kills and %d relaxed ones, shards %s"
+              % (options.seed, options.kills, options.relaxed_kills, options.shards), flush=True)
         runner = Runner(options)
-        runner.run(plan(options.kills, shard_counts, options.seed))
+        strict = plan(options.kills, shard_counts, options.seed)
+        relaxed = plan(options.relaxed_kills, shard_counts, options.seed + len(strict))
+        runner.run([world + (False,) for world in strict] + [world + (True,) for world in relaxed])
         passed, failed = runner.passed, runner.failed
-    skipped = ""
+    skipped = 0
     if options.canary:
-        found = canary()
-        passed += found is True
-        failed += found is False
-        skipped = ", 1 skipped" if found is None else ""
-    print("%d passed, %d failed%s" % (passed, failed, skipped))
+        more = run_canaries()
+        passed, failed, skipped = passed + more[0], failed + more[1], more[2]
+    tail = ", %d skipped" % skipped if skipped else ""
+    print("%d passed, %d failed%s" % (passed, failed, tail))
     return 1 if failed else 0
 
 

@@ -29,6 +29,7 @@ PIPE_COMMANDS = 20000
 SCAN_KEYS = 1500
 BENCHMARK_REQUESTS = 4800  # A multiple of each -c times -P: it rounds up otherwise.
 BIG_BYTES = 20000
+SHARD_COUNTS = [1, 2]  # The client programs keep commands on several keys to one hash tag.
 
 
 def expect(found, expected, what="output"):
@@ -260,12 +261,18 @@ def run_hiredis(tally):
         tally.skip("hiredis", "libhiredis-dev is not installed")
         return
     program = build_hiredis()
-    with server.Server() as instance:
+    for shards in SHARD_COUNTS:
+        run_hiredis_over(tally, program, shards)
+
+
+def run_hiredis_over(tally, program, shards):
+    with server.Server(shards=shards) as instance:
         result = subprocess.run([program, server.HOST, str(instance.port)], capture_output=True,
                                 stdin=subprocess.DEVNULL, check=False, timeout=COMMAND_TIMEOUT_S)
     lines = result.stdout.decode().splitlines()
-    if count_lines(tally, "hiredis: ", lines) == 0 or result.returncode not in (0, 1):
-        tally.fail("hiredis runs to its end", "status %d %s" % (result.returncode, result.stderr))
+    prefix = "hiredis, shards %d: " % shards
+    if count_lines(tally, prefix, lines) == 0 or result.returncode not in (0, 1):
+        tally.fail(prefix + "runs to its end", "status %d %s" % (result.returncode, result.stderr))
 
 
 def install_npm(tally):
@@ -300,9 +307,10 @@ def install_npm(tally):
     return folder
 
 
-def run_script(tally, folder, name):
+def run_script(tally, folder, name, shards):
     """One npm client; it asks for restarts of the server on its standard output."""
-    with server.Server() as instance:
+    prefix = "npm %s, shards %d: " % (name, shards)
+    with server.Server(shards=shards) as instance:
         child = subprocess.Popen(["node", name + ".js", str(instance.port)], cwd=folder,
                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         guard = threading.Timer(NPM_TIMEOUT_S, child.kill)
@@ -319,14 +327,14 @@ def run_script(tally, folder, name):
                     child.stdin.write("again\n")
                     child.stdin.flush()
                 else:
-                    count += count_lines(tally, "npm %s: " % name, [line.rstrip("\n")])
+                    count += count_lines(tally, prefix, [line.rstrip("\n")])
             status = child.wait()
         finally:
             guard.cancel()
             child.kill()
             child.wait()
     if count == 0 or status not in (0, 1):
-        tally.fail("npm %s: runs to its end" % name, "status %d" % status)
+        tally.fail(prefix + "runs to its end", "status %d" % status)
 
 
 def run_npm(tally):
@@ -336,8 +344,9 @@ def run_npm(tally):
             return
     folder = install_npm(tally)
     if folder is not None:
-        for name in ("ioredis", "redis"):
-            run_script(tally, folder, name)
+        for shards in SHARD_COUNTS:
+            for name in ("ioredis", "redis"):
+                run_script(tally, folder, name, shards)
 
 
 GROUPS = {"cli": run_cli, "benchmark": run_benchmark, "hiredis": run_hiredis, "npm": run_npm}
