@@ -11,8 +11,7 @@ enum log_level log_level_get(void);
 /* "debug", "info", "warning", "error"; false for anything else. */
 bool log_level_parse(const char *text, enum log_level *level_out);
 bool log_enabled(enum log_level level);
-void log_write(enum log_level level, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define LOG_D(...) (log_enabled(LOG_DEBUG) ? log_write(LOG_DEBUG, __VA_ARGS__) : (void)0)
 #define LOG_I(...) log_write(LOG_INFO, __VA_ARGS__)

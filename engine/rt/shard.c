@@ -42,8 +42,8 @@ shard_bind(struct shard *shard)
 static void
 shard_lists_init(struct shard *shard)
 {
-    for (unsigned class = 0; class < FIBER_CLASS_COUNT; class++) {
-        list_init(&shard->run_queues[class]);
+    for (unsigned i = 0; i < FIBER_CLASS_COUNT; i++) {
+        list_init(&shard->run_queues[i]);
     }
     for (unsigned stack = 0; stack < FIBER_STACK_COUNT; stack++) {
         list_init(&shard->idle_fibers[stack]);
@@ -379,8 +379,8 @@ shard_run_fibers(struct shard *shard)
 static bool
 shard_is_runnable(const struct shard *shard)
 {
-    for (unsigned class = 0; class < FIBER_CLASS_COUNT; class++) {
-        if (shard->run_counts[class] > 0) {
+    for (unsigned i = 0; i < FIBER_CLASS_COUNT; i++) {
+        if (shard->run_counts[i] > 0) {
             return true;
         }
     }

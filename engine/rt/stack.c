@@ -107,11 +107,11 @@ stack_release_pages(uint8_t *low, size_t bytes)
 void
 stack_pool_fini(struct stack_pool *pool)
 {
-    for (unsigned class = 0; class < FIBER_STACK_COUNT; class++) {
+    for (unsigned i = 0; i < FIBER_STACK_COUNT; i++) {
         struct stack_slab *next;
         int result;
 
-        for (struct stack_slab *slab = pool->slabs[class]; slab != NULL; slab = next) {
+        for (struct stack_slab *slab = pool->slabs[i]; slab != NULL; slab = next) {
             next = slab->next;
 #ifdef ORBIT_ASAN
             __lsan_unregister_root_region(slab->start, slab->bytes);
@@ -121,6 +121,6 @@ stack_pool_fini(struct stack_pool *pool)
             ASSERT(result == 0);
             MEM_FREE(MEM_RUNTIME, slab);
         }
-        pool->slabs[class] = NULL;
+        pool->slabs[i] = NULL;
     }
 }
