@@ -112,8 +112,9 @@ struct io_conn_handlers {
     void (*on_data)(void *owner, const uint8_t *data, size_t size);
     /* The send that was in flight has ended: 0, or a negative errno. */
     void (*on_sent)(void *owner, int result);
-    /* The peer closed (0) or the connection failed (negative errno). No callback follows but
-     * on_closed. */
+    /* No more data will come: the peer has closed its side (0: it may still read, so sends work
+     * and on_sent is called until io_conn_close), or the connection failed (negative errno: no
+     * callback follows but on_closed). The owner closes. */
     void (*on_end)(void *owner, int result);
     /* After io_conn_close: nothing is in flight any more, the owner may free itself. */
     void (*on_closed)(void *owner);

@@ -5,7 +5,7 @@
  *
  *     accepted --start--> open --close--> closing --nothing in flight--> on_closed, freed
  *                          |                ^
- *                          +--on_end--> ended (no callback but on_closed)
+ *                          +--on_end--> ended (no more data; sends go on unless it failed)
  *
  * `wants_recv` is what the owner wants, `has_recv` what the kernel has; whenever a receive ends,
  * the two are compared. on_closed is called by the poll after the last completion, never inside
@@ -47,7 +47,8 @@ struct uring_conn {
     bool wants_recv;
     bool has_recv;
     bool has_cancel;
-    bool has_ended; /* on_end was called. */
+    bool has_ended;  /* on_end was called. */
+    bool has_failed; /* With an error: no callback follows but on_closed. */
     bool is_closing;
 };
 
@@ -115,6 +116,7 @@ conn_end(struct uring_conn *conn, int result)
         return;
     }
     conn->has_ended = true;
+    conn->has_failed = result < 0;
     conn->wants_recv = false;
     conn->handlers.on_end(conn->owner, result);
 }
@@ -278,7 +280,7 @@ send_completed(struct uring *uring, struct uring_conn *conn, int result)
     if (result > 0) {
         conn->send_done += (size_t)result;
     }
-    if (conn->is_closing || conn->has_ended) {
+    if (conn->is_closing || conn->has_failed) {
         return;
     }
     if (result > 0 && conn->send_done == conn->send_size) {

@@ -264,6 +264,145 @@ Test(uring_files, more_operations_than_the_queue_holds_all_complete)
     cr_assert_gt(stats.sq_full, 0, "the queue must have been full, or the test shows nothing");
 }
 
+/* ---- Answers which this kernel or file system does not give by itself. ---- */
+
+struct told {
+    struct io_op op; /* First. */
+    struct fiber *fiber;
+    bool is_done;
+};
+
+static void
+told_done(struct io_op *op)
+{
+    struct told *told = (struct told *)op;
+
+    told->is_done = true;
+    fiber_wake(told->fiber);
+}
+
+/* The result of an operation of which the kernel is said to have answered `answer`. */
+static int64_t
+tell(enum uring_op_step step, struct io_file *file, void *buffer, uint64_t offset, uint64_t size,
+     int answer)
+{
+    struct told told = {.op = {.done = told_done, .file = file}, .fiber = fiber_self()};
+
+    told.op.private_[URING_OP_BUFFER] = (uint64_t)(uintptr_t)buffer;
+    told.op.private_[URING_OP_OFFSET] = offset;
+    told.op.private_[URING_OP_SIZE] = size;
+    told.op.private_[URING_OP_STATE] = step;
+    ((struct uring_file *)file)->in_flight++;
+    uring_op_completed(uring_of(world.io), &told.op, answer);
+    while (!told.is_done) {
+        fiber_suspend();
+    }
+    return told.op.result;
+}
+
+static void
+short_transfers(void *arg)
+{
+    enum { SIZE = 8 * IO_BLOCK_BYTES };
+    struct io_file *file = NULL;
+    uint8_t *out = pattern_new(6);
+    uint8_t *in = pattern_new(7);
+
+    (void)arg;
+    cr_assert_eq(io_open("pieces", IO_CREATE, &file), ERR_OK);
+    cr_assert_eq(io_write(file, 0, out, SIZE, 0), ERR_OK);
+    /* Two blocks and a bit "came": reading goes on behind the two. */
+    memcpy(in, out, 2 * IO_BLOCK_BYTES);
+    cr_assert_eq(tell(URING_STEP_READ, file, in, 0, SIZE, 2 * IO_BLOCK_BYTES + 17), SIZE);
+    cr_assert_arr_eq(in, out, SIZE);
+    cr_assert_eq(tell(URING_STEP_READ, file, in, 0, SIZE, -EINTR), SIZE);
+    cr_assert_eq(tell(URING_STEP_READ, file, in, 0, SIZE, 17), -ENODATA, "no progress, no loop");
+    cr_assert_eq(tell(URING_STEP_READ, file, in, 0, SIZE, -EIO), -EIO);
+    /* The first block "was written" (it was); the rest must be written now. */
+    cr_assert_eq(tell(URING_STEP_WRITE, file, out, SIZE, SIZE, IO_BLOCK_BYTES), SIZE);
+    cr_assert_eq(io_file_size(file), 2 * SIZE);
+    cr_assert_eq(io_read(file, SIZE + IO_BLOCK_BYTES, in, SIZE - IO_BLOCK_BYTES), ERR_OK);
+    cr_assert_arr_eq(in, out + IO_BLOCK_BYTES, SIZE - IO_BLOCK_BYTES);
+    cr_assert_eq(tell(URING_STEP_WRITE, file, out, 0, SIZE, -ENOSPC), -ENOSPC);
+    cr_assert_eq(tell(URING_STEP_SYNC, file, NULL, 0, 0, -EINTR), 0, "tried again");
+    cr_assert_eq(tell(URING_STEP_SYNC, file, NULL, 0, 0, -EIO), -EIO, "not tried again");
+    io_close(&file);
+    mem_free_aligned(MEM_RUNTIME, in, BYTES);
+    mem_free_aligned(MEM_RUNTIME, out, BYTES);
+}
+
+Test(uring_files, short_and_interrupted_transfers_are_continued)
+{
+    uring_world_run(&world, short_transfers, NULL);
+}
+
+static void
+no_fallocate(void *arg)
+{
+    struct io_file *file = NULL;
+    uint8_t *bytes = pattern_new(8);
+    struct stat status;
+
+    (void)arg;
+    cr_assert_eq(io_open("zeros", IO_CREATE, &file), ERR_OK);
+    cr_assert_eq(io_write(file, 0, bytes, IO_BLOCK_BYTES, 0), ERR_OK);
+    cr_assert_eq(tell(URING_STEP_ALLOCATE, file, NULL, 0, BYTES, -EOPNOTSUPP), 0);
+    cr_assert_eq(io_file_size(file), BYTES);
+    cr_assert_eq(io_read(file, 0, bytes, BYTES), ERR_OK);
+    cr_assert_eq(bytes[1], 8 + 31, "what was there stays");
+    for (size_t i = IO_BLOCK_BYTES; i < BYTES; i++) {
+        cr_assert_eq(bytes[i], 0);
+    }
+    /* A part of a refused allocation may have grown the file. */
+    cr_assert_eq(ftruncate(((struct uring_file *)file)->fd, 4 * BYTES), 0);
+    cr_assert_eq(tell(URING_STEP_ALLOCATE, file, NULL, 0, UINT64_C(1) << 40, -ENOSPC), -ENOSPC);
+    cr_assert_eq(io_file_size(file), BYTES);
+    cr_assert_eq(fstat(((struct uring_file *)file)->fd, &status), 0);
+    cr_assert_eq(status.st_size, BYTES);
+    io_close(&file);
+    mem_free_aligned(MEM_RUNTIME, bytes, BYTES);
+}
+
+Test(uring_files, a_file_system_without_fallocate_gets_zeros_written)
+{
+    uring_world_run(&world, no_fallocate, NULL);
+}
+
+static void
+no_direct(void *arg)
+{
+    struct told told = {.op = {.done = told_done}, .fiber = fiber_self()};
+    struct uring_file *file = MEM_NEW(MEM_RUNTIME, struct uring_file);
+    struct io_file *opened;
+    uint8_t *bytes = pattern_new(9);
+
+    (void)arg;
+    file->file.io = world.io;
+    file->fd = -1;
+    file->slot = -1;
+    snprintf(file->file.path, sizeof(file->file.path), "buffered");
+    told.op.private_[URING_OP_BUFFER] = (uint64_t)(uintptr_t)file->file.path;
+    told.op.private_[URING_OP_OFFSET] = (uint64_t)(uintptr_t)file;
+    told.op.private_[URING_OP_SIZE] = 1;
+    told.op.private_[URING_OP_STATE] = URING_STEP_OPEN | IO_CREATE << 8;
+    uring_op_completed(uring_of(world.io), &told.op, -EINVAL);
+    while (!told.is_done) {
+        fiber_suspend();
+    }
+    cr_assert_eq(told.op.result, 0);
+    opened = told.op.file;
+    cr_assert_eq(fcntl(file->fd, F_GETFL) & O_DIRECT, 0);
+    cr_assert_eq(io_write(opened, 0, bytes, BYTES, IO_DURABLE), ERR_OK);
+    cr_assert_eq(io_read(opened, 0, bytes, BYTES), ERR_OK);
+    io_close(&opened);
+    mem_free_aligned(MEM_RUNTIME, bytes, BYTES);
+}
+
+Test(uring_files, a_file_system_without_direct_access_is_used_through_its_cache)
+{
+    uring_world_run(&world, no_direct, NULL);
+}
+
 static uint32_t nops_done;
 
 static void

@@ -45,6 +45,7 @@ struct echo_conn {
     struct buf sending;
     struct buf waiting;
     bool is_paused;
+    bool has_ended; /* Closes when all is sent. */
     bool is_closing;
 };
 
@@ -103,7 +104,9 @@ echo_on_sent(void *owner, int result)
         return;
     }
     echo_send(echo);
-    if (echo->is_paused && echo->waiting.size < OUTPUT_PAUSE_BYTES) {
+    if (echo->has_ended && !io_conn_is_sending(echo->conn)) {
+        echo_close(echo);
+    } else if (echo->is_paused && echo->waiting.size < OUTPUT_PAUSE_BYTES) {
         echo->is_paused = false;
         io_conn_resume(echo->conn);
     }
@@ -117,7 +120,10 @@ echo_on_end(void *owner, int result)
     cr_assert(!echo->is_closing, "no callback after close");
     echo->server->ended++;
     echo->server->failed += result < 0;
-    echo_close(echo);
+    echo->has_ended = true;
+    if (result < 0 || !io_conn_is_sending(echo->conn)) {
+        echo_close(echo);
+    }
 }
 
 static void
@@ -349,6 +355,42 @@ Test(uring_net, a_reader_that_is_slow_makes_the_server_pause_and_loses_nothing)
     /* What one poll's provided buffers may still deliver after the pause. */
     cr_assert_lt(client.server.output_max,
                  OUTPUT_PAUSE_BYTES + 2 * URING_RECV_BUFFERS * URING_RECV_BUFFER_BYTES);
+}
+
+/* As `printf ... | nc` does. */
+static void
+close_one_side(struct client *client)
+{
+    static uint8_t bytes[1 << 20];
+    int fd = client_connect(client);
+    size_t received = 0;
+    size_t sent = 0;
+    ssize_t size = 1;
+
+    CLIENT_CHECK(client, fd >= 0);
+    /* More than the server's socket takes, so that a send is in flight when the end comes. */
+    while (size > 0) {
+        struct pollfd events = {.fd = fd, .events = POLLOUT};
+
+        size = poll(&events, 1, 200) == 0 ? 0 : send(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+        sent += size > 0 ? (size_t)size : 0;
+    }
+    CLIENT_CHECK(client, shutdown(fd, SHUT_WR) == 0);
+    while ((size = recv(fd, bytes, sizeof(bytes), 0)) > 0) {
+        received += (size_t)size;
+    }
+    CLIENT_CHECK(client, size == 0);
+    CLIENT_CHECK(client, received == sent);
+    close(fd);
+}
+
+Test(uring_net, a_peer_that_closes_its_side_still_gets_all_answers)
+{
+    struct client client = {0};
+
+    serve_client(&client, close_one_side);
+    cr_assert_eq(client.server.ended, 1);
+    cr_assert_eq(client.server.failed, 0);
 }
 
 static void

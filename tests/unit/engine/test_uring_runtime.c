@@ -7,6 +7,7 @@
 
 #include "engine/base/prng.h"
 #include "engine/io/runtime.h"
+#include "engine/io/uring_internal.h"
 #include "engine/rt/msg.h"
 
 TestSuite(uring_runtime, .timeout = 120);
@@ -323,6 +324,43 @@ Test(uring_runtime, no_wakeup_is_lost)
     runtime_call(runtime, 0, MSG_FIBER, ping, &count);
     runtime_stop(&runtime);
     cr_assert_eq(count, PINGS);
+}
+
+static void
+never_run(void *arg)
+{
+    (void)arg;
+}
+
+/* A ring that is not enabled takes no completion from another one. */
+Test(uring_runtime, a_wakeup_that_the_ring_refuses_goes_through_the_eventfd)
+{
+    struct mem_account *accounts[2] = {mem_account_new("a"), mem_account_new("b")};
+    struct uring_group_options options = {.shards = 2, .accounts = accounts};
+    struct uring_group *group = NULL;
+    struct msg msg = {.fn = never_run, .to = 1};
+    struct uring *sleeper;
+    struct io *io;
+    uint64_t signals = 0;
+
+    cr_assert_eq(uring_group_new(&options, &group), ERR_OK);
+    io = uring_group_io(group, 0);
+    sleeper = uring_of(uring_group_io(group, 1));
+    mem_account_bind(accounts[0]);
+    cr_assert_eq(uring_enable(io), ERR_OK);
+    cr_assert(uring_sleep_begin(sleeper));
+    io->ops->post(io, &msg);
+    cr_assert(!atomic_load(&sleeper->is_sleeping));
+    for (uint32_t turn = 0; turn < 100 && read(sleeper->wake_fd, &signals, 8) != 8; turn++) {
+        io->ops->wait(io, io->ops->monotonic_us(io) + 1000);
+        io->ops->poll(io);
+    }
+    cr_assert_eq(signals, 1);
+    uring_disable(io);
+    uring_group_free(&group);
+    mem_account_bind(NULL);
+    mem_account_free(accounts[0]);
+    mem_account_free(accounts[1]);
 }
 
 /* ---- Threads that are no shard. ---- */
