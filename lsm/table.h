@@ -1,4 +1,4 @@
-/* lsm/table.h - sorted tables: immutable files of entries. Bytes: docs/formats.md.
+/* lsm/table.h - sorted tables: immutable files of entries. Bytes: docs/format/table.md.
  *
  * A table has prefix-compressed blocks (lz4 where it pays, checksums seeded with file number and
  * offset), a filter over keys, a two-level-free index that is searched without decoding, the
@@ -27,12 +27,12 @@ struct table_meta {
     uint64_t file_number;
     uint64_t file_bytes;
     uint64_t entries;
-    uint64_t deletes;       /* LSM_DELETE entries. */
+    uint64_t deletes; /* LSM_DELETE entries. */
     uint64_t range_deletes;
     uint64_t ts_oldest, ts_newest;
-    uint64_t raw_bytes;     /* Keys and values before compression. */
-    struct slice smallest;  /* First key, or start of the first range delete. */
-    struct slice largest;   /* Last key; or the end of the last range delete, then exclusive. */
+    uint64_t raw_bytes;    /* Keys and values before compression. */
+    struct slice smallest; /* First key, or start of the first range delete. */
+    struct slice largest;  /* Last key; or the end of the last range delete, then exclusive. */
     bool largest_is_exclusive;
     bool one_version_per_key;
 };
@@ -40,13 +40,15 @@ struct table_meta {
 struct table_writer_options {
     const char *path;
     uint64_t file_number;
-    uint32_t block_bytes;
-    uint32_t filter_bits_per_key;
+    uint32_t block_bytes;         /* Target; 1..BLOCK_TARGET_BYTES_MAX (lsm/block.h). */
+    uint32_t filter_bits_per_key; /* 0: no filter; otherwise one of about this size. */
     bool compress;
 };
 
-/* Entries in order (asserted); range deletes sorted by start, at any time before finish.
- * The writer buffers and writes ahead in large O_DIRECT pieces. */
+/* Entries in order, no version twice (asserted); range deletes in any order, at any time before
+ * finish. The writer buffers and writes ahead in large O_DIRECT pieces. The options are copied.
+ * ERR_EXISTS when the file is there; ERR_NO_SPACE, ERR_IO. After a failed add, abandon: every
+ * later call gives the same error. ERR_LIMIT when index or range deletes get too large. */
 YIELDS err_t table_writer_open(const struct table_writer_options *options,
                                struct table_writer **writer_out);
 YIELDS err_t table_writer_add(struct table_writer *writer, const struct lsm_entry *entry);
@@ -55,9 +57,10 @@ err_t table_writer_add_range_delete(struct table_writer *writer,
 /* Bytes the file would have now. */
 uint64_t table_writer_bytes(const struct table_writer *writer);
 /* Writes the rest and syncs the file (the folder is the caller's to sync). meta_out's keys are
- * allocated from MEM_TABLES and become the caller's (table_meta_fini). The writer is gone. */
+ * allocated from MEM_TABLES and become the caller's (table_meta_fini). The writer is gone, and on
+ * an error so is the file. */
 YIELDS err_t table_writer_finish(struct table_writer **writer, struct table_meta *meta_out);
-/* Removes the file. */
+/* Removes the file. Accepts a NULL writer. */
 YIELDS void table_writer_abandon(struct table_writer **writer);
 void table_meta_fini(struct table_meta *meta);
 
@@ -73,12 +76,12 @@ void table_unpin(struct table *table);
 void table_mark_obsolete(struct table *table);
 const struct table_meta *table_meta(const struct table *table);
 
-/* The newest version of key with ts <= snapshot: entry_out points into *arena (value copied).
- * *found_out false when the table has none. Range deletes are not applied here. At most one block
- * is read (two when a key's versions straddle blocks). */
-YIELDS err_t table_get(struct table *table, struct slice key, uint64_t key_hash,
-                       uint64_t snapshot, struct arena *arena, struct lsm_entry *entry_out,
-                       bool *found_out);
+/* The newest version of key with ts <= snapshot: entry_out->value is copied into *arena,
+ * entry_out->key is the caller's. *found_out false when the table has none. Range deletes are not
+ * applied here. At most one block is read, also when a key's versions straddle blocks; none when
+ * the filter denies the key. Suspends only to read. */
+YIELDS err_t table_get(struct table *table, struct slice key, uint64_t key_hash, uint64_t snapshot,
+                       struct arena *arena, struct lsm_entry *entry_out, bool *found_out);
 /* The filter's answer without I/O; false: the key is certainly absent. */
 bool table_may_contain(const struct table *table, uint64_t key_hash);
 /* XXH3 of the key, for filters. */
@@ -90,8 +93,11 @@ uint32_t table_range_delete_count(const struct table *table);
 struct lsm_range_delete table_range_delete_at(const struct table *table, uint32_t index);
 
 /* Iterators over all versions, forward and backward. The current entry's slices are valid until
- * the iterator moves. `read_ahead_bytes` > 0 reads blocks ahead (compaction, long scans), and
- * `fill_cache` false leaves the cache alone. */
+ * the iterator moves. `read_ahead_bytes` > 0 reads so much ahead of forward steps (compaction, long
+ * scans; at most 8 MiB, twice that in memory), and `fill_cache` false leaves the cache alone.
+ * A move suspends only when it enters another block; callers count their own work per entry.
+ * After an error there is no current entry; seek again. The table is pinned. An iterator may be
+ * freed at any time; a read in flight ends by itself (block_cache_drain). */
 struct table_iter;
 struct table_iter_options {
     uint32_t read_ahead_bytes;
@@ -115,7 +121,11 @@ YIELDS err_t table_verify(struct table *table);
 
 /* ---- The cache of decompressed blocks: one a shard, scan-resistant, within MEM_CACHE. ---- */
 struct block_cache *block_cache_new(uint64_t capacity_bytes);
+/* Accepts NULL. A table that still ends in the background keeps what it needs. */
 void block_cache_free(struct block_cache **cache);
+/* Wait until every table of the cache is closed, with their removals and reads in flight, which
+ * end by themselves after the last unpin. Before the files' folder or the shard goes away. */
+YIELDS void block_cache_drain(struct block_cache *cache);
 void block_cache_resize(struct block_cache *cache, uint64_t capacity_bytes);
 struct block_cache_stats {
     uint64_t hits, misses, inserted, evicted, bytes, capacity_bytes;

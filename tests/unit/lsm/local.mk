@@ -4,3 +4,4 @@ check_PROGRAMS += test_lsm
 endif
 test_lsm_SOURCES =
 test_lsm_LDADD = libtestlib.a $(lsm_libs) $(CRITERION_LIBS)
+test_lsm_SOURCES += tests/unit/lsm/test_block.c tests/unit/lsm/test_filter.c tests/unit/lsm/test_table.c

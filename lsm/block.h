@@ -1,0 +1,102 @@
+/* lsm/block.h - the contents of one block of a table: a run of entries in order.
+ *
+ * Pure: bytes in memory, no I/O, no suspension. A block has a form; there is one so far, rows.
+ * Bytes: docs/format/table.md.
+ *
+ *     header | row row row ... | heads (8 bytes a restart) | offsets (4 bytes a restart)
+ *
+ * A row stores what its key does not share with the key before. Every BLOCK_RESTART_ROWS-th row
+ * is a restart, which stores its key whole. A search compares the heads of the restarts (the eight
+ * bytes after what all keys of the block share) as numbers, then walks a few rows.
+ *
+ * Blocks come from disk: every function that reads one gives ERR_CORRUPT for what cannot be, and
+ * never reads outside the bytes, whether or not a checksum was right. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/base/err.h"
+#include "engine/base/mem.h"
+#include "lsm/entry.h"
+
+enum {
+    BLOCK_RESTART_ROWS = 8,
+    BLOCK_HEADER_BYTES = 24,
+    BLOCK_RESTART_BYTES = 12, /* Head and offset. */
+    BLOCK_BYTES_MAX = 1 << 20,
+    BLOCK_TARGET_BYTES_MAX = 256 << 10, /* A block of this and one huge entry stay below. */
+    BLOCK_FORM_ROWS = 1,
+};
+
+/* A checked view of a block; borrows the bytes. */
+struct block {
+    const uint8_t *data;
+    const uint8_t *heads;
+    const uint8_t *offsets;
+    uint32_t rows_end; /* Offset of the first byte after the rows. */
+    uint32_t row_count;
+    uint32_t restart_count;
+    uint64_t ts_base;
+    struct slice prefix; /* What all keys share: the beginning of the first key. */
+};
+
+/* ERR_CORRUPT when header or restarts cannot be. */
+err_t block_open(struct slice bytes, struct block *block_out);
+
+/* The newest version of key with ts <= snapshot; entry_out->key is the caller's key and
+ * entry_out->value points into the block. */
+err_t block_get(const struct block *block, struct slice key, uint64_t snapshot,
+                struct lsm_entry *entry_out, bool *found_out);
+
+/* Walks a block in both directions. The entry's key lies in the cursor, its value in the block;
+ * both are good until the cursor moves. The block must outlive its use. */
+struct block_cursor {
+    const struct block *block;
+    uint32_t offset;  /* Of the current row; rows_end when there is none. */
+    uint32_t next;    /* Of the row after it. */
+    uint32_t restart; /* The restart at or before the current row. */
+    struct buf key;
+    struct lsm_entry entry;
+};
+
+void block_cursor_init(struct block_cursor *cursor, enum mem_tag tag);
+void block_cursor_fini(struct block_cursor *cursor);
+/* No current entry. block may be NULL. */
+void block_cursor_set(struct block_cursor *cursor, const struct block *block);
+static inline bool
+block_cursor_is_valid(const struct block_cursor *cursor)
+{
+    return cursor->block != NULL && cursor->offset < cursor->block->rows_end;
+}
+err_t block_cursor_first(struct block_cursor *cursor);
+err_t block_cursor_last(struct block_cursor *cursor);
+/* First entry at or after (key, ts), or none. */
+err_t block_cursor_seek(struct block_cursor *cursor, struct slice key, uint64_t ts);
+/* Last entry whose key is below `key`, or none. */
+err_t block_cursor_seek_before(struct block_cursor *cursor, struct slice key);
+/* The cursor must be valid; stepping off either end leaves it invalid. */
+err_t block_cursor_next(struct block_cursor *cursor);
+err_t block_cursor_previous(struct block_cursor *cursor);
+
+/* Makes blocks, one after the other. */
+struct block_builder {
+    struct buf bytes;
+    struct buf restarts; /* Offsets, 4 bytes each. */
+    struct buf last_key; /* Of the last entry added, also over block_builder_reset. */
+    uint32_t row_count;
+    uint16_t last_slot;
+    uint64_t ts_base;
+};
+
+void block_builder_init(struct block_builder *builder, enum mem_tag tag);
+void block_builder_fini(struct block_builder *builder);
+/* Begin the next block. */
+void block_builder_reset(struct block_builder *builder);
+/* Entries in order; the caller asserts it. */
+void block_builder_add(struct block_builder *builder, const struct lsm_entry *entry);
+/* Bytes of the block if it ended now, and at most after one more entry. */
+size_t block_builder_bytes(const struct block_builder *builder);
+size_t block_builder_bytes_with(const struct block_builder *builder, const struct lsm_entry *entry);
+/* The whole block; borrowed until the builder is touched again. At least one entry. */
+struct slice block_builder_finish(struct block_builder *builder);

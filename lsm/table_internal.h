@@ -1,0 +1,67 @@
+/* lsm/table_internal.h - what the files table_*.c share. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/io/io.h"
+#include "engine/rt/fiber.h"
+#include "lsm/block.h"
+#include "lsm/cache.h"
+#include "lsm/filter.h"
+#include "lsm/table.h"
+#include "lsm/table_format.h"
+#include "lsm/table_index.h"
+#include "lsm/table_ranges.h"
+
+#define TABLE_MAGIC_OBJECT UINT64_C(0x6f726269747461)
+
+/* fiber_work: a block that is checked and decompressed, and bytes that are hashed or copied. */
+enum { TABLE_BYTES_A_UNIT = 256, TABLE_READ_PIECE_BYTES = 1 << 20, TABLE_READ_PIECES_MAX = 8 };
+
+struct table {
+    uint64_t magic;
+    uint32_t pins;
+    bool is_obsolete; /* The last unpin unlinks the file. */
+    struct io_file *file;
+    struct block_cache *cache; /* Pinned. */
+    uint64_t salt;
+    struct table_meta meta; /* Keys point into properties. */
+    uint32_t block_count;
+    struct table_index index;
+    struct filter filter;
+    struct table_ranges ranges;
+    /* What the above point into. */
+    struct buf filter_bytes;
+    struct buf ranges_bytes;
+    struct buf properties_bytes;
+    char path[IO_PATH_BYTES_MAX];
+};
+
+/* [offset, offset + size) of the file, aligned, in pieces several of which are in flight. */
+YIELDS err_t table_read_range(struct io_file *file, uint64_t offset, uint8_t *buffer, size_t size);
+
+/* The bytes of a file that O_DIRECT must read for a range of it. */
+struct table_span {
+    uint64_t offset; /* Aligned. */
+    size_t bytes;    /* Aligned. */
+};
+struct table_span table_span_of(uint64_t offset, uint64_t bytes);
+
+/* Check and unpack frame `index` of the table into `into`, whose data is made to fit. The error
+ * names file and offset. */
+err_t table_block_unpack(const struct table *table, uint32_t index, const uint8_t *frame,
+                         struct cached_block *into);
+
+/* Block `index`, pinned; from the cache, or read, and then left in the cache if `fill_cache`. */
+YIELDS err_t table_block_acquire(struct table *table, uint32_t index, bool fill_cache,
+                                 struct cached_block **block_out);
+
+/* Number of the block in which the iterator stands. */
+uint32_t table_iter_block(const struct table_iter *iter);
+
+static inline void
+table_block_release(const struct table *table, struct cached_block **block)
+{
+    block_cache_unpin(table->cache, block);
+}

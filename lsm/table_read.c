@@ -1,0 +1,156 @@
+/* lsm/table_read.c - blocks and single keys of a table.
+ *
+ * The path of a cached get: filter, index (a binary search over an array of numbers), hash table
+ * of the cache, restarts of the block, at most BLOCK_RESTART_ROWS rows, one copy. Nothing is
+ * allocated but the copy, nothing suspends. */
+#include "lsm/table_internal.h"
+
+#include "engine/base/assert.h"
+#include "engine/base/sometimes.h"
+#include "lsm/block_frame.h"
+
+#include "engine/base/poison.h"
+
+err_t
+table_block_unpack(const struct table *table, uint32_t index, const uint8_t *bytes,
+                   struct cached_block *into)
+{
+    uint64_t offset = table->index.offsets[index];
+    uint64_t seed = frame_seed(table->salt, table->meta.file_number, offset);
+    struct frame frame;
+    err_t err;
+
+    TRY(frame_open(slice_of(bytes, table->index.sizes[index]), FRAME_DATA, seed, BLOCK_BYTES_MAX,
+                   &frame));
+    cached_block_reserve(into, frame.raw_bytes);
+    TRY(frame_unpack(&frame, into->data));
+    TRY(block_open(slice_of(into->data, frame.raw_bytes), &into->block));
+    return ERR_OK;
+out:
+    SOMETIMES("lsm: a block of a table was found corrupt");
+    return err_context(err, "table %s: block %u at offset %llu", table->path, index,
+                       (unsigned long long)offset);
+}
+
+/* Read block `index` from the file. */
+static YIELDS err_t
+table_block_read(struct table *table, uint32_t index, struct cached_block *into)
+{
+    uint64_t offset = table->index.offsets[index];
+    struct table_span span = table_span_of(offset, table->index.sizes[index]);
+    uint8_t *buffer = mem_alloc_aligned(MEM_CACHE, span.bytes);
+    err_t err;
+
+    if (buffer == NULL) {
+        return err_set(ERR_NO_MEMORY, "no memory to read a block of %zu bytes", span.bytes);
+    }
+    TRY(io_read(table->file, span.offset, buffer, span.bytes));
+    TRY(table_block_unpack(table, index, buffer + (offset - span.offset), into));
+    fiber_work(into->data_bytes / TABLE_BYTES_A_UNIT);
+out:
+    mem_free_aligned(MEM_CACHE, buffer, span.bytes);
+    return err;
+}
+
+static YIELDS err_t
+table_block_acquire_private(struct table *table, uint32_t index, struct cached_block **block_out)
+{
+    uint64_t offset = table->index.offsets[index];
+    struct cached_block *block =
+        block_cache_find(table->cache, table->meta.file_number, offset, true);
+    err_t err;
+
+    if (block == NULL) {
+        block = cached_block_new(table->cache, 0);
+        TRY(table_block_read(table, index, block));
+    }
+    *block_out = block;
+    return ERR_OK;
+out:
+    block_cache_unpin(table->cache, &block);
+    return err;
+}
+
+YIELDS err_t
+table_block_acquire(struct table *table, uint32_t index, bool fill_cache,
+                    struct cached_block **block_out)
+{
+    struct cached_block *block;
+    bool must_load;
+    err_t err;
+
+    if (!fill_cache) {
+        return table_block_acquire_private(table, index, block_out);
+    }
+    block = block_cache_acquire(table->cache, table->meta.file_number, table->index.offsets[index],
+                                &must_load);
+    if (must_load) {
+        err = table_block_read(table, index, block);
+        if (err != ERR_OK) {
+            block_cache_failed(table->cache, block);
+            block_cache_unpin(table->cache, &block);
+            return err;
+        }
+        block_cache_loaded(table->cache, block);
+    }
+    *block_out = block;
+    return ERR_OK;
+}
+
+/* ---- One key. ---- */
+
+bool
+table_may_contain(const struct table *table, uint64_t key_hash)
+{
+    OBJ_CHECK(table, TABLE_MAGIC_OBJECT);
+    return filter_may_contain(&table->filter, key_hash);
+}
+
+/* The block that would hold (key, snapshot): at once when it is cached, after a read otherwise. */
+static YIELDS err_t
+table_get_block(struct table *table, struct slice key, uint64_t snapshot,
+                struct cached_block **block_out)
+{
+    uint32_t index = index_find(&table->index, key, snapshot);
+    struct cached_block *block =
+        block_cache_find(table->cache, table->meta.file_number, table->index.offsets[index], false);
+    err_t err;
+
+    if (block != NULL) {
+        *block_out = block;
+        return ERR_OK;
+    }
+    table_pin(table);
+    err = table_block_acquire(table, index, true, block_out);
+    ASSERT(table->pins > 1); /* The caller's own pin outlives the call. */
+    table_unpin(table);
+    return err;
+}
+
+YIELDS err_t
+table_get(struct table *table, struct slice key, uint64_t key_hash, uint64_t snapshot,
+          struct arena *arena, struct lsm_entry *entry_out, bool *found_out)
+{
+    struct cached_block *block = NULL;
+    struct lsm_entry entry;
+    bool found;
+    err_t err;
+
+    OBJ_CHECK(table, TABLE_MAGIC_OBJECT);
+    if (table->block_count == 0 || !filter_may_contain(&table->filter, key_hash)) {
+        *found_out = false;
+        return ERR_OK;
+    }
+    TRY(table_get_block(table, key, snapshot, &block));
+    TRY(block_get(&block->block, key, snapshot, &entry, &found));
+    if (found) {
+        entry.value = arena_copy(arena, entry.value);
+        *entry_out = entry;
+    }
+    *found_out = found;
+out:
+    if (block != NULL) {
+        table_block_release(table, &block);
+    }
+    return err;
+}
