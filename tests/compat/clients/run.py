@@ -1,7 +1,8 @@
 #!/usr/bin/python3
-"""Real clients against the server: redis-cli, redis-benchmark, hiredis, npm ioredis and redis.
+"""Clients against the server: redis-cli, redis-benchmark, hiredis, npm ioredis and redis; and what
+any client sees of several shards (sharding.py).
 
-usage: run.py [cli|benchmark|hiredis|npm]...      (default: all)
+usage: run.py [cli|benchmark|hiredis|npm|shards]...      (default: all)
 
 Every case is counted. A client that cannot be had (not installed, npm's registry out of reach) is
 reported as skipped with the reason. What is built or fetched lies in build/compat.
@@ -20,7 +21,9 @@ import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "..", "lib"))
-import server  # noqa: E402  (the path is set above)
+sys.path.insert(0, HERE)
+import server  # noqa: E402  (the paths are set above)
+import sharding  # noqa: E402
 
 CACHE = os.path.join(server.ROOT, "build", "compat")
 COMMAND_TIMEOUT_S = 120
@@ -349,7 +352,8 @@ def run_npm(tally):
                 run_script(tally, folder, name, shards)
 
 
-GROUPS = {"cli": run_cli, "benchmark": run_benchmark, "hiredis": run_hiredis, "npm": run_npm}
+GROUPS = {"cli": run_cli, "benchmark": run_benchmark, "hiredis": run_hiredis, "npm": run_npm,
+          "shards": sharding.run}
 
 
 def main():
