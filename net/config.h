@@ -33,7 +33,7 @@ struct config_values {
     uint64_t slowlog_max_len;
     uint64_t latency_threshold_ms; /* 0: off. */
     bool latency_tracking;
-    char *password; /* NUL-terminated; "" for none. */
+    const char *password; /* NUL-terminated; "" for none. */
 };
 
 struct config;
@@ -44,3 +44,23 @@ void config_free(struct config **config);
 const struct config_values *config_values(const struct config *config);
 /* Writes docs/protocol/redis-config.md's table to standard output. */
 void config_document(void);
+
+/* ---- Reading and changing parameters ---- */
+
+enum { CONFIG_PARAMETERS_MAX = 256, CONFIG_TEXT_BYTES_MAX = 1024 };
+
+/* Index of a parameter by name or alias, any case; -1 when there is none. */
+int32_t config_find(struct slice name);
+const char *config_text(const struct config *config, uint32_t index);
+
+/* One change, checked: `text` is the value as it will be kept. */
+struct config_change {
+    uint32_t index;
+    char text[CONFIG_TEXT_BYTES_MAX];
+};
+/* Would this value be accepted for the parameter? message_out (at least ERR_MESSAGE_BYTES_MAX)
+ * says why not; change_out is filled if so. */
+bool config_check(const struct config *config, uint32_t index, struct slice value,
+                  struct config_change *change_out, char *message_out);
+/* Take over checked changes on this shard, effects included. */
+void config_apply(struct net *net, const struct config_change *changes, uint32_t count);
