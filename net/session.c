@@ -165,6 +165,16 @@ session_step(struct session *session)
     UNREACHABLE();
 }
 
+/* After a half close: whole requests still run, and their replies are sent. */
+static void
+session_end_check(struct session *session)
+{
+    if (session->is_half_closed && !session->is_running && !session->is_closing &&
+        !session_has_output_backlog(session) && session->ready_link.next == &session->ready_link) {
+        session_close_after_reply(session);
+    }
+}
+
 void
 session_run(struct session *session)
 {
@@ -176,6 +186,7 @@ session_run(struct session *session)
     session->is_running = false;
     net_session_dirty(session->net, session);
     session_backpressure(session);
+    session_end_check(session);
     session_maybe_free(session);
 }
 
@@ -338,9 +349,13 @@ session_on_end(void *owner, int result)
     struct session *session = owner;
 
     OBJ_CHECK(session, SESSION_MAGIC);
-    (void)result;
-    session->is_ended = true;
-    session_close(session);
+    if (result == 0) {
+        session->is_half_closed = true;
+        session_end_check(session);
+    } else {
+        session->is_ended = true;
+        session_close(session);
+    }
 }
 
 static void
