@@ -17,7 +17,7 @@
 
 #include "engine/base/assert.h"
 #include "engine/io/io.h"
-#include "engine/io/uring.h"
+#include "engine/io/uring_internal.h"
 #include "engine/rt/shard.h"
 
 struct runtime_shard {
@@ -174,14 +174,11 @@ out:
 static err_t
 threads_start(struct runtime *runtime)
 {
-    sigset_t all;
     sigset_t old;
     int result = 0;
     err_t err = ERR_OK;
 
-    /* Signals are for the main thread. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
+    uring_signals_block(&old);
     pthread_mutex_lock(&runtime->mutex);
     for (uint32_t i = 0; i < runtime->count && result == 0; i++) {
         result = pthread_create(&runtime->shards[i].thread, NULL, shard_main, &runtime->shards[i]);

@@ -61,18 +61,29 @@ helper_main(void *arg)
     return NULL;
 }
 
+/* A blocked fault would end the process without the report of its handler. */
+void
+uring_signals_block(sigset_t *old)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP};
+    sigset_t set;
+
+    sigfillset(&set);
+    for (size_t i = 0; i < ARRAY_COUNT(faults); i++) {
+        sigdelset(&set, faults[i]);
+    }
+    pthread_sigmask(SIG_SETMASK, &set, old);
+}
+
 err_t
 uring_helpers_start(struct uring_helpers *helpers)
 {
-    sigset_t all;
     sigset_t old;
     int result = 0;
 
     pthread_mutex_init(&helpers->mutex, NULL);
     pthread_cond_init(&helpers->work_cond, NULL);
-    /* Signals are for the main thread. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
+    uring_signals_block(&old);
     while (helpers->thread_count < URING_HELPER_THREADS && result == 0) {
         result =
             pthread_create(&helpers->threads[helpers->thread_count], NULL, helper_main, helpers);

@@ -14,6 +14,7 @@
 
 #include <liburing.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -233,6 +234,9 @@ bool uring_sleep_begin(struct uring *uring);
 void uring_sleep_end(struct uring *uring);
 
 /* uring_helper.c */
+
+/* For threads about to be made: signals are for the main thread. *old is the mask to restore. */
+void uring_signals_block(sigset_t *old);
 err_t uring_helpers_start(struct uring_helpers *helpers);
 void uring_helpers_stop(struct uring_helpers *helpers);
 void uring_helper(struct io *io, struct io_op *op, void (*fn)(void *), void *arg);
