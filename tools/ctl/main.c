@@ -1,0 +1,385 @@
+/* tools/ctl/main.c - orbitctl: ask, stop and check an Orbit server.
+ *
+ * `ping`, `info` and `stop` speak the Redis protocol to a running server; `verify` opens the data
+ * folder of a stopped one, on the same runtime as the server, and reads every table. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "engine/base/assert.h"
+#include "engine/base/commit.h"
+#include "engine/base/err.h"
+#include "engine/base/log.h"
+#include "engine/io/runtime.h"
+#include "txn/store.h"
+
+enum { REPLY_BYTES_MAX = 16 << 20, ANSWER_SECONDS_MAX = 10, STOP_SECONDS_MAX = 30 };
+
+struct ctl_options {
+    const char *host, *port, *password_file;
+};
+
+static const char usage[] =
+    "Usage: orbitctl [--host ADDR] [--port N] [--password-file FILE] COMMAND\n\n"
+    "  ping              is the server there?\n"
+    "  info [SECTION]    what INFO says (orbit, server, memory, ...)\n"
+    "  stop              finish what was begun, write out, stop\n"
+    "  verify DIR        read every table of a stopped server's data folder: checksums, order,\n"
+    "                    levels against the manifest; replays the log as a start would\n\n"
+    "  --host ADDR       default 127.0.0.1\n"
+    "  --port N          default 6379\n"
+    "  --password-file FILE   first line: the password of the user default\n"
+    "  --help, --version\n\n"
+    "Exit status: 0 all is well, 1 the server or the data say no, 64 wrong usage.\n";
+
+/* ---- A running server ---- */
+
+static int
+server_connect(const struct ctl_options *options)
+{
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct timeval timeout = {.tv_sec = ANSWER_SECONDS_MAX};
+    struct addrinfo *found = NULL;
+    int fd = -1;
+    int error = getaddrinfo(options->host, options->port, &hints, &found);
+
+    if (error != 0) {
+        fprintf(stderr, "orbitctl: %s: %s\n", options->host, gai_strerror(error));
+        return -1;
+    }
+    for (const struct addrinfo *at = found; at != NULL && fd < 0; at = at->ai_next) {
+        fd = socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC, at->ai_protocol);
+        if (fd >= 0 && connect(fd, at->ai_addr, at->ai_addrlen) != 0) {
+            close(fd);
+            fd = -1;
+        }
+    }
+    if (fd < 0) {
+        fprintf(stderr, "orbitctl: no server at %s port %s: %s\n", options->host, options->port,
+                strerror(errno));
+    } else {
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+    }
+    freeaddrinfo(found);
+    return fd;
+}
+
+/* Sends words as one request. */
+static bool
+request_send(int fd, const char *const *words, int count)
+{
+    char request[1024];
+    size_t used = (size_t)snprintf(request, sizeof(request), "*%d\r\n", count);
+
+    for (int i = 0; i < count; i++) {
+        used += (size_t)snprintf(request + used, sizeof(request) - MIN(used, sizeof(request)),
+                                 "$%zu\r\n%s\r\n", strlen(words[i]), words[i]);
+        if (used >= sizeof(request)) {
+            fprintf(stderr, "orbitctl: the command is too long\n");
+            return false;
+        }
+    }
+    return send(fd, request, used, MSG_NOSIGNAL) == (ssize_t)used;
+}
+
+/* A whole simple, error or bulk reply, without its framing; NULL when the server hung up. The
+ * caller frees it. */
+static char *
+reply_read(int fd, bool *is_error_out)
+{
+    size_t capacity = 4096, size = 0;
+    char *bytes = malloc(capacity + 1);
+    char *line_end;
+
+    while (bytes != NULL && size < REPLY_BYTES_MAX) {
+        ssize_t got = recv(fd, bytes + size, capacity - size, 0);
+
+        if (got <= 0) {
+            break;
+        }
+        size += (size_t)got;
+        bytes[size] = '\0';
+        line_end = memmem(bytes, size, "\r\n", 2);
+        if (line_end != NULL) {
+            size_t header = (size_t)(line_end - bytes) + 2;
+            size_t body = bytes[0] == '$' ? (size_t)MAX(strtol(bytes + 1, NULL, 10), 0L) : 0;
+
+            if (bytes[0] != '$') {
+                *line_end = '\0';
+                *is_error_out = bytes[0] == '-';
+                memmove(bytes, bytes + 1, strlen(bytes));
+                return bytes;
+            }
+            if (size >= header + body + 2) {
+                memmove(bytes, bytes + header, body);
+                bytes[body] = '\0';
+                *is_error_out = false;
+                return bytes;
+            }
+        }
+        if (size == capacity) {
+            char *more = realloc(bytes, capacity * 2 + 1);
+
+            if (more == NULL) {
+                break;
+            }
+            bytes = more;
+            capacity *= 2;
+        }
+    }
+    free(bytes);
+    return NULL;
+}
+
+/* One request and its reply on standard output (unless quiet); the exit status. */
+static int
+server_ask(int fd, const char *const *words, int count, bool is_quiet)
+{
+    bool is_error = false;
+    char *reply = request_send(fd, words, count) ? reply_read(fd, &is_error) : NULL;
+
+    if (reply == NULL) {
+        fprintf(stderr, "orbitctl: no answer within %d seconds\n", ANSWER_SECONDS_MAX);
+        return 1;
+    }
+    if (is_error) {
+        fprintf(stderr, "orbitctl: the server says: %s\n", reply);
+    } else if (!is_quiet) {
+        printf("%s\n", reply);
+    }
+    free(reply);
+    return is_error ? 1 : 0;
+}
+
+static int
+server_authenticate(int fd, const char *password_file)
+{
+    char password[512];
+    const char *words[] = {"AUTH", password};
+    FILE *file;
+    bool is_read;
+
+    if (password_file == NULL) {
+        return 0;
+    }
+    file = fopen(password_file, "re");
+    is_read = file != NULL && fgets(password, sizeof(password), file) != NULL;
+    if (file != NULL) {
+        fclose(file);
+    }
+    if (!is_read) {
+        fprintf(stderr, "orbitctl: cannot read a password from %s\n", password_file);
+        return 1;
+    }
+    password[strcspn(password, "\r\n")] = '\0';
+    return server_ask(fd, words, 2, true);
+}
+
+/* SHUTDOWN answers nothing: the server is gone when it hangs up. */
+static int
+server_stop(int fd)
+{
+    const char *words[] = {"SHUTDOWN"};
+    struct timeval timeout = {.tv_sec = STOP_SECONDS_MAX};
+    bool is_error = false;
+    char *reply;
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+    if (!request_send(fd, words, 1)) {
+        return 1;
+    }
+    errno = 0;
+    reply = reply_read(fd, &is_error);
+    if (reply != NULL && is_error) {
+        fprintf(stderr, "orbitctl: the server says: %s\n", reply);
+    } else if (reply == NULL && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+        fprintf(stderr, "orbitctl: the server has not stopped within %d seconds\n",
+                STOP_SECONDS_MAX);
+        is_error = true;
+    }
+    free(reply);
+    return is_error ? 1 : 0;
+}
+
+static int
+server_command(const struct ctl_options *options, const char *const *words, int count)
+{
+    int fd = server_connect(options);
+    int status;
+
+    if (fd < 0) {
+        return 1;
+    }
+    status = server_authenticate(fd, options->password_file);
+    if (status == 0) {
+        status =
+            strcmp(words[0], "stop") == 0 ? server_stop(fd) : server_ask(fd, words, count, false);
+    }
+    close(fd);
+    return status;
+}
+
+/* ---- A stopped server's folder ---- */
+
+struct verify_shard {
+    err_t err;
+    char message[ERR_MESSAGE_BYTES_MAX];
+    struct lsm_stats stats;
+};
+
+static YIELDS void
+verify_here(void *arg)
+{
+    struct verify_shard *shard = arg;
+    struct store_options options = {.dir = NULL, .durability = WAL_SYNC};
+    struct store *store = NULL;
+    char dir[32];
+
+    snprintf(dir, sizeof(dir), "shard-%u", shard_id());
+    options.dir = dir;
+    shard->err = store_open(&options, &store);
+    if (shard->err == ERR_OK) {
+        shard->err = lsm_verify(store_lsm(store));
+        lsm_stats_get(store_lsm(store), &shard->stats);
+    }
+    if (shard->err != ERR_OK) {
+        snprintf(shard->message, sizeof(shard->message), "%s", err_message(shard->err));
+    }
+    store_close(&store);
+}
+
+static uint32_t
+shards_count(const char *dir)
+{
+    uint32_t count = 0;
+    char path[4200];
+    struct stat status;
+
+    while (count < SHARDS_MAX) {
+        snprintf(path, sizeof(path), "%s/shard-%u", dir, count);
+        if (stat(path, &status) != 0) {
+            break;
+        }
+        count++;
+    }
+    return count;
+}
+
+static int
+folder_lock(const char *dir)
+{
+    char path[4200];
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/LOCK", dir);
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0) {
+        fprintf(stderr, "orbitctl: %s is no data folder of orbit-server: %s\n", dir,
+                strerror(errno));
+    } else if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        fprintf(stderr, "orbitctl: a server uses %s; stop it first\n", dir);
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+static int
+folder_verify(const char *dir)
+{
+    struct runtime_options options = {.shards = shards_count(dir), .data_dir = dir};
+    struct verify_shard *shards;
+    struct runtime *runtime = NULL;
+    int lock = folder_lock(dir);
+    int status = 0;
+    err_t err;
+
+    if (lock < 0) {
+        return 1;
+    }
+    if (options.shards == 0) {
+        fprintf(stderr, "orbitctl: %s has no shards\n", dir);
+        close(lock);
+        return 1;
+    }
+    shards = calloc(options.shards, sizeof(*shards));
+    ASSERT(shards != NULL);
+    err = runtime_start(&options, &runtime);
+    if (err != ERR_OK) {
+        fprintf(stderr, "orbitctl: %s\n", err_message(err));
+        status = 1;
+    } else {
+        runtime_call_all(runtime, MSG_FIBER, verify_here, shards, sizeof(*shards));
+    }
+    for (uint32_t i = 0; i < options.shards && err == ERR_OK; i++) {
+        uint64_t tables = 0;
+
+        for (int level = 0; level < LSM_LEVELS; level++) {
+            tables += shards[i].stats.level_tables[level];
+        }
+        if (shards[i].err != ERR_OK) {
+            printf("shard %u: %s: %s\n", i, err_name(shards[i].err), shards[i].message);
+            status = 1;
+        } else {
+            printf("shard %u: %llu tables, %llu bytes: sound\n", i, (unsigned long long)tables,
+                   (unsigned long long)shards[i].stats.disk_bytes);
+        }
+    }
+    runtime_stop(&runtime);
+    free(shards);
+    close(lock);
+    return status;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct ctl_options options = {.host = "127.0.0.1", .port = "6379"};
+    const char *words[2] = {NULL, NULL};
+    int i = 1;
+
+    for (; i + 1 < argc && strncmp(argv[i], "--", 2) == 0; i += 2) {
+        if (strcmp(argv[i], "--host") == 0) {
+            options.host = argv[i + 1];
+        } else if (strcmp(argv[i], "--port") == 0) {
+            options.port = argv[i + 1];
+        } else if (strcmp(argv[i], "--password-file") == 0) {
+            options.password_file = argv[i + 1];
+        } else {
+            break;
+        }
+    }
+    if (i < argc && strcmp(argv[i], "--help") == 0) {
+        fputs(usage, stdout);
+        return 0;
+    }
+    if (i < argc && strcmp(argv[i], "--version") == 0) {
+        printf("orbitctl %s (%s)\n", PACKAGE_VERSION, orbit_commit());
+        return 0;
+    }
+    words[0] = i < argc ? argv[i] : "";
+    words[1] = i + 1 < argc ? argv[i + 1] : NULL;
+    if (argc - i > 2) {
+        words[0] = "";
+    }
+    if (strcmp(words[0], "verify") == 0 && words[1] != NULL) {
+        return folder_verify(words[1]);
+    }
+    if ((strcmp(words[0], "ping") == 0 || strcmp(words[0], "stop") == 0) && words[1] == NULL) {
+        return server_command(&options, words, 1);
+    }
+    if (strcmp(words[0], "info") == 0) {
+        return server_command(&options, words, words[1] != NULL ? 2 : 1);
+    }
+    fputs(usage, stderr);
+    return 64;
+}
