@@ -35,8 +35,7 @@ kv_id_slot(uint64_t id)
 }
 
 /* Write the stored form to `out` (at least PREFIX + name.size bytes); returns its size. */
-size_t kv_key_encode(uint8_t *out, uint8_t kind, uint32_t keyspace, uint64_t id,
-                     struct slice name);
+size_t kv_key_encode(uint8_t *out, uint8_t kind, uint32_t keyspace, uint64_t id, struct slice name);
 size_t kv_expiry_encode(uint8_t *out, uint32_t keyspace, uint64_t expire_ms, uint64_t id,
                         struct slice name);
 /* The smallest stored key of (kind, id): where a scan from a cursor begins. */

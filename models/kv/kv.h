@@ -21,10 +21,10 @@ enum { KV_DATABASES_DEFAULT = 16, KV_DATABASES_MAX = 256, KV_KEYS_LATCHED_MAX = 
 /* What the shard's commands depend on; net sets it on every shard (CONFIG SET). */
 struct kv_config {
     uint32_t databases;
-    uint64_t string_bytes_max;  /* proto-max-bulk-len */
-    bool active_expire;         /* DEBUG SET-ACTIVE-EXPIRE */
-    bool lfu;                   /* maxmemory-policy is an LFU one: OBJECT FREQ answers */
-    uint32_t hz;                /* Rounds of active expiry a second. */
+    uint64_t string_bytes_max; /* proto-max-bulk-len */
+    bool active_expire;        /* DEBUG SET-ACTIVE-EXPIRE */
+    bool lfu;                  /* maxmemory-policy is an LFU one: OBJECT FREQ answers */
+    uint32_t hz;               /* Rounds of active expiry a second. */
 };
 
 struct kv_stats {
@@ -49,11 +49,14 @@ struct kv_request {
     const struct slice *argv;
     uint32_t argc;
     uint32_t db;
-    struct reply *reply;  /* Exactly one reply is appended. */
-    struct arena *arena;  /* For the call; the caller resets it. */
-    lsn_t lsn;            /* Out: log position of this shard that a sync reply waits for. */
-    bool no_touch;        /* CLIENT NO-TOUCH */
-    uint64_t now_ms;      /* In: wall clock. */
+    struct reply *reply; /* Exactly one reply is appended. */
+    struct arena *arena; /* For the call; the caller resets it. */
+    lsn_t lsn;           /* Out: log position of this shard that a sync reply waits for. */
+    bool no_touch;       /* CLIENT NO-TOUCH */
+    uint64_t now_ms;     /* In: wall clock. */
+    /* The model's own: the id of the first key, so that it is hashed once. */
+    struct slice first_name;
+    uint64_t first_id;
 };
 
 /* Where a COMMAND_DATA call runs. */

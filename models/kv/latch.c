@@ -8,8 +8,7 @@
 static struct kv_latch *
 latch_find(struct kv *kv, uint64_t id)
 {
-    LIST_FOR_EACH(node, &kv->latches[id % KV_LATCH_BUCKETS])
-    {
+    LIST_FOR_EACH(node, &kv->latches[id % KV_LATCH_BUCKETS]) {
         struct kv_latch *latch = LIST_ENTRY(node, struct kv_latch, link);
 
         if (latch->id == id) {

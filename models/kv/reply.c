@@ -191,7 +191,8 @@ reply_array(struct reply *reply, uint64_t count)
 void
 reply_map(struct reply *reply, uint64_t pairs)
 {
-    number_line(reply, reply->resp == 3 ? '%' : '*', (int64_t)(reply->resp == 3 ? pairs : 2 * pairs));
+    number_line(reply, reply->resp == 3 ? '%' : '*',
+                (int64_t)(reply->resp == 3 ? pairs : 2 * pairs));
 }
 
 void

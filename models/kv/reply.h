@@ -34,12 +34,12 @@ void reply_bulk_int(struct reply *reply, int64_t value);
 void reply_null(struct reply *reply);       /* $-1 or _ */
 void reply_null_array(struct reply *reply); /* *-1 or _ */
 void reply_array(struct reply *reply, uint64_t count);
-void reply_map(struct reply *reply, uint64_t pairs); /* *2n or %n */
-void reply_set(struct reply *reply, uint64_t count); /* *n or ~n */
-void reply_push(struct reply *reply, uint64_t count); /* *n or >n */
+void reply_map(struct reply *reply, uint64_t pairs);       /* *2n or %n */
+void reply_set(struct reply *reply, uint64_t count);       /* *n or ~n */
+void reply_push(struct reply *reply, uint64_t count);      /* *n or >n */
 void reply_attribute(struct reply *reply, uint64_t pairs); /* |n; RESP3 only */
-void reply_bool(struct reply *reply, bool value); /* :1 or #t */
-void reply_double(struct reply *reply, double value); /* bulk or , */
+void reply_bool(struct reply *reply, bool value);          /* :1 or #t */
+void reply_double(struct reply *reply, double value);      /* bulk or , */
 void reply_verbatim(struct reply *reply, const char extension[4], struct slice text);
 void reply_big_number(struct reply *reply, const char *digits);
 

@@ -1,0 +1,97 @@
+/* models/kv/words.c - reading the arguments of a call, with Redis's error texts. */
+#include <inttypes.h>
+#include <limits.h>
+
+#include "engine/base/assert.h"
+#include "models/kv/internal.h"
+
+#include "engine/base/poison.h"
+
+bool
+kv_word_is(struct slice word, const char *lower_case)
+{
+    for (size_t i = 0; i < word.size; i++) {
+        uint8_t byte = word.data[i];
+
+        byte |= byte >= 'A' && byte <= 'Z' ? 0x20 : 0;
+        if (byte != (uint8_t)lower_case[i] || byte == 0) {
+            return false;
+        }
+    }
+    return lower_case[word.size] == '\0';
+}
+
+bool
+kv_parse_int(struct kv_request *request, struct slice text, int64_t *value_out)
+{
+    if (!reply_parse_int(text, value_out)) {
+        reply_error(request->reply, "ERR value is not an integer or out of range");
+        return false;
+    }
+    return true;
+}
+
+bool
+kv_parse_db(struct kv_request *request, struct slice text, uint32_t *db_out)
+{
+    int64_t value;
+
+    if (!kv_parse_int(request, text, &value)) {
+        return false;
+    }
+    if (value < INT_MIN || value > INT_MAX) {
+        reply_error(request->reply, "ERR value is out of range, value must between %d and %d",
+                    INT_MIN, INT_MAX);
+        return false;
+    }
+    if (value < 0 || value >= (int64_t)kv_self()->config.databases) {
+        reply_error(request->reply, "ERR DB index is out of range");
+        return false;
+    }
+    *db_out = (uint32_t)value;
+    return true;
+}
+
+bool
+kv_parse_expire(struct kv_request *request, struct slice text, enum kv_time_unit unit,
+                bool is_absolute, uint64_t *expire_ms_out)
+{
+    int64_t value;
+
+    if (!kv_parse_int(request, text, &value)) {
+        return false;
+    }
+    if (value <= 0 ||
+        (unit == KV_SECONDS && __builtin_mul_overflow(value, INT64_C(1000), &value)) ||
+        (!is_absolute && __builtin_add_overflow(value, (int64_t)request->now_ms, &value))) {
+        kv_reply_expire_error(request);
+        return false;
+    }
+    *expire_ms_out = (uint64_t)value;
+    return true;
+}
+
+void
+kv_reply_syntax_error(struct kv_request *request)
+{
+    reply_error(request->reply, "ERR syntax error");
+}
+
+void
+kv_reply_expire_error(struct kv_request *request)
+{
+    reply_error(request->reply, "ERR invalid expire time in '%s' command",
+                command_full_name(request->command));
+}
+
+bool
+kv_length_fits(struct kv_request *request, uint64_t old, uint64_t more)
+{
+    uint64_t length;
+
+    if (__builtin_add_overflow(old, more, &length) || length > kv_self()->config.string_bytes_max) {
+        reply_error(request->reply, "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+        return false;
+    }
+    return true;
+}
