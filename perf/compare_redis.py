@@ -126,7 +126,7 @@ def make(name, options):
         return NullServer(durability == "sync", options.dir)
     if kind == "orbit":
         kind = server.peer()  # The stand-in, when the script itself is being tried.
-    return server.Server(kind=kind, durability=durability, shards=shards, log_level="warn",
+    return server.Server(kind=kind, durability=durability, shards=shards, log_level="warning",
                          cpus=options.cpus, parent=options.dir)
 
 

@@ -91,7 +91,7 @@ def main():
 
     rows = []
     with server.Server(shards=options.shards, durability=options.durability, memory=options.memory,
-                       log_level="warn", parent=options.dir) as instance:
+                       log_level="warning", parent=options.dir) as instance:
         for command in ("FLUSHDB", "FLUSHALL"):
             print(command, flush=True)
             rows.append((command, measure(instance, command, options.keys)))

@@ -119,7 +119,7 @@ def main():
     print("budget %d MiB, %d keys of %d bytes (%d MiB), %d shards"
           % (budget >> 20, count, VALUE_BYTES, data >> 20, options.shards), flush=True)
     with server.Server(memory=options.memory, shards=options.shards, durability=options.durability,
-                       log_level="warn", parent=options.dir) as instance:
+                       log_level="warning", parent=options.dir) as instance:
         sampler = Sampler(instance)
         with instance.connect() as connection:
             sampler.phase = "writing"

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Clients against the server: redis-cli, redis-benchmark, hiredis, npm ioredis and redis; and what
-any client sees of several shards (sharding.py).
+any client sees of several shards (sharding.py) and at the limits (limits.py).
 
-usage: run.py [cli|benchmark|hiredis|npm|shards]...      (default: all)
+usage: run.py [cli|benchmark|hiredis|npm|shards|limits]...      (default: all)
 
 Every case is counted. A client that cannot be had (not installed, npm's registry out of reach) is
 reported as skipped with the reason. What is built or fetched lies in build/compat.
@@ -22,7 +22,8 @@ import threading
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "..", "lib"))
 sys.path.insert(0, HERE)
-import server  # noqa: E402  (the paths are set above)
+import limits  # noqa: E402  (the paths are set above)
+import server  # noqa: E402
 import sharding  # noqa: E402
 
 CACHE = os.path.join(server.ROOT, "build", "compat")
@@ -353,7 +354,7 @@ def run_npm(tally):
 
 
 GROUPS = {"cli": run_cli, "benchmark": run_benchmark, "hiredis": run_hiredis, "npm": run_npm,
-          "shards": sharding.run}
+          "shards": sharding.run, "limits": limits.run}
 
 
 def main():
