@@ -231,11 +231,18 @@ def unknown_and_incomplete_commands_are_errors(instance):
 
 
 CASES = [
-    a_longer_value_is_refused, a_client_that_does_not_read_delays_nobody, half_sent_commands_block_nobody,
-    many_connections_at_once, more_than_maxclients_are_refused,
-    idle_clients_are_closed_after_timeout, inline_commands, an_endless_inline_command_is_refused,
-    errors_of_the_protocol_close_the_connection, commands_may_arrive_byte_by_byte,
-    a_client_may_close_its_sending_side, nothing_after_quit_is_executed,
+    a_longer_value_is_refused,
+    a_client_that_does_not_read_delays_nobody,
+    half_sent_commands_block_nobody,
+    many_connections_at_once,
+    more_than_maxclients_are_refused,
+    idle_clients_are_closed_after_timeout,
+    inline_commands,
+    an_endless_inline_command_is_refused,
+    errors_of_the_protocol_close_the_connection,
+    commands_may_arrive_byte_by_byte,
+    a_client_may_close_its_sending_side,
+    nothing_after_quit_is_executed,
     unknown_and_incomplete_commands_are_errors,
 ]
 
