@@ -8,3 +8,5 @@
 extern const struct scenario scenario_disk;
 extern const struct scenario scenario_wal;
 extern const struct scenario scenario_wal_rot;
+extern const struct scenario scenario_store;
+extern const struct scenario scenario_store_rot;

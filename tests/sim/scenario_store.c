@@ -1,0 +1,804 @@
+/* tests/sim/scenario_store.c - the whole storage of a shard: log, tables, value logs.
+ *
+ * Fibers of several shards commit batches, read, scan snapshots, flush and compact, and crash.
+ * Checked against the model (model.h): a batch is there as a whole or not at all, a prefix of the
+ * history survives, what was acknowledged or shown to a reader that waited is in it, timestamps
+ * never come back, counters follow their batches. */
+#include <string.h>
+
+#include "engine/base/assert.h"
+#include "engine/rt/msg.h"
+#include "tests/sim/model.h"
+#include "tests/sim/scenarios.h"
+#include "txn/store.h"
+
+enum {
+    WORKERS_MAX = 8,
+    BATCH_OPS_MAX = 6,
+    LIFE_US_MAX = 60 * 1000 * 1000,
+    DRAIN_US = 600 * 1000 * 1000,
+    CLAIM_US = 3 * WAL_HEARTBEAT_US,
+    LARGE_BYTES_MAX = 200 << 10,
+};
+
+struct store_shard {
+    struct model *model;
+    struct store *store;
+};
+
+struct store_test {
+    struct run *run;
+    bool has_errors; /* EIO or ENOSPC are among the faults. */
+    bool has_rot;    /* Something on the disk is wrong: an error is as good as the truth. */
+    bool is_stopping;
+    uint32_t running;
+    uint32_t workers;
+    uint64_t next_id;
+    uint32_t value_bytes_max;
+    uint32_t large_percent;
+    struct store_options options; /* dir is set by each shard. */
+    uint64_t rot_errors;          /* Errors that rot excused. */
+    struct store_shard shards[SIM_SHARDS_MAX];
+};
+
+static struct store_test test;
+static struct model models[SIM_SHARDS_MAX];
+
+static struct store_shard *
+here(void)
+{
+    return &test.shards[shard_id()];
+}
+
+/* May this call have failed so, with the faults of this run? */
+static bool
+is_excused(err_t err)
+{
+    if (test.has_rot && (err == ERR_CORRUPT || err == ERR_FORMAT || err == ERR_IO)) {
+        test.rot_errors++;
+        return true;
+    }
+    return test.has_errors && (err == ERR_IO || err == ERR_NO_SPACE);
+}
+
+#define CHECK_OK(err, what)                                                                        \
+    RUN_CHECK(test.run, (err) == ERR_OK || is_excused(err), "shard %u: %s: %s: %s", shard_id(),    \
+              (what), err_name(err), err_message(err))
+
+/* ---- Committing. ---- */
+
+static uint32_t
+draw_value_bytes(void)
+{
+    struct prng *prng = shard_prng();
+
+    if (prng_below(prng, 1000) < test.large_percent) {
+        return LSM_VALUE_INLINE_BYTES_MAX + 1 + (uint32_t)prng_below(prng, LARGE_BYTES_MAX);
+    }
+    return MODEL_VALUE_HEAD_BYTES +
+           (uint32_t)prng_below(prng, prng_below(prng, 8) == 0 ? test.value_bytes_max : 100);
+}
+
+static void
+op_draw_range(const struct model *model, struct model_op *op)
+{
+    op->kind = MODEL_DELETE_RANGE;
+    op->key = 1 + (uint32_t)prng_below(shard_prng(), model->key_count - 1);
+    op->key_end = op->key + 1 + (uint32_t)prng_below(shard_prng(), 6);
+    op->key_end = MIN(op->key_end, model->key_count);
+}
+
+static void
+op_draw(const struct model *model, struct model_op *op)
+{
+    uint64_t kind = prng_below(shard_prng(), 10);
+
+    *op = (struct model_op){0};
+    op->key = 1 + (uint32_t)prng_below(shard_prng(), model->key_count - 1);
+    if (kind < 6) {
+        op->kind = MODEL_PUT;
+        op->id = test.next_id++;
+        op->bytes = draw_value_bytes();
+        op->is_expired = prng_below(shard_prng(), 12) == 0;
+    } else if (kind < 9) {
+        op->kind = MODEL_DELETE;
+    } else {
+        op->kind = MODEL_COUNTER_ADD;
+        op->counter = (uint32_t)prng_below(shard_prng(), MODEL_COUNTERS);
+        op->delta = (int64_t)prng_below(shard_prng(), 100) - 50;
+    }
+}
+
+/* Distinct keys; a range delete comes first, so that what order means is not asked. */
+static uint32_t
+batch_draw(const struct model *model, uint64_t id, struct model_op *ops)
+{
+    uint32_t wanted = 1 + (uint32_t)prng_below(shard_prng(), BATCH_OPS_MAX);
+    uint32_t count = 0;
+
+    ops[count++] =
+        (struct model_op){.kind = MODEL_PUT, .key = 0, .id = id, .bytes = MODEL_VALUE_HEAD_BYTES};
+    if (prng_below(shard_prng(), 20) == 0) {
+        op_draw_range(model, &ops[count++]);
+    }
+    while (count < wanted + 1) {
+        struct model_op op;
+        bool is_new = true;
+
+        op_draw(model, &op);
+        for (uint32_t i = 0; i < count && op.kind != MODEL_COUNTER_ADD; i++) {
+            is_new = is_new && (ops[i].kind == MODEL_COUNTER_ADD ||
+                                ops[i].kind == MODEL_DELETE_RANGE || ops[i].key != op.key);
+        }
+        wanted -= !is_new;
+        if (is_new) {
+            ops[count++] = op;
+        }
+    }
+    return count;
+}
+
+static void
+batch_add(const struct model *model, struct store_batch *batch, const struct model_op *op,
+          struct buf *values)
+{
+    uint16_t slot = (uint16_t)(op->key * 37 % 16384);
+    struct slice end;
+
+    switch (op->kind) {
+    case MODEL_PUT:
+        model_value_fill(model, op->key, op->id, op->bytes, values->data + values->size);
+        store_batch_put(batch, slot, model_key_name(model, op->key),
+                        slice_of(values->data + values->size, op->bytes), op->is_expired ? 1 : 0);
+        values->size += op->bytes;
+        break;
+    case MODEL_DELETE:
+        store_batch_delete(batch, slot, model_key_name(model, op->key));
+        break;
+    case MODEL_DELETE_RANGE:
+        end = op->key_end < model->key_count ? model_key_name(model, op->key_end) : SLICE("l");
+        store_batch_delete_range(batch, model_key_name(model, op->key), end);
+        break;
+    case MODEL_COUNTER_ADD:
+        store_batch_counter_add(batch, op->counter, op->delta);
+        break;
+    }
+}
+
+/* Returns the step, or 0 when the batch was refused. */
+static uint64_t
+commit_one(lsn_t *lsn_out)
+{
+    struct store_shard *shard = here();
+    struct model_op ops[MODEL_OPS_MAX];
+    struct store_batch batch;
+    struct buf values;
+    uint64_t id = test.next_id++;
+    uint32_t count = batch_draw(shard->model, id, ops);
+    size_t bytes = 0;
+    uint64_t ts = 0;
+    uint64_t step = 0;
+    err_t err;
+
+    for (uint32_t i = 0; i < count; i++) {
+        bytes += ops[i].kind == MODEL_PUT ? ops[i].bytes : 0;
+    }
+    buf_init(&values, MEM_SESSIONS);
+    buf_reserve(&values, bytes);
+    store_batch_init(&batch);
+    for (uint32_t i = 0; i < count; i++) {
+        batch_add(shard->model, &batch, &ops[i], &values);
+    }
+    err = store_commit(shard->store, &batch, &ts, lsn_out);
+    if (err == ERR_OK) { /* It took effect just now: nobody has run since. */
+        step = model_commit(shard->model, id, ops, count, ts, *lsn_out);
+    }
+    store_batch_fini(&batch);
+    buf_fini(&values);
+    test.run->operations++;
+    CHECK_OK(err, "store_commit");
+    return step;
+}
+
+static void
+commit_and_wait(void)
+{
+    struct store_shard *shard = here();
+    lsn_t lsn = 0;
+    uint64_t step = commit_one(&lsn);
+
+    if (step == 0) {
+        SOMETIMES("store: a commit was refused");
+        fiber_sleep_us(20000);
+        return;
+    }
+    if (prng_below(shard_prng(), 2) == 0) {
+        store_wait_durable(shard->store, lsn);
+        shard->model->durable = MAX(shard->model->durable, step); /* Its client was told. */
+    }
+}
+
+/* ---- Reading. ---- */
+
+/* What a reader at `sync` was told must survive, as a commit must. */
+static void
+show(uint64_t step, lsn_t lsn)
+{
+    struct store_shard *shard = here();
+    struct model *model = shard->model;
+
+    if (lsn != 0 && prng_below(shard_prng(), 2) == 0) {
+        return; /* The reader went away before its answer was due. */
+    }
+    if (lsn != 0) {
+        store_wait_durable(shard->store, lsn);
+        SOMETIMES("store: a reader waited for what it had read");
+    }
+    model->durable = MAX(model->durable, step);
+}
+
+static void
+get_one(void)
+{
+    struct store_shard *shard = here();
+    struct model *model = shard->model;
+    uint32_t key = (uint32_t)prng_below(shard_prng(), model->key_count);
+    uint64_t from = model->step_count;
+    struct lsm_value value = {0};
+    struct arena arena;
+    uint64_t step;
+    err_t err;
+
+    arena_init(&arena, MEM_SESSIONS);
+    err = store_get(shard->store, model_key_name(model, key), &arena, &value);
+    test.run->operations++;
+    CHECK_OK(err, "store_get");
+    if (err == ERR_OK) {
+        step = model_check_read(model, key, from, model->step_count, value.is_found, value.value,
+                                "get");
+        show(step, value.lsn);
+    }
+    arena_fini(&arena);
+}
+
+static void
+get_many(void)
+{
+    enum { COUNT_MAX = 8 };
+    struct store_shard *shard = here();
+    struct model *model = shard->model;
+    uint32_t count = 1 + (uint32_t)prng_below(shard_prng(), COUNT_MAX);
+    uint64_t from = model->step_count;
+    uint32_t keys[COUNT_MAX];
+    struct slice names[COUNT_MAX];
+    struct lsm_value values[COUNT_MAX];
+    struct arena arena;
+    err_t err;
+
+    for (uint32_t i = 0; i < count; i++) {
+        keys[i] = (uint32_t)prng_below(shard_prng(), model->key_count);
+        names[i] = model_key_name(model, keys[i]);
+    }
+    arena_init(&arena, MEM_SESSIONS);
+    err = store_multi_get(shard->store, names, count, &arena, values);
+    test.run->operations++;
+    CHECK_OK(err, "store_multi_get");
+    for (uint32_t i = 0; i < count && err == ERR_OK; i++) {
+        model_check_read(model, keys[i], from, model->step_count, values[i].is_found,
+                         values[i].value, "multi-get");
+    }
+    arena_fini(&arena);
+}
+
+struct scan {
+    struct lsm_iter *iter;
+    const struct model *model;
+    uint64_t step;
+    uint32_t low;
+    uint32_t high; /* Keys low..high - 1. */
+    bool is_backward;
+};
+
+static bool
+scan_expects(const struct scan *scan, uint32_t key)
+{
+    return model_is_live(model_at(scan->model, key, scan->step));
+}
+
+static err_t
+scan_check_entry(const struct scan *scan, uint32_t key)
+{
+    const struct lsm_entry *entry = lsm_iter_entry(scan->iter);
+    const struct model_version *version = model_at(scan->model, key, scan->step);
+    struct slice value;
+    struct arena arena;
+    err_t err;
+
+    RUN_CHECK(test.run, slice_equal(entry->key, model_key_name(scan->model, key)),
+              "shard %u: a scan at step %llu stands at a key of %zu bytes instead of key %u",
+              shard_id(), (unsigned long long)scan->step, entry->key.size, key);
+    RUN_CHECK(test.run, key == 0 || entry->slot == key * 37 % 16384, "shard %u: key %u, slot %u",
+              shard_id(), key, entry->slot);
+    arena_init(&arena, MEM_SESSIONS);
+    err = lsm_iter_value(scan->iter, &arena, &value);
+    if (err == ERR_OK) {
+        model_check_value(scan->model, key, version, value, "scan");
+    }
+    arena_fini(&arena);
+    return err;
+}
+
+/* Every key of the range that is live at the step, in order, and no other. */
+static err_t
+scan_run(const struct scan *scan)
+{
+    err_t err = scan->is_backward ? lsm_iter_last(scan->iter) : lsm_iter_first(scan->iter);
+
+    TRY(err);
+    for (uint32_t i = scan->low; i < scan->high; i++) {
+        uint32_t key = scan->is_backward ? scan->high - 1 - (i - scan->low) : i;
+
+        if (!scan_expects(scan, key)) {
+            continue;
+        }
+        RUN_CHECK(test.run, lsm_iter_is_valid(scan->iter),
+                  "shard %u: a scan %s at step %llu ended before key %u", shard_id(),
+                  scan->is_backward ? "backward" : "forward", (unsigned long long)scan->step, key);
+        TRY(scan_check_entry(scan, key));
+        TRY(scan->is_backward ? lsm_iter_previous(scan->iter) : lsm_iter_next(scan->iter));
+    }
+    RUN_CHECK(test.run, !lsm_iter_is_valid(scan->iter),
+              "shard %u: a scan at step %llu shows more keys than there are", shard_id(),
+              (unsigned long long)scan->step);
+out:
+    return err;
+}
+
+static err_t
+scan_range(const struct store_snapshot *snapshot, uint64_t step, uint32_t low, uint32_t high)
+{
+    struct store_shard *shard = here();
+    struct model *model = shard->model;
+    bool is_all = high == model->key_count;
+    struct scan scan = {.model = model,
+                        .step = step,
+                        .low = low,
+                        .high = high,
+                        .is_backward = prng_below(shard_prng(), 3) == 0};
+    err_t err;
+
+    TRY(store_scan_open(shard->store, snapshot, model_key_name(model, low),
+                        is_all ? (struct slice){0} : model_key_name(model, high), &scan.iter));
+    err = scan_run(&scan);
+    lsm_iter_close(&scan.iter);
+out:
+    return err;
+}
+
+/* At a snapshot, perhaps held for a while, time stands still. */
+static void
+scan_some(void)
+{
+    struct store_shard *shard = here();
+    struct model *model = shard->model;
+    struct store_snapshot snapshot;
+    uint64_t step;
+    uint32_t low = (uint32_t)prng_below(shard_prng(), model->key_count);
+    uint32_t high = low + 1 + (uint32_t)prng_below(shard_prng(), model->key_count - low);
+    err_t err = ERR_OK;
+
+    store_snapshot_take(shard->store, &snapshot);
+    step = model->step_count;
+    for (uint64_t rounds = 1 + prng_below(shard_prng(), 3); rounds > 0 && err == ERR_OK; rounds--) {
+        if (prng_below(shard_prng(), 2) == 0) {
+            fiber_sleep_us(prng_below(shard_prng(), 20000));
+        }
+        err = scan_range(&snapshot, step, low, high);
+        test.run->operations++;
+    }
+    store_snapshot_drop(shard->store, &snapshot);
+    CHECK_OK(err, "a scan");
+}
+
+/* ---- Opening: what is there? ---- */
+
+static err_t
+check_counters(struct store_shard *shard, uint64_t step)
+{
+    for (uint32_t i = 0; i < MODEL_COUNTERS; i++) {
+        int64_t found = store_counter(shard->store, i);
+
+        RUN_CHECK(test.run, found == shard->model->steps[step].counters[i],
+                  "shard %u: counter %u is %lld, at step %llu it was %lld", shard_id(), i,
+                  (long long)found, (unsigned long long)step,
+                  (long long)shard->model->steps[step].counters[i]);
+    }
+    return ERR_OK;
+}
+
+static err_t
+check_all(struct store_shard *shard)
+{
+    struct model *model = shard->model;
+    struct store_snapshot snapshot;
+    struct lsm_value value = {0};
+    struct arena arena;
+    uint64_t step;
+    err_t err;
+
+    arena_init(&arena, MEM_SESSIONS);
+    store_snapshot_take(shard->store, &snapshot);
+    TRY(store_get(shard->store, model_key_name(model, 0), &arena, &value));
+    step = model_step_of(model, value.is_found ? value.value : (struct slice){0});
+    model_settle(model, step);
+    TRY(check_counters(shard, step));
+    TRY(scan_range(&snapshot, step, 0, model->key_count));
+    for (uint32_t key = 0; key < model->key_count; key++) {
+        arena_reset(&arena);
+        TRY(store_get(shard->store, model_key_name(model, key), &arena, &value));
+        model_check_read(model, key, step, step, value.is_found, value.value, "get after start");
+    }
+    if (prng_below(shard_prng(), 2) == 0) {
+        TRY(lsm_verify(store_lsm(shard->store)));
+    }
+out:
+    store_snapshot_drop(shard->store, &snapshot);
+    arena_fini(&arena);
+    return err;
+}
+
+static void
+on_durable(void *arg, lsn_t durable)
+{
+    model_durable(arg, durable);
+}
+
+static err_t
+open_store(void *arg)
+{
+    struct store_shard *shard = here();
+    struct store_options options = test.options;
+    char dir[32];
+    err_t err;
+
+    (void)arg;
+    shard->store = NULL;
+    snprintf(dir, sizeof(dir), "shard-%u", shard_id());
+    options.dir = dir;
+    TRY(store_open(&options, &shard->store));
+    store_on_durable(shard->store, on_durable, shard->model);
+    TRY(check_all(shard));
+out:
+    return err;
+}
+
+static err_t
+close_store(void *arg)
+{
+    struct store_shard *shard = here();
+
+    (void)arg;
+    store_close(&shard->store);
+    shard->model->durable = shard->model->step_count;
+    return ERR_OK;
+}
+
+/* ---- Working. ---- */
+
+static void
+maintain(void)
+{
+    struct lsm *lsm = store_lsm(here()->store);
+    const struct model *model = here()->model;
+    uint32_t low = (uint32_t)prng_below(shard_prng(), model->key_count);
+
+    switch (prng_below(shard_prng(), 4)) {
+    case 0:
+        CHECK_OK(lsm_compact(lsm, model_key_name(model, low), (struct slice){0}), "lsm_compact");
+        break;
+    case 1:
+        CHECK_OK(lsm_verify(lsm), "lsm_verify");
+        break;
+    default:
+        CHECK_OK(lsm_flush(lsm), "lsm_flush");
+        break;
+    }
+}
+
+static void
+act_at_peer(void *arg)
+{
+    (void)arg;
+    if (prng_below(shard_prng(), 3) == 0) {
+        get_one();
+    } else {
+        commit_and_wait();
+    }
+}
+
+static void
+work_once(void)
+{
+    uint64_t draw = prng_below(shard_prng(), 100);
+
+    if (draw < 50) {
+        commit_and_wait();
+    } else if (draw < 72) {
+        get_one();
+    } else if (draw < 78) {
+        get_many();
+    } else if (draw < 83) {
+        scan_some();
+    } else if (draw < 86) {
+        maintain();
+    } else if (draw < 92) {
+        msg_call((shard_id() + 1) % shard_count(), MSG_FIBER, act_at_peer, NULL);
+    } else if (draw < 93) {
+        store_set_durability(here()->store, (enum wal_durability)prng_below(shard_prng(), 3),
+                             1000 + prng_below(shard_prng(), 100000));
+    } else {
+        fiber_sleep_us(prng_below(shard_prng(), draw < 95 ? 100000 : 1000));
+    }
+}
+
+static void
+work(void *arg)
+{
+    (void)arg;
+    while (!test.is_stopping) {
+        work_once();
+    }
+    test.running--;
+}
+
+static bool
+nobody_works(void *arg)
+{
+    (void)arg;
+    return test.running == 0;
+}
+
+static void
+spawn_workers(struct run *run)
+{
+    test.is_stopping = false;
+    test.running = 0;
+    for (uint32_t shard = 0; shard < run->shards; shard++) {
+        for (uint32_t i = 0; i < test.workers; i++) {
+            sim_world_spawn(run->world, shard, "worker", work, NULL);
+            test.running++;
+        }
+    }
+}
+
+static void
+stop_workers(struct run *run)
+{
+    test.is_stopping = true;
+    run_until(run, nobody_works, NULL, DRAIN_US, "the workers to end");
+}
+
+/* ---- Lives. ---- */
+
+static void
+draw_options(struct run *run)
+{
+    struct lsm_options *lsm = &test.options.lsm;
+
+    test.workers = (uint32_t)run_between(run, 1, WORKERS_MAX);
+    test.value_bytes_max = (uint32_t)run_between(run, 200, 20000);
+    test.large_percent = run_chance(run, 40) ? (uint32_t)run_below(run, 30) : 0;
+    test.options.wal_segment_bytes = UINT64_C(256 << 10) << run_below(run, 3);
+    test.options.memory_bytes = 4 << 20;
+    lsm->memtable_bytes = run_between(run, 8 << 10, 200 << 10);
+    lsm->memtables_max = (uint32_t)run_between(run, 2, 4);
+    lsm->cache_bytes = run_between(run, 32 << 10, 512 << 10);
+    lsm->table_bytes = run_between(run, 16 << 10, 128 << 10);
+    lsm->level_base_bytes = run_between(run, 32 << 10, 256 << 10);
+    lsm->level0_tables = (uint32_t)run_between(run, 2, 4);
+}
+
+static void
+draw_life(struct run *run)
+{
+    test.options.durability =
+        run_chance(run, 60) ? WAL_SYNC : (enum wal_durability)run_below(run, 3);
+    test.options.interval_us = run_between(run, 1000, 200000);
+}
+
+static void
+draw_errors(struct run *run)
+{
+    struct sim_options *options = sim_world_options(run->world);
+
+    test.has_errors = run_chance(run, 25);
+    if (test.has_errors) {
+        options->eio_read_ppm = run_chance(run, 50) ? (uint32_t)run_below(run, 3000) : 0;
+        options->eio_write_ppm = run_chance(run, 50) ? (uint32_t)run_below(run, 2000) : 0;
+        options->eio_sync_ppm = run_chance(run, 50) ? (uint32_t)run_below(run, 10000) : 0;
+        options->no_space_ppm = run_chance(run, 50) ? (uint32_t)run_below(run, 100000) : 0;
+        if (run_chance(run, 30)) {
+            options->disk_bytes = sim_disk_used(run->world) + run_below(run, 4 << 20);
+        }
+    }
+}
+
+static void
+calm(struct run *run)
+{
+    sim_world_calm(run->world);
+    sim_world_options(run->world)->disk_bytes = 0;
+    test.has_errors = false;
+}
+
+static void
+open_fiber(void *arg)
+{
+    (void)arg;
+    (void)open_store(NULL);
+}
+
+static void
+crash_in_recovery(struct run *run)
+{
+    sim_world_boot(run->world, run->shards);
+    for (uint32_t i = 0; i < run->shards; i++) {
+        sim_world_spawn(run->world, i, "open", open_fiber, NULL);
+    }
+    run_for(run, run_between(run, 1, 20000));
+    SOMETIMES("store: a crash in recovery");
+    run_crash(run);
+}
+
+static void
+end_life(struct run *run)
+{
+    if (run_chance(run, 85) || sim_world_fatal_message(run->world) != NULL) {
+        run_crash(run);
+        return;
+    }
+    calm(run);
+    stop_workers(run);
+    RUN_CHECK(run, sim_world_call_all(run->world, close_store, NULL) == ERR_OK, "closing");
+    sim_world_stop(run->world);
+    SOMETIMES("store: closed in order");
+}
+
+static void
+live(struct run *run)
+{
+    draw_life(run);
+    run_start(run, open_store, NULL);
+    run_draw_harmless_faults(run);
+    draw_errors(run);
+    spawn_workers(run);
+    if (!run_for_operations(run, run_between(run, 10, 400), LIFE_US_MAX)) {
+        RUN_CHECK(run, test.has_errors, "fatal without an error of the disk: %s",
+                  sim_world_fatal_message(run->world));
+        SOMETIMES("store: an error of the disk ended the process");
+    }
+    end_life(run);
+    calm(run);
+}
+
+static void
+test_begin(struct run *run)
+{
+    memset(&test, 0, sizeof(test));
+    test.run = run;
+    test.next_id = 1;
+    for (uint32_t i = 0; i < run->shards; i++) {
+        model_init(&models[i], run, i, (uint32_t)run_between(run, 4, MODEL_KEYS_MAX));
+        test.shards[i].model = &models[i];
+    }
+    draw_options(run);
+}
+
+static void
+store_main(struct run *run)
+{
+    test_begin(run);
+    for (uint32_t life = 0; life < 5 || !run_is_enough(run); life++) {
+        live(run);
+        if (run_chance(run, 25)) {
+            crash_in_recovery(run);
+        }
+    }
+    run_start(run, open_store, NULL);
+    RUN_CHECK(run, sim_world_call_all(run->world, close_store, NULL) == ERR_OK, "closing");
+    sim_world_stop(run->world);
+}
+
+const struct scenario scenario_store = {
+    .name = "store",
+    .text = "log and tables: whole batches, what was shown survives, in every crash",
+    .weight = 6,
+    .main = store_main,
+};
+
+/* ---- Rot. ---- */
+
+static uint64_t
+rot_faults(const struct run *run)
+{
+    const struct sim_counters *counters = sim_world_counters(run->world);
+
+    return counters->faults[SIM_FAULT_BIT_FLIP] + counters->faults[SIM_FAULT_STALE] +
+           counters->faults[SIM_FAULT_MISDIRECTED];
+}
+
+static void
+rot_one(struct run *run)
+{
+    enum sim_astray astray = run_chance(run, 50) ? SIM_ASTRAY_STALE : SIM_ASTRAY_MISDIRECTED;
+
+    if (run_chance(run, 60)) {
+        sim_disk_astray_next(run->world, astray, run_chance(run, 50) ? "lsm" : NULL,
+                             (uint32_t)run_below(run, 30));
+    }
+}
+
+static void
+new_history(struct run *run)
+{
+    sim_disk_wipe(run->world);
+    for (uint32_t i = 0; i < run->shards; i++) {
+        model_forget(&models[i]);
+    }
+}
+
+/* One thing goes wrong with what was durable. From then on, and after a crash, every read gives
+ * an error or the truth. The work ends early enough before the crash that the log says what was
+ * durable: nobody can miss the very last write of a disk that lies. */
+static void
+rot_episode(struct run *run)
+{
+    uint64_t faults_before = rot_faults(run);
+    err_t err;
+
+    new_history(run);
+    draw_life(run);
+    run_start(run, open_store, NULL);
+    spawn_workers(run);
+    run_for_operations(run, run_between(run, 50, 300), LIFE_US_MAX);
+    test.has_rot = true;
+    rot_one(run);
+    if (run_for_operations(run, run_between(run, 20, 200), LIFE_US_MAX)) {
+        test.is_stopping = true;
+        sim_world_run(run->world, nobody_works, NULL, DRAIN_US);
+        run_for(run, CLAIM_US);
+    }
+    sim_world_calm(run->world);
+    run_crash(run);
+    if (rot_faults(run) == faults_before) {
+        sim_disk_flip_any(run->world, NULL);
+    }
+    err = sim_world_start(run->world, run->shards, open_store, NULL);
+    run->lives++;
+    SOMETIMES_IF(err == ERR_OK, "store: rot did no harm");
+    SOMETIMES_IF(err != ERR_OK, "store: rot was found and named");
+    RUN_CHECK(run, err == ERR_OK || err == ERR_CORRUPT || err == ERR_FORMAT || err == ERR_NOT_FOUND,
+              "rot was reported as %s: %s", err_name(err), err_message(err));
+    if (err == ERR_OK) {
+        spawn_workers(run);
+        run_for_operations(run, run_between(run, 20, 100), LIFE_US_MAX);
+    }
+    sim_world_crash(run->world, SIM_CRASH_KILL);
+    test.has_rot = false;
+}
+
+static void
+store_rot_main(struct run *run)
+{
+    test_begin(run);
+    while (run->lives < 5 || !run_is_enough(run)) {
+        rot_episode(run);
+    }
+}
+
+const struct scenario scenario_store_rot = {
+    .name = "store-rot",
+    .text = "log and tables: bit flips, dropped and misplaced writes never give a wrong answer",
+    .weight = 3,
+    .main = store_rot_main,
+};
