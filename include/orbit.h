@@ -1,0 +1,155 @@
+/* orbit.h - Orbit inside your program: an ordered, durable key-value store.
+ *
+ *     struct orbit_options options = {.dir = "data"};
+ *     struct orbit *db;
+ *     if (orbit_open(&options, &db) != ORBIT_OK) { puts(orbit_message()); ... }
+ *     orbit_put(db, "name", 4, "value", 5, 0);
+ *     orbit_close(&db);
+ *
+ * Two ways to run it:
+ *   ORBIT_THREADS  one thread a shard; every function may be called from any thread.
+ *   ORBIT_INLINE   one shard on the thread that opened it, without a thread or a hop: only that
+ *                  thread may use it, and background work (flushes, compaction) advances during calls
+ *                  and in orbit_poll.
+ *
+ * Keys are 1..ORBIT_KEY_BYTES_MAX bytes, ordered as by memcmp, a prefix first. Values are
+ * 0..ORBIT_VALUE_BYTES_MAX bytes. Memory given to a function stays yours and may be changed when
+ * it has returned. Each function that can fail returns an enum orbit_error; orbit_message() then
+ * says more. Outputs are untouched on error. Link with `pkg-config --static --libs orbit`. */
+#ifndef ORBIT_H
+#define ORBIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define ORBIT_KEY_BYTES_MAX   65000
+#define ORBIT_VALUE_BYTES_MAX ((size_t)1 << 30)
+#define ORBIT_BATCH_BYTES_MAX ((size_t)15 << 20) /* Values above 64 KiB count 32 bytes. */
+#define ORBIT_SHARDS_MAX      256
+
+enum orbit_error {
+    ORBIT_OK = 0,
+    ORBIT_NOT_FOUND = 1, /* The key is not there. */
+    ORBIT_INVALID = 2,   /* An argument is wrong, or the wrong thread called. */
+    ORBIT_LIMIT = 3,     /* A key, value or batch is too large. */
+    ORBIT_NO_MEMORY = 4,
+    ORBIT_NO_SPACE = 5,    /* The disk is full: nothing was written; reads go on. */
+    ORBIT_IO = 6,          /* The disk failed. */
+    ORBIT_CORRUPT = 7,     /* Stored data does not match its checksum; the message says where. */
+    ORBIT_FORMAT = 8,      /* The folder was made for another number of shards, or by another
+                                version. */
+    ORBIT_CROSS_SHARD = 9, /* The keys of a batch lie on several shards: nothing was written. */
+    ORBIT_KERNEL = 10,     /* The kernel refuses io_uring; the message names what to change. */
+    ORBIT_BUSY = 11,       /* Another process uses the folder. */
+    ORBIT_INTERNAL = 12,
+};
+
+/* The text for the last error of the calling thread, until its next call. Never NULL. */
+const char *orbit_message(void);
+/* "ORBIT_NOT_FOUND" and so on. */
+const char *orbit_error_name(int error);
+
+enum orbit_mode { ORBIT_THREADS = 0, ORBIT_INLINE = 1 };
+
+/* When a write returns. Whatever is chosen, the order of writes is kept, and a batch is there as
+ * a whole or not at all. */
+enum orbit_durability {
+    ORBIT_SYNC = 0,     /* When it is on stable storage. */
+    ORBIT_INTERVAL = 1, /* At once; it is on stable storage after interval_ms at the latest. */
+    ORBIT_NONE = 2,     /* At once; it is on stable storage some time later. */
+};
+
+/* Zero means the default. */
+struct orbit_options {
+    const char *dir; /* Made if it is missing (its parent must be there). */
+    enum orbit_mode mode;
+    uint32_t shards; /* ORBIT_THREADS: how many threads; default 1. Fixed with the first opening. */
+    uint64_t memory_bytes; /* For all shards together; default 256 MiB, at least 8 MiB a shard. */
+    enum orbit_durability durability;
+    uint32_t interval_ms; /* ORBIT_INTERVAL; default 1000. */
+};
+
+struct orbit; /* Opaque. */
+
+int orbit_open(const struct orbit_options *options, struct orbit **db_out);
+/* Everything written becomes durable. No other call may be running, and scans and snapshots must
+ * have been freed. Accepts a pointer to NULL; clears it. */
+void orbit_close(struct orbit **db);
+
+/* ---- Single keys. ---- */
+
+/* *value_out is the caller's, to be given to orbit_free. */
+int orbit_get(struct orbit *db, const void *key, size_t key_size, void **value_out,
+              size_t *size_out);
+/* Accepts NULL. From any thread. */
+void orbit_free(void *value);
+/* expire_ms: milliseconds since 1970 at which the key ceases to be; 0: never. */
+int orbit_put(struct orbit *db, const void *key, size_t key_size, const void *value,
+              size_t value_size, uint64_t expire_ms);
+/* Deleting what is not there is no error. */
+int orbit_delete(struct orbit *db, const void *key, size_t key_size);
+
+/* ---- Batches: all or nothing. ---- */
+
+/* With several shards, keys that share the part between braces share a shard: "{42}name" and
+ * "{42}age". A batch belongs to one thread at a time. */
+struct orbit_batch;
+
+struct orbit_batch *orbit_batch_new(void);
+void orbit_batch_free(struct orbit_batch **batch);
+void orbit_batch_clear(struct orbit_batch *batch);
+/* Keys and values are copied. An error is also kept and given by orbit_batch_commit. */
+int orbit_batch_put(struct orbit_batch *batch, const void *key, size_t key_size, const void *value,
+                    size_t value_size, uint64_t expire_ms);
+int orbit_batch_delete(struct orbit_batch *batch, const void *key, size_t key_size);
+/* The batch can be committed again, or cleared and used for another. */
+int orbit_batch_commit(struct orbit *db, struct orbit_batch *batch);
+
+/* ---- Snapshots and scans. ---- */
+
+/* What was committed when it was taken, whatever follows. With several shards each shard's part is
+ * of one moment; the moments of two shards may differ by the time the call takes. */
+struct orbit_snapshot;
+
+int orbit_snapshot_new(struct orbit *db, struct orbit_snapshot **snapshot_out);
+void orbit_snapshot_free(struct orbit_snapshot **snapshot);
+int orbit_snapshot_get(struct orbit_snapshot *snapshot, const void *key, size_t key_size,
+                       void **value_out, size_t *size_out);
+
+/* Keys in [lower, upper), in order or in reverse. NULL: no bound on that side. */
+struct orbit_scan_options {
+    const void *lower;
+    size_t lower_size;
+    const void *upper;
+    size_t upper_size;
+    bool reverse;
+    struct orbit_snapshot *snapshot; /* Borrowed for the life of the scan; NULL: one of its own. */
+};
+
+/* A scan belongs to one thread at a time. */
+struct orbit_scan;
+
+int orbit_scan_new(struct orbit *db, const struct orbit_scan_options *options,
+                   struct orbit_scan **scan_out);
+void orbit_scan_free(struct orbit_scan **scan);
+/* The next key; ORBIT_NOT_FOUND behind the last one. What the pointers point to stays until the
+ * next call with this scan. */
+int orbit_scan_next(struct orbit_scan *scan, const void **key_out, size_t *key_size_out,
+                    const void **value_out, size_t *value_size_out);
+
+/* ---- ORBIT_INLINE. ---- */
+
+/* Does what background work can be done now, for a few hundred microseconds at most. True when more
+ * is waiting. Call it when the program has nothing better to do. */
+bool orbit_poll(struct orbit *db);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

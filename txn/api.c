@@ -1,0 +1,406 @@
+/* txn/api.c - opening, closing, errors and the way to a shard. No poison.h: this is the program's
+ * side of the library, with its threads, folders and locks. */
+#include "txn/api.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "engine/base/assert.h"
+#include "engine/base/crc16.h"
+#include "engine/io/runtime.h"
+#include "engine/rt/shard.h"
+
+enum {
+    API_MEMORY_DEFAULT = 256 << 20,
+    API_SHARD_MEMORY_MIN = 8 << 20,
+    API_INTERVAL_MS_DEFAULT = 1000,
+    API_VALUE_HEADER_BYTES = 16, /* Keeps the value aligned. */
+};
+
+/* ---- Errors. ---- */
+
+/* Of the application's thread, as errno is; shards have their own diagnostics. */
+static _Thread_local err_t api_last_error;
+
+static const struct {
+    err_t err;
+    enum orbit_error error;
+} api_errors[] = {
+    {ERR_OK, ORBIT_OK},
+    {ERR_NOT_FOUND, ORBIT_NOT_FOUND},
+    {ERR_INVALID, ORBIT_INVALID},
+    {ERR_LIMIT, ORBIT_LIMIT},
+    {ERR_NO_MEMORY, ORBIT_NO_MEMORY},
+    {ERR_NO_SPACE, ORBIT_NO_SPACE},
+    {ERR_IO, ORBIT_IO},
+    {ERR_CORRUPT, ORBIT_CORRUPT},
+    {ERR_FORMAT, ORBIT_FORMAT},
+    {ERR_CROSS_SHARD, ORBIT_CROSS_SHARD},
+    {ERR_KERNEL, ORBIT_KERNEL},
+    {ERR_BUSY, ORBIT_BUSY},
+};
+
+int
+api_result(err_t err)
+{
+    api_last_error = err;
+    for (size_t i = 0; i < ARRAY_COUNT(api_errors); i++) {
+        if (api_errors[i].err == err) {
+            return (int)api_errors[i].error;
+        }
+    }
+    return ORBIT_INTERNAL;
+}
+
+const char *
+orbit_message(void)
+{
+    return err_message(api_last_error);
+}
+
+const char *
+orbit_error_name(int error)
+{
+    static const char *const names[] = {
+        "ORBIT_OK",       "ORBIT_NOT_FOUND", "ORBIT_INVALID",  "ORBIT_LIMIT",  "ORBIT_NO_MEMORY",
+        "ORBIT_NO_SPACE", "ORBIT_IO",        "ORBIT_CORRUPT",  "ORBIT_FORMAT", "ORBIT_CROSS_SHARD",
+        "ORBIT_KERNEL",   "ORBIT_BUSY",      "ORBIT_INTERNAL",
+    };
+
+    return error >= 0 && (size_t)error < ARRAY_COUNT(names) ? names[error] : "unknown";
+}
+
+/* ---- Calls. ---- */
+
+struct api_request {
+    api_fn fn;
+    void *arg;
+    err_t err;
+    char message[ERR_MESSAGE_BYTES_MAX];
+};
+
+/* On the shard. The message is copied because it dies with the fiber. */
+static YIELDS void
+request_run(void *arg)
+{
+    struct api_request *request = arg;
+
+    request->err = request->fn(request->arg);
+    if (request->err != ERR_OK) {
+        snprintf(request->message, sizeof(request->message), "%s", err_message(request->err));
+    }
+}
+
+static err_t
+request_result(const struct api_request *request)
+{
+    return request->err == ERR_OK ? ERR_OK : err_set(request->err, "%s", request->message);
+}
+
+err_t
+api_call(struct orbit *db, uint32_t shard, api_fn fn, void *arg)
+{
+    struct api_request request = {.fn = fn, .arg = arg};
+
+    OBJ_CHECK(db, API_MAGIC);
+    if (db->mode == ORBIT_INLINE) {
+        return api_inline_call(db, fn, arg);
+    }
+    runtime_call(db->runtime, shard, MSG_FIBER, request_run, &request);
+    return request_result(&request);
+}
+
+err_t
+api_call_all(struct orbit *db, api_fn fn, void *args, size_t arg_size)
+{
+    struct api_request *requests;
+    err_t err = ERR_OK;
+
+    OBJ_CHECK(db, API_MAGIC);
+    if (db->mode == ORBIT_INLINE) {
+        return api_inline_call(db, fn, args);
+    }
+    requests = mem_zalloc(MEM_SESSIONS, db->shards * sizeof(*requests));
+    for (uint32_t i = 0; i < db->shards; i++) {
+        requests[i].fn = fn;
+        requests[i].arg = (char *)args + i * arg_size;
+    }
+    runtime_call_all(db->runtime, MSG_FIBER, request_run, requests, sizeof(*requests));
+    for (uint32_t i = 0; i < db->shards && err == ERR_OK; i++) {
+        err = request_result(&requests[i]);
+    }
+    mem_free(MEM_SESSIONS, requests, db->shards * sizeof(*requests));
+    return err;
+}
+
+void
+api_wait(lsn_t lsn)
+{
+    struct store *store = store_self();
+
+    if (lsn > 0 && store_durability(store) == WAL_SYNC) {
+        store_wait_durable(store, lsn);
+    }
+}
+
+/* ---- Keys and values. ---- */
+
+uint32_t
+api_shard_of(const struct orbit *db, struct slice key)
+{
+    return (uint32_t)slot_of_key(key) * db->shards / SLOT_COUNT;
+}
+
+err_t
+api_key_check(const void *key, size_t size)
+{
+    if (key == NULL || size == 0) {
+        return err_set(ERR_INVALID, "a key is empty");
+    }
+    if (size > ORBIT_KEY_BYTES_MAX) {
+        return err_set(ERR_LIMIT, "a key has %zu bytes; at most %d are possible", size,
+                       ORBIT_KEY_BYTES_MAX);
+    }
+    return ERR_OK;
+}
+
+struct slice
+api_key_encode(struct arena *arena, struct slice key)
+{
+    uint8_t *stored = arena_alloc(arena, API_KEY_PREFIX_BYTES + key.size);
+
+    stored[0] = API_MODEL_TAG;
+    put_be32(stored + 1, API_KEYSPACE);
+    if (key.size > 0) {
+        memcpy(stored + API_KEY_PREFIX_BYTES, key.data, key.size);
+    }
+    return slice_of(stored, API_KEY_PREFIX_BYTES + key.size);
+}
+
+struct slice
+api_keys_end(void)
+{
+    static const uint8_t end[API_KEY_PREFIX_BYTES] = {API_MODEL_TAG, 0, 0, 0, API_KEYSPACE + 1};
+
+    return slice_of(end, sizeof(end));
+}
+
+struct mem_account *
+api_outside_enter(void)
+{
+    struct mem_account *account = mem_account_current();
+
+    mem_account_bind(NULL);
+    return account;
+}
+
+void
+api_outside_leave(struct mem_account *account)
+{
+    mem_account_bind(account);
+}
+
+void *
+api_value_new(struct slice bytes)
+{
+    struct mem_account *account = api_outside_enter();
+    size_t size = API_VALUE_HEADER_BYTES + bytes.size;
+    uint8_t *block = mem_alloc(MEM_SESSIONS, size);
+
+    api_outside_leave(account);
+    if (block == NULL) {
+        return NULL;
+    }
+    memcpy(block, &size, sizeof(size));
+    if (bytes.size > 0) {
+        memcpy(block + API_VALUE_HEADER_BYTES, bytes.data, bytes.size);
+    }
+    return block + API_VALUE_HEADER_BYTES;
+}
+
+void
+api_value_free(void *value)
+{
+    uint8_t *block = (uint8_t *)value - API_VALUE_HEADER_BYTES;
+    struct mem_account *account;
+    size_t size;
+
+    if (value == NULL) {
+        return;
+    }
+    memcpy(&size, block, sizeof(size));
+    account = api_outside_enter();
+    mem_free(MEM_SESSIONS, block, size);
+    api_outside_leave(account);
+}
+
+void
+orbit_free(void *value)
+{
+    api_value_free(value);
+}
+
+/* ---- Opening. ---- */
+
+static YIELDS err_t
+shard_open(void *arg)
+{
+    const struct orbit *db = arg;
+    char dir[32];
+    struct store_options options = {
+        .dir = dir,
+        .memory_bytes = db->memory_bytes,
+        .durability = db->durability,
+        .interval_us = db->interval_us,
+    };
+    struct store *store;
+
+    snprintf(dir, sizeof(dir), "shard-%u", shard_id());
+    return store_open(&options, &store);
+}
+
+static YIELDS err_t
+shard_close(void *arg)
+{
+    struct store *store = store_self();
+
+    (void)arg;
+    store_close(&store);
+    return ERR_OK;
+}
+
+static YIELDS void
+shard_fini(void *arg)
+{
+    (void)shard_close(arg);
+}
+
+static err_t
+options_apply(struct orbit *db, const struct orbit_options *options)
+{
+    uint64_t memory =
+        options->memory_bytes != 0 ? options->memory_bytes : (uint64_t)API_MEMORY_DEFAULT;
+
+    db->shards = options->shards != 0 ? options->shards : 1;
+    db->mode = options->mode;
+    db->durability = (enum wal_durability)options->durability;
+    db->interval_us =
+        1000 * (uint64_t)(options->interval_ms != 0 ? options->interval_ms
+                                                    : (uint32_t)API_INTERVAL_MS_DEFAULT);
+    if (options->dir == NULL || options->dir[0] == '\0') {
+        return err_set(ERR_INVALID, "no folder was given");
+    }
+    if (options->mode != ORBIT_THREADS && options->mode != ORBIT_INLINE) {
+        return err_set(ERR_INVALID, "unknown mode %d", (int)options->mode);
+    }
+    if ((unsigned)options->durability > ORBIT_NONE) {
+        return err_set(ERR_INVALID, "unknown durability %d", (int)options->durability);
+    }
+    if (db->shards > ORBIT_SHARDS_MAX || (options->mode == ORBIT_INLINE && db->shards != 1)) {
+        return err_set(ERR_INVALID, "%u shards: at most %d are possible, and one inline",
+                       db->shards, ORBIT_SHARDS_MAX);
+    }
+    if (memory / db->shards < API_SHARD_MEMORY_MIN) {
+        return err_set(ERR_INVALID, "%llu bytes of memory for %u shards: at least %d each",
+                       (unsigned long long)memory, db->shards, API_SHARD_MEMORY_MIN);
+    }
+    db->memory_bytes = memory / db->shards;
+    return ERR_OK;
+}
+
+/* The folder, with the lock that orbit-server takes as well. */
+static err_t
+folder_take(struct orbit *db, const char *dir)
+{
+    char path[4096];
+
+    if (mkdir(dir, 0750) != 0 && errno != EEXIST) {
+        return err_set(ERR_IO, "cannot make the folder %s: %s", dir, strerror(errno));
+    }
+    if (snprintf(path, sizeof(path), "%s/LOCK", dir) >= (int)sizeof(path)) {
+        return err_set(ERR_LIMIT, "the folder's name is too long");
+    }
+    db->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (db->lock_fd < 0) {
+        return err_set(ERR_IO, "cannot open %s: %s", path, strerror(errno));
+    }
+    if (flock(db->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        return err_set(ERR_BUSY, "another process uses the folder %s", dir);
+    }
+    return ERR_OK;
+}
+
+static err_t
+shards_start(struct orbit *db, const char *dir)
+{
+    struct runtime_options options = {
+        .shards = db->shards,
+        .data_dir = dir,
+        .init = shard_open,
+        .fini = shard_fini,
+        .arg = db,
+    };
+
+    if (db->mode == ORBIT_INLINE) {
+        return api_inline_open(db, dir, shard_open, db);
+    }
+    return runtime_start(&options, &db->runtime);
+}
+
+int
+orbit_open(const struct orbit_options *options, struct orbit **db_out)
+{
+    struct orbit *db = MEM_NEW(MEM_SESSIONS, struct orbit);
+    err_t err;
+
+    db->magic = API_MAGIC;
+    db->lock_fd = -1;
+    db->owner = pthread_self();
+    TRY(options_apply(db, options));
+    TRY(folder_take(db, options->dir));
+    TRY(shards_start(db, options->dir));
+    *db_out = db;
+    db = NULL;
+out:
+    if (db != NULL) {
+        if (db->lock_fd >= 0) {
+            close(db->lock_fd);
+        }
+        MEM_FREE(MEM_SESSIONS, db);
+    }
+    return api_result(err);
+}
+
+void
+orbit_close(struct orbit **db_ref)
+{
+    struct orbit *db = *db_ref;
+
+    if (db == NULL) {
+        return;
+    }
+    OBJ_CHECK(db, API_MAGIC);
+    if (db->mode == ORBIT_INLINE) {
+        ASSERT(pthread_equal(db->owner, pthread_self()));
+        api_inline_close(db, shard_close, db);
+    } else {
+        runtime_stop(&db->runtime);
+    }
+    close(db->lock_fd);
+    db->magic = 0;
+    MEM_FREE(MEM_SESSIONS, db);
+    *db_ref = NULL;
+}
+
+bool
+orbit_poll(struct orbit *db)
+{
+    OBJ_CHECK(db, API_MAGIC);
+    return db->mode == ORBIT_INLINE && pthread_equal(db->owner, pthread_self()) &&
+           api_inline_poll(db);
+}

@@ -1,0 +1,180 @@
+/* txn/api_inline.c - one shard on the thread that opened it.
+ *
+ * The shard's loop runs only while the application calls: each call wakes one fiber, which runs
+ * the request, and turns the shard until the request has ended. No poison.h: see api.c. */
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/base/assert.h"
+#include "engine/io/io.h"
+#include "engine/io/uring.h"
+#include "engine/rt/shard.h"
+#include "txn/api.h"
+
+enum { POLL_TURNS_MAX = 16 };
+
+struct api_inline {
+    struct mem_account *account;
+    struct uring_group *group;
+    struct io *io;
+    struct shard *shard;
+    struct fiber *worker;
+    bool is_enabled;
+    bool is_ending;
+    /* The request in hand. */
+    api_fn fn; /* NULL: none. */
+    void *arg;
+    err_t err;
+    char message[ERR_MESSAGE_BYTES_MAX];
+};
+
+static YIELDS void
+worker_main(void *arg)
+{
+    struct api_inline *self = arg;
+
+    while (!self->is_ending) {
+        if (self->fn == NULL) {
+            fiber_suspend();
+            continue;
+        }
+        self->err = self->fn(self->arg);
+        if (self->err != ERR_OK) {
+            snprintf(self->message, sizeof(self->message), "%s", err_message(self->err));
+        }
+        self->fn = NULL;
+    }
+    self->worker = NULL;
+}
+
+/* Turns the shard until the request has ended, or the worker if it is to end. */
+static void
+turn_until_done(struct api_inline *self)
+{
+    while (self->is_ending ? self->worker != NULL : self->fn != NULL) {
+        bool is_runnable = shard_turn(self->shard);
+
+        if (!is_runnable && (self->is_ending ? self->worker != NULL : self->fn != NULL)) {
+            shard_bind(self->shard);
+            self->io->ops->wait(self->io, shard_next_timer_us(self->shard));
+            shard_bind(NULL);
+        }
+    }
+}
+
+static void
+worker_wake(struct api_inline *self)
+{
+    shard_bind(self->shard);
+    fiber_wake(self->worker);
+    shard_bind(NULL);
+}
+
+static err_t
+request_run(struct api_inline *self, api_fn fn, void *arg)
+{
+    self->fn = fn;
+    self->arg = arg;
+    worker_wake(self);
+    turn_until_done(self);
+    return self->err == ERR_OK ? ERR_OK : err_set(self->err, "%s", self->message);
+}
+
+err_t
+api_inline_call(struct orbit *db, api_fn fn, void *arg)
+{
+    struct api_inline *self = db->inline_;
+
+    if (!pthread_equal(db->owner, pthread_self())) {
+        return err_set(ERR_INVALID, "an inline database was called by another thread than the one "
+                                    "that opened it");
+    }
+    ASSERT(self->fn == NULL);
+    return request_run(self, fn, arg);
+}
+
+bool
+api_inline_poll(struct orbit *db)
+{
+    bool is_runnable = true;
+
+    for (uint32_t i = 0; i < POLL_TURNS_MAX && is_runnable; i++) {
+        is_runnable = shard_turn(db->inline_->shard);
+    }
+    return is_runnable;
+}
+
+/* Frees what open made, in reverse; also a part of it. */
+static void
+inline_free(struct api_inline *self)
+{
+    if (self->worker != NULL) {
+        self->is_ending = true;
+        worker_wake(self);
+        turn_until_done(self);
+    }
+    if (self->is_enabled) {
+        shard_bind(self->shard);
+        uring_disable(self->io);
+        shard_bind(NULL);
+    }
+    if (self->shard != NULL) {
+        shard_free(self->shard);
+    }
+    uring_group_free(&self->group);
+    if (self->account != NULL) {
+        mem_account_free(self->account);
+    }
+    MEM_FREE(MEM_SESSIONS, self);
+}
+
+static err_t
+shard_make(struct api_inline *self, const char *dir)
+{
+    struct uring_group_options group = {.shards = 1, .data_dir = dir, .accounts = &self->account};
+    struct shard_options shard = {.id = 0, .count = 1};
+    err_t err;
+
+    self->account = mem_account_new("shard 0");
+    TRY(uring_group_new(&group, &self->group));
+    self->io = uring_group_io(self->group, 0);
+    shard.io = self->io;
+    shard.account = self->account;
+    self->io->ops->random_bytes(self->io, &shard.seed, sizeof(shard.seed));
+    self->shard = shard_new(&shard);
+    shard_bind(self->shard);
+    err = uring_enable(self->io);
+    self->is_enabled = err == ERR_OK;
+    if (err == ERR_OK) {
+        self->worker = fiber_spawn("api", FIBER_FOREGROUND, FIBER_STACK_LARGE, worker_main, self);
+        ASSERT(self->worker != NULL);
+    }
+    shard_bind(NULL);
+out:
+    return err;
+}
+
+err_t
+api_inline_open(struct orbit *db, const char *dir, api_fn init, void *arg)
+{
+    struct api_inline *self = MEM_NEW(MEM_SESSIONS, struct api_inline);
+    char message[ERR_MESSAGE_BYTES_MAX];
+    err_t err;
+
+    TRY(shard_make(self, dir));
+    TRY(request_run(self, init, arg));
+    db->inline_ = self;
+    return ERR_OK;
+out:
+    snprintf(message, sizeof(message), "%s", err_message(err));
+    inline_free(self);
+    return err_set(err, "%s", message);
+}
+
+void
+api_inline_close(struct orbit *db, api_fn fini, void *arg)
+{
+    (void)request_run(db->inline_, fini, arg);
+    inline_free(db->inline_);
+    db->inline_ = NULL;
+}

@@ -1,0 +1,339 @@
+/* txn/api_ops.c - single keys and batches of the C API. */
+#include "engine/base/assert.h"
+#include "engine/base/crc16.h"
+#include "txn/api.h"
+
+#include "engine/base/poison.h"
+
+/* Memory of a batch that is being built: above this a put is refused. */
+#define BATCH_MEMORY_MAX (ORBIT_VALUE_BYTES_MAX + (32 << 20))
+
+#define BATCH_MAGIC UINT64_C(0x6f72626974626174)
+
+/* ---- Reading. ---- */
+
+struct get_request {
+    struct slice key;
+    void *value;
+    size_t size;
+};
+
+static YIELDS err_t
+get_run(void *arg)
+{
+    struct get_request *request = arg;
+    struct lsm_value value = {0};
+    struct arena arena;
+    err_t err;
+
+    arena_init(&arena, MEM_SESSIONS);
+    TRY(store_get(store_self(), api_key_encode(&arena, request->key), &arena, &value));
+    api_wait(value.lsn); /* Also of a delete: what was shown must not be undone. */
+    if (!value.is_found) {
+        err = ERR_NOT_FOUND;
+        goto out;
+    }
+    request->value = api_value_new(value.value);
+    request->size = value.value.size;
+    if (request->value == NULL) {
+        err = err_set(ERR_NO_MEMORY, "no memory for a value of %zu bytes", value.value.size);
+    }
+out:
+    arena_fini(&arena);
+    return err;
+}
+
+int
+orbit_get(struct orbit *db, const void *key, size_t key_size, void **value_out, size_t *size_out)
+{
+    struct get_request request = {.key = slice_of(key, key_size)};
+    err_t err;
+
+    TRY(api_key_check(key, key_size));
+    TRY(api_call(db, api_shard_of(db, request.key), get_run, &request));
+    *value_out = request.value;
+    *size_out = request.size;
+out:
+    return api_result(err);
+}
+
+/* ---- Writing one key. ---- */
+
+struct write_request {
+    struct slice key;
+    struct slice value;
+    uint64_t expire_us;
+    bool is_delete;
+};
+
+static YIELDS err_t
+batch_run(struct store_batch *batch)
+{
+    lsn_t lsn = 0;
+    err_t err;
+
+    TRY(store_commit(store_self(), batch, NULL, &lsn));
+    api_wait(lsn);
+out:
+    return err;
+}
+
+static YIELDS err_t
+write_run(void *arg)
+{
+    const struct write_request *request = arg;
+    uint16_t slot = slot_of_key(request->key);
+    struct store_batch batch;
+    struct arena arena;
+    struct slice key;
+    err_t err;
+
+    arena_init(&arena, MEM_SESSIONS);
+    store_batch_init(&batch);
+    key = api_key_encode(&arena, request->key);
+    if (request->is_delete) {
+        store_batch_delete(&batch, slot, key);
+    } else {
+        store_batch_put(&batch, slot, key, request->value, request->expire_us);
+    }
+    err = batch_run(&batch);
+    store_batch_fini(&batch);
+    arena_fini(&arena);
+    return err;
+}
+
+static err_t
+put_check(const void *key, size_t key_size, const void *value, size_t value_size,
+          uint64_t expire_ms)
+{
+    if (value == NULL && value_size > 0) {
+        return err_set(ERR_INVALID, "no value was given");
+    }
+    if (value_size > ORBIT_VALUE_BYTES_MAX) {
+        return err_set(ERR_LIMIT, "a value has %zu bytes; at most %zu are possible", value_size,
+                       ORBIT_VALUE_BYTES_MAX);
+    }
+    if (expire_ms > UINT64_MAX / 1000) {
+        return err_set(ERR_INVALID, "the time of expiry is out of range");
+    }
+    return api_key_check(key, key_size);
+}
+
+int
+orbit_put(struct orbit *db, const void *key, size_t key_size, const void *value, size_t value_size,
+          uint64_t expire_ms)
+{
+    struct write_request request = {
+        .key = slice_of(key, key_size),
+        .value = slice_of(value, value_size),
+        .expire_us = expire_ms * 1000,
+    };
+    err_t err;
+
+    TRY(put_check(key, key_size, value, value_size, expire_ms));
+    TRY(api_call(db, api_shard_of(db, request.key), write_run, &request));
+out:
+    return api_result(err);
+}
+
+int
+orbit_delete(struct orbit *db, const void *key, size_t key_size)
+{
+    struct write_request request = {.key = slice_of(key, key_size), .is_delete = true};
+    err_t err;
+
+    TRY(api_key_check(key, key_size));
+    TRY(api_call(db, api_shard_of(db, request.key), write_run, &request));
+out:
+    return api_result(err);
+}
+
+/* ---- Batches. Built outside of shards, as a list of
+ *     struct batch_op | key | value
+ * and written into a commit by the shard. ---- */
+
+struct batch_op {
+    uint64_t value_size;
+    uint64_t expire_us;
+    uint32_t key_size;
+    bool is_delete;
+};
+
+struct orbit_batch {
+    uint64_t magic;
+    struct buf ops;
+    err_t error; /* The first one. */
+};
+
+struct orbit_batch *
+orbit_batch_new(void)
+{
+    struct orbit_batch *batch = MEM_NEW(MEM_SESSIONS, struct orbit_batch);
+
+    batch->magic = BATCH_MAGIC;
+    buf_init(&batch->ops, MEM_SESSIONS);
+    return batch;
+}
+
+void
+orbit_batch_free(struct orbit_batch **batch_ref)
+{
+    struct orbit_batch *batch = *batch_ref;
+
+    if (batch == NULL) {
+        return;
+    }
+    OBJ_CHECK(batch, BATCH_MAGIC);
+    batch->magic = 0;
+    buf_fini(&batch->ops);
+    MEM_FREE(MEM_SESSIONS, batch);
+    *batch_ref = NULL;
+}
+
+void
+orbit_batch_clear(struct orbit_batch *batch)
+{
+    OBJ_CHECK(batch, BATCH_MAGIC);
+    buf_clear(&batch->ops);
+    batch->error = ERR_OK;
+}
+
+static err_t
+batch_append(struct orbit_batch *batch, const struct batch_op *op, const void *key,
+             const void *value)
+{
+    size_t bytes = sizeof(*op) + op->key_size + op->value_size;
+
+    if (bytes > BATCH_MEMORY_MAX - MIN(batch->ops.size, BATCH_MEMORY_MAX)) {
+        return err_set(ERR_LIMIT, "a batch holds more than %zu bytes", (size_t)BATCH_MEMORY_MAX);
+    }
+    if (!buf_try_reserve(&batch->ops, bytes)) {
+        return err_set(ERR_NO_MEMORY, "no memory for %zu more bytes of a batch", bytes);
+    }
+    buf_append(&batch->ops, op, sizeof(*op));
+    buf_append(&batch->ops, key, op->key_size);
+    buf_append(&batch->ops, value, op->value_size);
+    return ERR_OK;
+}
+
+int
+orbit_batch_put(struct orbit_batch *batch, const void *key, size_t key_size, const void *value,
+                size_t value_size, uint64_t expire_ms)
+{
+    struct batch_op op = {
+        .value_size = value_size, .expire_us = expire_ms * 1000, .key_size = (uint32_t)key_size};
+    err_t err;
+
+    OBJ_CHECK(batch, BATCH_MAGIC);
+    TRY(put_check(key, key_size, value, value_size, expire_ms));
+    TRY(batch_append(batch, &op, key, value));
+out:
+    batch->error = batch->error != ERR_OK ? batch->error : err;
+    return api_result(err);
+}
+
+int
+orbit_batch_delete(struct orbit_batch *batch, const void *key, size_t key_size)
+{
+    struct batch_op op = {.key_size = (uint32_t)key_size, .is_delete = true};
+    err_t err;
+
+    OBJ_CHECK(batch, BATCH_MAGIC);
+    TRY(api_key_check(key, key_size));
+    TRY(batch_append(batch, &op, key, NULL));
+out:
+    batch->error = batch->error != ERR_OK ? batch->error : err;
+    return api_result(err);
+}
+
+/* Moves *at behind the op; false at the end. */
+static bool
+batch_next(const struct orbit_batch *batch, size_t *at, struct batch_op *op, struct slice *key,
+           struct slice *value)
+{
+    if (*at == batch->ops.size) {
+        return false;
+    }
+    memcpy(op, batch->ops.data + *at, sizeof(*op));
+    *key = slice_of(batch->ops.data + *at + sizeof(*op), op->key_size);
+    *value = slice_of(key->data + key->size, op->value_size);
+    *at += sizeof(*op) + op->key_size + op->value_size;
+    return true;
+}
+
+static YIELDS err_t
+batch_commit_run(void *arg)
+{
+    const struct orbit_batch *batch = arg;
+    struct store_batch writes;
+    struct arena arena;
+    struct batch_op op;
+    struct slice key;
+    struct slice value;
+    size_t at = 0;
+    err_t err;
+
+    arena_init(&arena, MEM_SESSIONS);
+    store_batch_init(&writes);
+    while (batch_next(batch, &at, &op, &key, &value)) {
+        uint16_t slot = slot_of_key(key);
+
+        arena_reset(&arena);
+        key = api_key_encode(&arena, key);
+        if (op.is_delete) {
+            store_batch_delete(&writes, slot, key);
+        } else {
+            store_batch_put(&writes, slot, key, value, op.expire_us);
+        }
+    }
+    err = batch_run(&writes);
+    store_batch_fini(&writes);
+    arena_fini(&arena);
+    return err;
+}
+
+/* The shard of all keys; ERR_CROSS_SHARD when there is none. */
+static err_t
+batch_shard(const struct orbit *db, const struct orbit_batch *batch, uint32_t *shard_out)
+{
+    struct batch_op op;
+    struct slice first = {0};
+    struct slice key;
+    struct slice value;
+    uint32_t shard = 0;
+    size_t at = 0;
+
+    while (batch_next(batch, &at, &op, &key, &value)) {
+        if (first.size == 0) {
+            first = key;
+            shard = api_shard_of(db, key);
+        } else if (api_shard_of(db, key) != shard) {
+            return err_set(ERR_CROSS_SHARD,
+                           "the keys %.*s and %.*s of a batch lie on different shards; keys that "
+                           "share a {tag} share a shard",
+                           (int)MIN(first.size, (size_t)64), (const char *)first.data,
+                           (int)MIN(key.size, (size_t)64), (const char *)key.data);
+        }
+    }
+    *shard_out = shard;
+    return ERR_OK;
+}
+
+int
+orbit_batch_commit(struct orbit *db, struct orbit_batch *batch)
+{
+    uint32_t shard = 0;
+    err_t err;
+
+    OBJ_CHECK(batch, BATCH_MAGIC);
+    if (batch->error != ERR_OK) {
+        err = err_set(batch->error, "a put or delete of this batch failed: it was not committed");
+        goto out;
+    }
+    TRY(batch_shard(db, batch, &shard));
+    if (batch->ops.size > 0) {
+        TRY(api_call(db, shard, batch_commit_run, batch));
+    }
+out:
+    return api_result(err);
+}

@@ -1,0 +1,447 @@
+/* txn/api_scan.c - snapshots and scans of the C API.
+ *
+ * A scan merges the shards' ordered streams. Each stream is fetched in chunks: a shard opens an
+ * iterator at the held snapshot, copies entries out and closes it, so that no table is kept alive
+ * by a scan that nobody continues. Chunks grow, so that short scans stay cheap. */
+#include "engine/base/assert.h"
+#include "txn/api.h"
+
+#include "engine/base/poison.h"
+
+#define SNAPSHOT_MAGIC UINT64_C(0x6f72626974736e61)
+#define SCAN_MAGIC     UINT64_C(0x6f72626974736361)
+
+enum { CHUNK_BYTES_MIN = 4 << 10, CHUNK_BYTES_MAX = 256 << 10 };
+
+/* ---- Snapshots. ---- */
+
+struct orbit_snapshot {
+    uint64_t magic;
+    struct orbit *db;
+    struct store_snapshot *parts; /* One a shard; each is touched by its shard only. */
+};
+
+static YIELDS err_t
+snapshot_take_run(void *arg)
+{
+    store_snapshot_take(store_self(), arg);
+    return ERR_OK;
+}
+
+static YIELDS err_t
+snapshot_drop_run(void *arg)
+{
+    store_snapshot_drop(store_self(), arg);
+    return ERR_OK;
+}
+
+static err_t
+snapshot_new(struct orbit *db, struct orbit_snapshot **snapshot_out)
+{
+    struct orbit_snapshot *snapshot = MEM_NEW(MEM_SESSIONS, struct orbit_snapshot);
+    size_t bytes = db->shards * sizeof(*snapshot->parts);
+    err_t err;
+
+    snapshot->magic = SNAPSHOT_MAGIC;
+    snapshot->db = db;
+    snapshot->parts = mem_zalloc(MEM_SESSIONS, bytes);
+    err = api_call_all(db, snapshot_take_run, snapshot->parts, sizeof(*snapshot->parts));
+    if (err != ERR_OK) {
+        mem_free(MEM_SESSIONS, snapshot->parts, bytes);
+        MEM_FREE(MEM_SESSIONS, snapshot);
+        return err;
+    }
+    *snapshot_out = snapshot;
+    return ERR_OK;
+}
+
+int
+orbit_snapshot_new(struct orbit *db, struct orbit_snapshot **snapshot_out)
+{
+    return api_result(snapshot_new(db, snapshot_out));
+}
+
+void
+orbit_snapshot_free(struct orbit_snapshot **snapshot_ref)
+{
+    struct orbit_snapshot *snapshot = *snapshot_ref;
+    err_t err;
+
+    if (snapshot == NULL) {
+        return;
+    }
+    OBJ_CHECK(snapshot, SNAPSHOT_MAGIC);
+    err = api_call_all(snapshot->db, snapshot_drop_run, snapshot->parts, sizeof(*snapshot->parts));
+    ASSERT(err == ERR_OK); /* Otherwise another thread has called an inline database. */
+    mem_free(MEM_SESSIONS, snapshot->parts, snapshot->db->shards * sizeof(*snapshot->parts));
+    snapshot->magic = 0;
+    MEM_FREE(MEM_SESSIONS, snapshot);
+    *snapshot_ref = NULL;
+}
+
+struct get_at_request {
+    const struct store_snapshot *at;
+    struct slice key;
+    void *value;
+    size_t size;
+};
+
+static YIELDS err_t
+get_at_run(void *arg)
+{
+    struct get_at_request *request = arg;
+    struct lsm_value value = {0};
+    struct arena arena;
+    err_t err;
+
+    arena_init(&arena, MEM_SESSIONS);
+    TRY(store_get_at(store_self(), request->at, api_key_encode(&arena, request->key), &arena,
+                     &value));
+    api_wait(value.lsn);
+    if (!value.is_found) {
+        err = ERR_NOT_FOUND;
+        goto out;
+    }
+    request->value = api_value_new(value.value);
+    request->size = value.value.size;
+    if (request->value == NULL) {
+        err = err_set(ERR_NO_MEMORY, "no memory for a value of %zu bytes", value.value.size);
+    }
+out:
+    arena_fini(&arena);
+    return err;
+}
+
+int
+orbit_snapshot_get(struct orbit_snapshot *snapshot, const void *key, size_t key_size,
+                   void **value_out, size_t *size_out)
+{
+    struct get_at_request request = {.key = slice_of(key, key_size)};
+    uint32_t shard;
+    err_t err;
+
+    OBJ_CHECK(snapshot, SNAPSHOT_MAGIC);
+    TRY(api_key_check(key, key_size));
+    shard = api_shard_of(snapshot->db, request.key);
+    request.at = &snapshot->parts[shard];
+    TRY(api_call(snapshot->db, shard, get_at_run, &request));
+    *value_out = request.value;
+    *size_out = request.size;
+out:
+    return api_result(err);
+}
+
+/* ---- Scans. ---- */
+
+/* One shard's stream: entries as
+ *     key bytes (4) | value bytes (8) | key | value
+ * of which the first `at` bytes have been given out. */
+struct scan_part {
+    struct buf chunk;
+    size_t at;
+    size_t chunk_bytes;
+    struct slice given; /* The last key given out of the chunk. */
+    struct buf last;    /* The same for chunks before; empty at the beginning. */
+    bool is_ended;      /* The shard has nothing behind the chunk. */
+};
+
+struct orbit_scan {
+    uint64_t magic;
+    struct orbit *db;
+    struct orbit_snapshot *snapshot;
+    bool owns_snapshot;
+    bool is_reverse;
+    struct buf lower; /* Stored form. */
+    struct buf upper;
+    struct scan_part *parts;
+};
+
+enum { ENTRY_HEADER_BYTES = 12 };
+
+static void
+entry_at(const struct scan_part *part, struct slice *key, struct slice *value)
+{
+    const uint8_t *at = part->chunk.data + part->at;
+
+    *key = slice_of(at + ENTRY_HEADER_BYTES, get_le32(at));
+    *value = slice_of(key->data + key->size, get_le64(at + 4));
+}
+
+static bool
+part_has_entry(const struct scan_part *part)
+{
+    return part->at < part->chunk.size;
+}
+
+struct chunk_request {
+    struct orbit_scan *scan;
+    struct scan_part *part;
+    uint32_t shard;
+};
+
+/* The chunk belongs to the scan, not to the shard that fills it. */
+static err_t
+chunk_append(struct scan_part *part, struct slice key, struct slice value)
+{
+    struct mem_account *account = api_outside_enter();
+    bool has_room = buf_try_reserve(&part->chunk, ENTRY_HEADER_BYTES + key.size + value.size);
+
+    api_outside_leave(account);
+    if (!has_room) {
+        return err_set(ERR_NO_MEMORY, "no memory for a value of %zu bytes", value.size);
+    }
+    put_le32(part->chunk.data + part->chunk.size, (uint32_t)key.size);
+    put_le64(part->chunk.data + part->chunk.size + 4, value.size);
+    part->chunk.size += ENTRY_HEADER_BYTES;
+    buf_append(&part->chunk, key.data, key.size);
+    buf_append(&part->chunk, value.data, value.size);
+    return ERR_OK;
+}
+
+static YIELDS err_t
+chunk_begin(const struct chunk_request *request, struct arena *arena, struct lsm_iter *iter)
+{
+    struct slice last = buf_slice(&request->part->last);
+    struct slice after = api_key_encode(arena, last);
+    err_t err;
+
+    if (last.size == 0) {
+        return request->scan->is_reverse ? lsm_iter_last(iter) : lsm_iter_first(iter);
+    }
+    if (request->scan->is_reverse) {
+        return lsm_iter_seek_before(iter, after);
+    }
+    TRY(lsm_iter_seek(iter, after));
+    if (lsm_iter_is_valid(iter) && slice_equal(lsm_iter_entry(iter)->key, after)) {
+        err = lsm_iter_next(iter);
+    }
+out:
+    return err;
+}
+
+static YIELDS err_t
+chunk_fill(const struct chunk_request *request, struct arena *arena, struct lsm_iter *iter)
+{
+    struct scan_part *part = request->part;
+    err_t err;
+
+    TRY(chunk_begin(request, arena, iter));
+    while (lsm_iter_is_valid(iter) && part->chunk.size < part->chunk_bytes) {
+        struct slice key;
+        struct slice value;
+
+        arena_reset(arena);
+        TRY(lsm_iter_value(iter, arena, &value));
+        key = lsm_iter_entry(iter)->key;
+        key = slice_of(key.data + API_KEY_PREFIX_BYTES, key.size - API_KEY_PREFIX_BYTES);
+        TRY(chunk_append(part, key, value));
+        TRY(request->scan->is_reverse ? lsm_iter_previous(iter) : lsm_iter_next(iter));
+        fiber_work(1);
+    }
+    part->is_ended = !lsm_iter_is_valid(iter);
+    api_wait(lsm_iter_lsn(iter));
+out:
+    return err;
+}
+
+static YIELDS err_t
+chunk_run(void *arg)
+{
+    const struct chunk_request *request = arg;
+    const struct orbit_scan *scan = request->scan;
+    struct lsm_iter *iter = NULL;
+    struct arena arena;
+    err_t err;
+
+    arena_init(&arena, MEM_SESSIONS);
+    TRY(store_scan_open(store_self(), &scan->snapshot->parts[request->shard],
+                        buf_slice(&scan->lower), buf_slice(&scan->upper), &iter));
+    err = chunk_fill(request, &arena, iter);
+out:
+    lsm_iter_close(&iter);
+    arena_fini(&arena);
+    return err;
+}
+
+/* Fetches the next chunk of a shard; the one before has been given out. */
+static err_t
+part_advance(struct orbit_scan *scan, uint32_t shard)
+{
+    struct scan_part *part = &scan->parts[shard];
+    struct chunk_request request = {.scan = scan, .part = part, .shard = shard};
+    err_t err;
+
+    if (part->chunk.size > 0) {
+        buf_clear(&part->last);
+        buf_append(&part->last, part->given.data, part->given.size);
+        buf_clear(&part->chunk);
+        part->at = 0;
+    }
+    TRY(api_call(scan->db, shard, chunk_run, &request));
+    part->chunk_bytes = MIN(part->chunk_bytes * 4, (size_t)CHUNK_BYTES_MAX);
+out:
+    if (err != ERR_OK) {
+        buf_clear(&part->chunk); /* Of which nothing was given out: the next call tries again. */
+    }
+    return err;
+}
+
+static void
+bound_set(struct buf *bound, const void *data, size_t size, struct slice otherwise)
+{
+    if (data == NULL) {
+        buf_append(bound, otherwise.data, otherwise.size);
+        return;
+    }
+    buf_append(bound, api_keys_end().data, API_KEY_PREFIX_BYTES);
+    put_be32(bound->data + 1, API_KEYSPACE);
+    buf_append(bound, data, size);
+}
+
+static void
+scan_free(struct orbit_scan *scan)
+{
+    for (uint32_t i = 0; i < scan->db->shards; i++) {
+        buf_fini(&scan->parts[i].chunk);
+        buf_fini(&scan->parts[i].last);
+    }
+    mem_free(MEM_SESSIONS, scan->parts, scan->db->shards * sizeof(*scan->parts));
+    buf_fini(&scan->lower);
+    buf_fini(&scan->upper);
+    if (scan->owns_snapshot) {
+        orbit_snapshot_free(&scan->snapshot);
+    }
+    scan->magic = 0;
+    MEM_FREE(MEM_SESSIONS, scan);
+}
+
+static struct orbit_scan *
+scan_new(struct orbit *db, const struct orbit_scan_options *options)
+{
+    struct orbit_scan *scan = MEM_NEW(MEM_SESSIONS, struct orbit_scan);
+    uint8_t first[API_KEY_PREFIX_BYTES] = {API_MODEL_TAG};
+
+    put_be32(first + 1, API_KEYSPACE);
+    scan->magic = SCAN_MAGIC;
+    scan->db = db;
+    scan->is_reverse = options->reverse;
+    buf_init(&scan->lower, MEM_SESSIONS);
+    buf_init(&scan->upper, MEM_SESSIONS);
+    bound_set(&scan->lower, options->lower, options->lower_size, slice_of(first, sizeof(first)));
+    bound_set(&scan->upper, options->upper, options->upper_size, api_keys_end());
+    scan->parts = mem_zalloc(MEM_SESSIONS, db->shards * sizeof(*scan->parts));
+    for (uint32_t i = 0; i < db->shards; i++) {
+        buf_init(&scan->parts[i].chunk, MEM_SESSIONS);
+        buf_init(&scan->parts[i].last, MEM_SESSIONS);
+        scan->parts[i].chunk_bytes = CHUNK_BYTES_MIN;
+    }
+    return scan;
+}
+
+int
+orbit_scan_new(struct orbit *db, const struct orbit_scan_options *options,
+               struct orbit_scan **scan_out)
+{
+    struct orbit_scan *scan = NULL;
+    err_t err = ERR_OK;
+
+    if (options->lower_size > ORBIT_KEY_BYTES_MAX || options->upper_size > ORBIT_KEY_BYTES_MAX) {
+        return api_result(
+            err_set(ERR_LIMIT, "a bound has more than %d bytes", ORBIT_KEY_BYTES_MAX));
+    }
+    scan = scan_new(db, options);
+    scan->snapshot = options->snapshot;
+    if (scan->snapshot == NULL) {
+        TRY(snapshot_new(db, &scan->snapshot));
+        scan->owns_snapshot = true;
+    }
+    *scan_out = scan;
+    scan = NULL;
+out:
+    if (scan != NULL) {
+        scan_free(scan);
+    }
+    return api_result(err);
+}
+
+void
+orbit_scan_free(struct orbit_scan **scan_ref)
+{
+    if (*scan_ref == NULL) {
+        return;
+    }
+    OBJ_CHECK(*scan_ref, SCAN_MAGIC);
+    scan_free(*scan_ref);
+    *scan_ref = NULL;
+}
+
+/* The shard whose next entry comes first. */
+static bool
+scan_pick(const struct orbit_scan *scan, uint32_t *shard_out)
+{
+    struct slice best = {0};
+    bool any = false;
+
+    for (uint32_t i = 0; i < scan->db->shards; i++) {
+        struct slice key;
+        struct slice value;
+        int order;
+
+        if (!part_has_entry(&scan->parts[i])) {
+            continue;
+        }
+        entry_at(&scan->parts[i], &key, &value);
+        order = any ? slice_compare(key, best) : 0;
+        if (!any || (scan->is_reverse ? order > 0 : order < 0)) {
+            best = key;
+            *shard_out = i;
+            any = true;
+        }
+    }
+    return any;
+}
+
+/* Afterwards every shard that has more has its next entry at hand. */
+static err_t
+scan_load(struct orbit_scan *scan)
+{
+    err_t err = ERR_OK;
+
+    for (uint32_t i = 0; i < scan->db->shards; i++) {
+        struct scan_part *part = &scan->parts[i];
+
+        if (!part_has_entry(part) && !part->is_ended) {
+            TRY(part_advance(scan, i));
+        }
+    }
+out:
+    return err;
+}
+
+int
+orbit_scan_next(struct orbit_scan *scan, const void **key_out, size_t *key_size_out,
+                const void **value_out, size_t *value_size_out)
+{
+    struct scan_part *part;
+    struct slice key;
+    struct slice value;
+    uint32_t shard = 0;
+    err_t err;
+
+    OBJ_CHECK(scan, SCAN_MAGIC);
+    TRY(scan_load(scan));
+    if (!scan_pick(scan, &shard)) {
+        err = err_set(ERR_NOT_FOUND, "the scan has ended");
+        goto out;
+    }
+    part = &scan->parts[shard];
+    entry_at(part, &key, &value);
+    part->given = key;
+    part->at += ENTRY_HEADER_BYTES + key.size + value.size;
+    *key_out = key.data;
+    *key_size_out = key.size;
+    *value_out = value.data;
+    *value_size_out = value.size;
+out:
+    return api_result(err);
+}
