@@ -20,6 +20,7 @@
 #include "engine/base/err.h"
 #include "engine/base/log.h"
 #include "engine/io/runtime.h"
+#include "engine/rt/shard.h"
 #include "txn/store.h"
 
 enum { REPLY_BYTES_MAX = 16 << 20, ANSWER_SECONDS_MAX = 10, STOP_SECONDS_MAX = 30 };
