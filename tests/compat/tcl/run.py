@@ -180,6 +180,27 @@ def run_all(suite, names, keep):
     return results
 
 
+CANARY_OUTPUT = """\
+[ready]: 7
+Testing unit/x
+[ok]: a case (1 ms)
+[err]: a wrong answer in tests/unit/x.tcl
+Expected 'a' to equal or match 'b'
+[skip]: left out
+[exception]: Executing test client: ERR unknown command.
+    while executing
+*** [err]: a wrong answer in tests/unit/x.tcl
+"""
+
+
+def canary():
+    """A failed case, an exception and a file that breaks off must all be counted."""
+    result = parse(CANARY_OUTPUT, {"left out": "a reason"})
+    whole = parse("[ok]: a case (1 ms)\n[1/1 done]: unit/x (1 seconds)\n", {})
+    return (result.passed == ["a case"] and result.skipped == [("left out", "a reason")]
+            and len(result.failed) == 3 and whole.passed == ["a case"] and not whole.failed)
+
+
 def report(results, names):
     """Prints skipped and failed cases; returns the totals."""
     passed = failed = skipped = 0
@@ -225,6 +246,9 @@ def main():
         os.makedirs(options.keep, exist_ok=True)
 
     passed, failed, skipped = report(run_all(suite, names, options.keep), names)
+    if not canary():
+        print("\nFAIL canary: failures in the output of the suite are not seen")
+        failed += 1
     if not options.file and passed < PASSES_FLOOR:
         print("\nFAIL only %d cases passed; at least %d must" % (passed, PASSES_FLOOR))
         failed += 1
