@@ -127,9 +127,10 @@ void lsm_budget_set(struct lsm *lsm, uint64_t memtable_bytes, uint64_t cache_byt
 enum { LSM_LEVELS = 7 };
 struct lsm_stats {
     uint64_t memtable_bytes, memtables, flushes, flush_bytes, compactions, compaction_read_bytes,
-        compaction_write_bytes, trivial_moves, stalls, stall_us;
+        compaction_write_bytes, trivial_moves, stalls, stall_us, background_errors,
+        tables_shunned, tables_dropped;
     uint64_t level_tables[LSM_LEVELS], level_bytes[LSM_LEVELS];
-    uint64_t gets, gets_memtable, filter_skips, block_reads;
+    uint64_t point_reads, point_reads_memtable, filter_skips;
     uint64_t cache_hits, cache_misses, cache_bytes;
     uint64_t disk_bytes, entries_estimate;
 };

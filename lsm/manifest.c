@@ -24,14 +24,14 @@ struct manifest {
 void
 lsm_table_path(char path[LSM_PATH_BYTES_MAX], const char *dir, uint64_t file_number)
 {
-    snprintf(path, LSM_PATH_BYTES_MAX, "%.*s/%08llu.table", LSM_DIR_BYTES_MAX, dir,
+    snprintf(path, LSM_PATH_BYTES_MAX, "%.*s/%016llx.table", LSM_DIR_BYTES_MAX, dir,
              (unsigned long long)file_number);
 }
 
 void
 lsm_manifest_path(char path[LSM_PATH_BYTES_MAX], const char *dir, uint64_t file_number)
 {
-    snprintf(path, LSM_PATH_BYTES_MAX, "%.*s/MANIFEST-%08llu", LSM_DIR_BYTES_MAX, dir,
+    snprintf(path, LSM_PATH_BYTES_MAX, "%.*s/MANIFEST-%016llx", LSM_DIR_BYTES_MAX, dir,
              (unsigned long long)file_number);
 }
 

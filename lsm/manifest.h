@@ -105,7 +105,7 @@ YIELDS err_t manifest_append(struct manifest *manifest, struct slice edit);
 /* Is a new file due: large, or in doubt? */
 bool manifest_wants_begin(const struct manifest *manifest);
 
-/* "lsm/00000012.table" and so on. */
+/* "lsm/000000000000000c.table" and so on. */
 enum { LSM_DIR_BYTES_MAX = 200, LSM_PATH_BYTES_MAX = 256 };
 void lsm_table_path(char path[LSM_PATH_BYTES_MAX], const char *dir, uint64_t file_number);
 void lsm_manifest_path(char path[LSM_PATH_BYTES_MAX], const char *dir, uint64_t file_number);

@@ -75,7 +75,8 @@ struct memtable {
     /* Set when it is frozen. */
     uint64_t flush_lsn;
     struct buf note;
-    struct memtable *next; /* Newer. */
+    struct memtable *newer;
+    struct memtable *older;
 };
 
 /* Reference count 1. bytes_expected sizes the hash index; hash_seed must be unknown to clients. */

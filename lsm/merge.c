@@ -62,6 +62,18 @@ merge_add_tables(struct merge *merge, struct lsm_table *const *tables, uint32_t 
     child->table_count = count;
 }
 
+struct lsm_table *
+merge_table(const struct merge *merge)
+{
+    const struct merge_child *child;
+
+    if (merge->heap_count == 0) {
+        return NULL;
+    }
+    child = &merge->children[merge->heap[0]];
+    return child->kind == MERGE_LEVEL ? child->tables[child->table_index] : NULL;
+}
+
 /* ---- Children. ---- */
 
 static void

@@ -43,7 +43,6 @@ struct merge {
     struct lsm_table *failed; /* Whose table gave the last error; borrowed. */
 };
 
-/* The tag pays for the merge's own memory (MEM_SESSIONS or MEM_BACKGROUND are the likely ones). */
 void merge_init(struct merge *merge, uint32_t children_max,
                 const struct table_iter_options *table_options);
 void merge_fini(struct merge *merge);
@@ -65,6 +64,8 @@ merge_entry(const struct merge *merge)
 {
     return merge->heap_count == 0 ? NULL : merge->children[merge->heap[0]].entry;
 }
+/* The table that the current entry is from; NULL at the end and for a memtable's. */
+struct lsm_table *merge_table(const struct merge *merge);
 /* One step in the direction of the last seek. */
 YIELDS err_t merge_step(struct merge *merge);
 /* Forward only: move the child that has the current entry to its first entry that the range

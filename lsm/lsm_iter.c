@@ -1,0 +1,567 @@
+/* lsm/lsm_iter.c - scans: live entries at a snapshot.
+ *
+ * The iterator holds its snapshot, so the version it stands on is not collected under it, and it
+ * pins memtables and tables. Forwards the merge stands on the current entry; backwards it stands
+ * before all versions of the current key, which is a copy, because which version counts is known
+ * only when all were seen. A change of direction seeks anew. */
+#include "lsm/internal.h"
+
+#include "engine/base/assert.h"
+
+#include "engine/base/poison.h"
+
+#define LSM_ITER_MAGIC UINT64_C(0x6c736d2d69746572)
+
+enum {
+    TS_MICROSECOND_SHIFT = 12,
+    STEPS_BEFORE_SEEK = 8, /* Over versions of a key that are too new. */
+    WORK_UNITS_PER_ENTRY = 1,
+};
+
+/* Range deletes of one memtable or table. */
+struct range_source {
+    const struct range_map *map; /* Or NULL: */
+    const struct lsm_table *table;
+};
+
+enum iter_state { ITER_NOWHERE, ITER_FORWARD, ITER_BACKWARD };
+
+struct lsm_iter {
+    uint64_t magic;
+    struct lsm *lsm;
+    struct lsm_snapshot held;
+    uint64_t snapshot;
+    struct buf lower;
+    struct buf upper;
+    bool has_upper;
+    struct memtable **memtables; /* Pinned. */
+    uint32_t memtable_count;
+    struct version *version; /* Pinned. */
+    struct range_source *sources;
+    uint32_t source_count;
+    struct range_cover cover; /* Of the last key asked for. */
+    bool has_cover;
+    struct merge merge;
+    enum iter_state state;
+    bool is_valid;
+    struct lsm_entry entry;
+    struct buf key;   /* Copy of the current key. */
+    struct buf value; /* Backwards: copy of the value. */
+    uint64_t lsn;
+};
+
+/* ---- Open and close. ---- */
+
+static uint32_t
+table_count(const struct version *version)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < LSM_LEVELS; i++) {
+        count += version->levels[i].count;
+    }
+    return count;
+}
+
+static void
+memtables_pin(struct lsm_iter *iter)
+{
+    struct lsm *lsm = iter->lsm;
+    uint32_t at = 0;
+
+    iter->memtable_count = lsm->frozen_count + 1;
+    iter->memtables = mem_alloc(MEM_SESSIONS, iter->memtable_count * sizeof(iter->memtables[0]));
+    memtable_pin(lsm->active);
+    iter->memtables[at++] = lsm->active;
+    for (struct memtable *frozen = lsm->frozen_newest; frozen != NULL; frozen = frozen->older) {
+        memtable_pin(frozen);
+        iter->memtables[at++] = frozen;
+    }
+    ASSERT(at == iter->memtable_count);
+}
+
+/* A range delete that comes later is newer than the snapshot, so what is empty now may be left
+ * out. */
+static void
+sources_collect(struct lsm_iter *iter)
+{
+    uint32_t capacity = iter->memtable_count;
+
+    if (iter->version->range_deletes > 0) {
+        capacity += table_count(iter->version);
+    }
+    iter->sources = mem_alloc(MEM_SESSIONS, capacity * sizeof(iter->sources[0]));
+    for (uint32_t i = 0; i < iter->memtable_count; i++) {
+        if (!range_map_is_empty(&iter->memtables[i]->ranges)) {
+            iter->sources[iter->source_count++] =
+                (struct range_source){.map = &iter->memtables[i]->ranges};
+        }
+    }
+    for (uint32_t i = 0; i < LSM_LEVELS && iter->version->range_deletes > 0; i++) {
+        const struct level *level = &iter->version->levels[i];
+
+        for (uint32_t k = 0; k < level->count; k++) {
+            if (level->tables[k]->meta->range_deletes > 0) {
+                iter->sources[iter->source_count++] =
+                    (struct range_source){.table = level->tables[k]};
+            }
+        }
+    }
+    iter->sources = mem_realloc(MEM_SESSIONS, iter->sources, capacity * sizeof(iter->sources[0]),
+                                iter->source_count * sizeof(iter->sources[0]));
+}
+
+static void
+children_add(struct lsm_iter *iter)
+{
+    const struct table_iter_options options = {.read_ahead_bytes = 0, .fill_cache = true};
+    const struct version *version = iter->version;
+    struct merge *merge = &iter->merge;
+
+    merge_init(merge, iter->memtable_count + version->levels[0].count + LSM_LEVELS, &options);
+    for (uint32_t i = 0; i < iter->memtable_count; i++) {
+        merge_add_memtable(merge, iter->memtables[i]);
+    }
+    for (uint32_t i = 0; i < version->levels[0].count; i++) {
+        merge_add_tables(merge, &version->levels[0].tables[i], 1);
+    }
+    for (uint32_t i = 1; i < LSM_LEVELS; i++) {
+        if (version->levels[i].count > 0) {
+            merge_add_tables(merge, version->levels[i].tables, version->levels[i].count);
+        }
+    }
+}
+
+YIELDS err_t
+lsm_iter_open(struct lsm *lsm, struct slice lower, struct slice upper, uint64_t snapshot,
+              struct lsm_iter **iter_out)
+{
+    struct lsm_iter *iter;
+
+    OBJ_CHECK(lsm, LSM_MAGIC);
+    if (snapshot < lsm->snapshots.horizon && !snapshots_hold(&lsm->snapshots, snapshot)) {
+        return err_set(ERR_SNAPSHOT_TOO_OLD,
+                       "the snapshot %llu lies before the horizon %llu and is not held",
+                       (unsigned long long)snapshot, (unsigned long long)lsm->snapshots.horizon);
+    }
+    iter = MEM_NEW(MEM_SESSIONS, struct lsm_iter);
+    iter->magic = LSM_ITER_MAGIC;
+    iter->lsm = lsm;
+    iter->snapshot = snapshot;
+    snapshots_take(&lsm->snapshots, snapshot, &iter->held);
+    buf_init(&iter->lower, MEM_SESSIONS);
+    buf_init(&iter->upper, MEM_SESSIONS);
+    buf_init(&iter->key, MEM_SESSIONS);
+    buf_init(&iter->value, MEM_SESSIONS);
+    buf_append(&iter->lower, lower.data, lower.size);
+    buf_append(&iter->upper, upper.data, upper.size);
+    iter->has_upper = upper.size > 0;
+    iter->version = lsm->version;
+    version_pin(iter->version);
+    memtables_pin(iter);
+    sources_collect(iter);
+    children_add(iter);
+    lsm->iterators++;
+    *iter_out = iter;
+    return ERR_OK;
+}
+
+void
+lsm_iter_close(struct lsm_iter **pointer)
+{
+    struct lsm_iter *iter = *pointer;
+
+    *pointer = NULL;
+    if (iter == NULL) {
+        return;
+    }
+    OBJ_CHECK(iter, LSM_ITER_MAGIC);
+    merge_fini(&iter->merge);
+    for (uint32_t i = 0; i < iter->memtable_count; i++) {
+        memtable_unpin(&iter->memtables[i]);
+    }
+    mem_free(MEM_SESSIONS, iter->memtables, iter->memtable_count * sizeof(iter->memtables[0]));
+    mem_free(MEM_SESSIONS, iter->sources, iter->source_count * sizeof(iter->sources[0]));
+    version_unpin(&iter->version);
+    snapshots_drop(&iter->held);
+    buf_fini(&iter->lower);
+    buf_fini(&iter->upper);
+    buf_fini(&iter->key);
+    buf_fini(&iter->value);
+    iter->lsm->iterators--;
+    iter->magic = 0;
+    mem_free(MEM_SESSIONS, iter, sizeof(*iter));
+}
+
+/* ---- Range deletes. ---- */
+
+/* As range_map_find. The range deletes of a table of ours are disjoint pieces in order; those of
+ * one piece stand together, newest first. */
+static void
+table_cover(const struct lsm_table *table, struct slice key, uint64_t snapshot,
+            struct range_cover *cover)
+{
+    uint32_t count = table_range_delete_count(table->table);
+    uint32_t low = 0;
+    uint32_t high = count;
+    struct lsm_range_delete range;
+
+    memset(cover, 0, sizeof(*cover));
+    while (low < high) { /* The first range that ends behind the key. */
+        uint32_t middle = (low + high) / 2;
+
+        if (slice_compare(table_range_delete_at(table->table, middle).end, key) <= 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low > 0) {
+        cover->low = table_range_delete_at(table->table, low - 1).end;
+    }
+    if (low == count) {
+        cover->high_is_open = true;
+        return;
+    }
+    range = table_range_delete_at(table->table, low);
+    if (slice_compare(range.start, key) > 0) {
+        cover->high = range.start;
+        return;
+    }
+    cover->low = range.start;
+    cover->high = range.end;
+    for (uint32_t i = low; i < count && slice_compare(range.start, key) <= 0; i++) {
+        if (range.ts <= snapshot) {
+            cover->ts = range.ts;
+            return;
+        }
+        range = table_range_delete_at(table->table, MIN(i + 1, count - 1));
+    }
+}
+
+static void
+cover_narrow(struct range_cover *cover, const struct range_cover *by)
+{
+    if (slice_compare(by->low, cover->low) > 0) {
+        cover->low = by->low;
+    }
+    if (!by->high_is_open && (cover->high_is_open || slice_compare(by->high, cover->high) < 0)) {
+        cover->high = by->high;
+        cover->high_is_open = false;
+    }
+    if (by->ts > cover->ts) {
+        cover->ts = by->ts;
+        cover->lsn = by->lsn;
+    }
+}
+
+/* Make iter->cover the one of the key. */
+static void
+cover_find(struct lsm_iter *iter, struct slice key)
+{
+    struct range_cover one;
+
+    if (iter->has_cover && slice_compare(key, iter->cover.low) >= 0 &&
+        (iter->cover.high_is_open || slice_compare(key, iter->cover.high) < 0)) {
+        return;
+    }
+    memset(&iter->cover, 0, sizeof(iter->cover));
+    iter->cover.high_is_open = true;
+    iter->has_cover = true;
+    for (uint32_t i = 0; i < iter->source_count; i++) {
+        if (iter->sources[i].map != NULL) {
+            range_map_find(iter->sources[i].map, key, iter->snapshot, &one);
+        } else {
+            table_cover(iter->sources[i].table, key, iter->snapshot, &one);
+        }
+        cover_narrow(&iter->cover, &one);
+    }
+}
+
+/* ---- Moving. ---- */
+
+static bool
+is_live(const struct lsm_iter *iter, const struct lsm_entry *entry)
+{
+    return entry->kind != LSM_DELETE &&
+           (entry->expire_us == 0 || entry->expire_us > iter->snapshot >> TS_MICROSECOND_SHIFT);
+}
+
+static void
+key_copy(struct lsm_iter *iter, struct slice key)
+{
+    buf_clear(&iter->key);
+    buf_append(&iter->key, key.data, key.size);
+}
+
+/* From any version of the key in iter->key to the next key. */
+static YIELDS err_t
+key_leave(struct lsm_iter *iter)
+{
+    const struct lsm_entry *entry;
+    err_t err = ERR_OK;
+
+    while ((entry = merge_entry(&iter->merge)) != NULL &&
+           slice_equal(entry->key, buf_slice(&iter->key))) {
+        TRY(merge_step(&iter->merge));
+        fiber_work(WORK_UNITS_PER_ENTRY);
+    }
+out:
+    return err;
+}
+
+/* The current entry is newer than the snapshot. */
+static YIELDS err_t
+too_new_skip(struct lsm_iter *iter)
+{
+    const struct lsm_entry *entry = merge_entry(&iter->merge);
+    err_t err = ERR_OK;
+
+    key_copy(iter, entry->key);
+    for (uint32_t steps = 0; entry != NULL && entry->ts > iter->snapshot &&
+                             slice_equal(entry->key, buf_slice(&iter->key));
+         steps++) {
+        if (steps < STEPS_BEFORE_SEEK) {
+            TRY(merge_step(&iter->merge));
+        } else {
+            TRY(merge_seek_child(&iter->merge, buf_slice(&iter->key), iter->snapshot));
+        }
+        fiber_work(WORK_UNITS_PER_ENTRY);
+        entry = merge_entry(&iter->merge);
+    }
+out:
+    return err;
+}
+
+/* From where the merge stands to the first live entry, and make it the current one. */
+static YIELDS err_t
+forward_find(struct lsm_iter *iter)
+{
+    const struct lsm_entry *entry;
+    err_t err = ERR_OK;
+
+    iter->state = ITER_FORWARD;
+    while ((entry = merge_entry(&iter->merge)) != NULL) {
+        if (iter->has_upper && slice_compare(entry->key, buf_slice(&iter->upper)) >= 0) {
+            break;
+        }
+        if (entry->ts > iter->snapshot) {
+            TRY(too_new_skip(iter));
+            continue;
+        }
+        cover_find(iter, entry->key);
+        iter->lsn = MAX(iter->lsn, entry->lsn);
+        if (iter->cover.ts > entry->ts) {
+            struct merge_skip skip = {.high = iter->cover.high,
+                                      .high_is_open = iter->cover.high_is_open,
+                                      .ts = iter->cover.ts};
+
+            iter->lsn = MAX(iter->lsn, iter->cover.lsn);
+            TRY(merge_skip_hidden(&iter->merge, &skip));
+            fiber_work(WORK_UNITS_PER_ENTRY);
+            continue;
+        }
+        key_copy(iter, entry->key);
+        if (is_live(iter, entry)) {
+            iter->entry = *entry;
+            iter->is_valid = true;
+            break;
+        }
+        TRY(key_leave(iter));
+    }
+out:
+    return err;
+}
+
+/* All versions of the key that the merge stands on are passed; the newest that the snapshot sees
+ * is copied to iter->entry. */
+static YIELDS err_t
+backward_key_take(struct lsm_iter *iter, bool *found_out)
+{
+    const struct lsm_entry *entry = merge_entry(&iter->merge);
+    err_t err = ERR_OK;
+
+    *found_out = false;
+    key_copy(iter, entry->key);
+    while (entry != NULL && slice_equal(entry->key, buf_slice(&iter->key))) {
+        if (entry->ts <= iter->snapshot) {
+            *found_out = true;
+            iter->entry = *entry;
+            buf_clear(&iter->value);
+            buf_append(&iter->value, entry->value.data, entry->value.size);
+        }
+        TRY(merge_step(&iter->merge));
+        fiber_work(WORK_UNITS_PER_ENTRY);
+        entry = merge_entry(&iter->merge);
+    }
+    iter->entry.key = buf_slice(&iter->key);
+    iter->entry.value = buf_slice(&iter->value);
+out:
+    return err;
+}
+
+static YIELDS err_t
+backward_find(struct lsm_iter *iter)
+{
+    const struct lsm_entry *entry;
+    err_t err = ERR_OK;
+
+    iter->state = ITER_BACKWARD;
+    while ((entry = merge_entry(&iter->merge)) != NULL) {
+        bool found;
+
+        if (slice_compare(entry->key, buf_slice(&iter->lower)) < 0) {
+            break;
+        }
+        TRY(backward_key_take(iter, &found));
+        if (!found) {
+            continue;
+        }
+        cover_find(iter, iter->entry.key);
+        iter->lsn = MAX(iter->lsn, iter->entry.lsn);
+        if (iter->cover.ts > iter->entry.ts) {
+            iter->lsn = MAX(iter->lsn, iter->cover.lsn);
+        } else if (is_live(iter, &iter->entry)) {
+            iter->is_valid = true;
+            break;
+        }
+    }
+out:
+    return err;
+}
+
+static void
+iter_begin_move(struct lsm_iter *iter)
+{
+    OBJ_CHECK(iter, LSM_ITER_MAGIC);
+    iter->is_valid = false;
+}
+
+/* After an error the merge stands anywhere. */
+static err_t
+iter_end_move(struct lsm_iter *iter, err_t err)
+{
+    if (err != ERR_OK) {
+        iter->is_valid = false;
+        iter->state = ITER_NOWHERE;
+    }
+    return err;
+}
+
+YIELDS err_t
+lsm_iter_seek(struct lsm_iter *iter, struct slice key)
+{
+    err_t err;
+
+    iter_begin_move(iter);
+    if (slice_compare(key, buf_slice(&iter->lower)) < 0) {
+        key = buf_slice(&iter->lower);
+    }
+    TRY(merge_seek(&iter->merge, key, iter->snapshot));
+    TRY(forward_find(iter));
+out:
+    return iter_end_move(iter, err);
+}
+
+YIELDS err_t
+lsm_iter_first(struct lsm_iter *iter)
+{
+    return lsm_iter_seek(iter, buf_slice(&iter->lower));
+}
+
+YIELDS err_t
+lsm_iter_seek_before(struct lsm_iter *iter, struct slice key)
+{
+    err_t err;
+
+    iter_begin_move(iter);
+    if (iter->has_upper && slice_compare(key, buf_slice(&iter->upper)) > 0) {
+        key = buf_slice(&iter->upper);
+    }
+    TRY(merge_seek_before(&iter->merge, key));
+    TRY(backward_find(iter));
+out:
+    return iter_end_move(iter, err);
+}
+
+YIELDS err_t
+lsm_iter_last(struct lsm_iter *iter)
+{
+    err_t err;
+
+    if (iter->has_upper) {
+        return lsm_iter_seek_before(iter, buf_slice(&iter->upper));
+    }
+    iter_begin_move(iter);
+    TRY(merge_seek_last(&iter->merge));
+    TRY(backward_find(iter));
+out:
+    return iter_end_move(iter, err);
+}
+
+YIELDS err_t
+lsm_iter_next(struct lsm_iter *iter)
+{
+    enum iter_state state = iter->state;
+    err_t err;
+
+    ASSERT(iter->is_valid);
+    iter_begin_move(iter);
+    if (state == ITER_FORWARD) {
+        TRY(key_leave(iter));
+    } else {
+        /* Behind the oldest version of the current key. */
+        TRY(merge_seek(&iter->merge, buf_slice(&iter->key), 0));
+    }
+    TRY(forward_find(iter));
+out:
+    return iter_end_move(iter, err);
+}
+
+YIELDS err_t
+lsm_iter_previous(struct lsm_iter *iter)
+{
+    enum iter_state state = iter->state;
+    err_t err = ERR_OK;
+
+    ASSERT(iter->is_valid);
+    iter_begin_move(iter);
+    if (state != ITER_BACKWARD) {
+        TRY(merge_seek_before(&iter->merge, buf_slice(&iter->key)));
+    }
+    TRY(backward_find(iter));
+out:
+    return iter_end_move(iter, err);
+}
+
+/* ---- Looking. ---- */
+
+bool
+lsm_iter_is_valid(const struct lsm_iter *iter)
+{
+    return iter->is_valid;
+}
+
+const struct lsm_entry *
+lsm_iter_entry(const struct lsm_iter *iter)
+{
+    ASSERT(iter->is_valid);
+    return &iter->entry;
+}
+
+YIELDS err_t
+lsm_iter_value(struct lsm_iter *iter, struct arena *arena, struct slice *value_out)
+{
+    ASSERT(iter->is_valid);
+    if (iter->entry.kind == LSM_PUT_LARGE) {
+        return lsm_large_read(iter->lsm, iter->entry.value, arena, value_out);
+    }
+    *value_out = arena_copy(arena, iter->entry.value);
+    return ERR_OK;
+}
+
+uint64_t
+lsm_iter_lsn(const struct lsm_iter *iter)
+{
+    return iter->lsn;
+}

@@ -1,0 +1,328 @@
+/* lsm/lsm_read.c - point reads.
+ *
+ * Sources are asked from the newest to the oldest, but timestamps decide: a source is passed over
+ * when its newest write cannot beat what was found. Memtables are all asked before anything
+ * suspends, so that together with the pinned version they are the state of one moment. */
+#include "lsm/internal.h"
+
+#include "engine/base/assert.h"
+
+#include "engine/base/poison.h"
+
+enum { TS_MICROSECOND_SHIFT = 12 };
+
+struct lookup {
+    struct lsm *lsm;
+    struct slice key;
+    uint64_t snapshot;
+    struct arena *arena;
+    bool has_entry;
+    struct lsm_entry entry; /* The newest found; its value is in the arena. */
+    uint64_t range_ts;      /* The newest range delete found; 0: none. */
+    uint64_t range_lsn;
+};
+
+/* Nothing older than this matters any more. */
+static uint64_t
+lookup_ts(const struct lookup *lookup)
+{
+    return lookup->has_entry ? MAX(lookup->entry.ts, lookup->range_ts) : lookup->range_ts;
+}
+
+/* ---- Memory. ---- */
+
+static void
+memtable_ask(struct lookup *lookup, const struct memtable *memtable,
+             const struct memtable_version **found)
+{
+    const struct memtable_version *version;
+    uint64_t range_ts;
+    uint64_t lsn = 0;
+
+    if (memtable->ts_newest <= lookup_ts(lookup)) {
+        return;
+    }
+    range_ts = range_map_ts(&memtable->ranges, lookup->key, lookup->snapshot, &lsn);
+    if (range_ts > lookup->range_ts) {
+        lookup->range_ts = range_ts;
+        lookup->range_lsn = lsn;
+    }
+    version = memtable_get(memtable, lookup->key, lookup->snapshot);
+    if (version != NULL && (!lookup->has_entry || version->ts > lookup->entry.ts)) {
+        lookup->has_entry = true;
+        lookup->entry.ts = version->ts;
+        *found = version;
+    }
+}
+
+static void
+memory_ask(struct lookup *lookup)
+{
+    const struct lsm *lsm = lookup->lsm;
+    const struct memtable_version *found = NULL;
+
+    memtable_ask(lookup, lsm->active, &found);
+    for (const struct memtable *at = lsm->frozen_newest; at != NULL; at = at->older) {
+        memtable_ask(lookup, at, &found);
+    }
+    if (found != NULL) {
+        lookup->entry = (struct lsm_entry){
+            .value = found->ts >= lookup->range_ts
+                         ? arena_copy(lookup->arena, slice_of(found->value, found->value_size))
+                         : slice_of(NULL, 0),
+            .ts = found->ts,
+            .expire_us = found->expire_us,
+            .lsn = found->lsn,
+            .slot = found->slot,
+            .kind = found->kind,
+        };
+    }
+}
+
+/* ---- Tables. ---- */
+
+static YIELDS err_t
+table_ask(struct lookup *lookup, struct lsm_table *table, uint64_t hash)
+{
+    const struct table_meta *meta = table->meta;
+    struct lsm_entry entry;
+    bool found = false;
+    err_t err = ERR_OK;
+
+    if (meta->ts_newest <= lookup_ts(lookup) || meta->ts_oldest > lookup->snapshot ||
+        !table_meta_has(meta, lookup->key)) {
+        return ERR_OK;
+    }
+    if (meta->range_deletes > 0) {
+        uint64_t range_ts = table_range_delete_ts(table->table, lookup->key, lookup->snapshot);
+
+        if (range_ts > lookup->range_ts) {
+            lookup->range_ts = range_ts;
+            lookup->range_lsn = 0;
+        }
+    }
+    if (!table_may_contain(table->table, hash)) {
+        lookup->lsm->stats.filter_skips++;
+        return ERR_OK;
+    }
+    TRY(table_get(table->table, lookup->key, hash, lookup->snapshot, lookup->arena, &entry,
+                  &found));
+    if (found && (!lookup->has_entry || entry.ts > lookup->entry.ts)) {
+        lookup->has_entry = true;
+        lookup->entry = entry;
+        lookup->entry.lsn = 0;
+    }
+out:
+    return err;
+}
+
+static YIELDS err_t
+tables_ask(struct lookup *lookup, const struct version *version)
+{
+    uint64_t hash = table_key_hash(lookup->key);
+    err_t err = ERR_OK;
+
+    for (uint32_t i = 0; i < version->levels[0].count; i++) {
+        TRY(table_ask(lookup, version->levels[0].tables[i], hash));
+    }
+    for (uint32_t i = 1; i < LSM_LEVELS; i++) {
+        struct lsm_table *table = level_table_for(&version->levels[i], lookup->key);
+
+        if (table != NULL) {
+            TRY(table_ask(lookup, table, hash));
+        }
+    }
+out:
+    return err;
+}
+
+/* ---- The answer. ---- */
+
+/* A reference keeps the file while we read, whatever flushes and compactions do meanwhile. */
+YIELDS err_t
+lsm_large_read(struct lsm *lsm, struct slice pointer_bytes, struct arena *arena,
+               struct slice *value_out)
+{
+    struct vlog_pointer pointer;
+    err_t err;
+
+    TRY(vlog_pointer_decode(pointer_bytes, &pointer));
+    vlog_ref(lsm->vlog, pointer.file_number);
+    err = vlog_read(lsm->vlog, &pointer, arena, value_out);
+    vlog_unref(lsm->vlog, pointer.file_number);
+out:
+    return err;
+}
+
+static YIELDS err_t
+lookup_answer(struct lookup *lookup, struct lsm_value *value_out)
+{
+    const struct lsm_entry *entry = &lookup->entry;
+    struct lsm_value value = {0};
+    err_t err = ERR_OK;
+
+    if (lookup->range_ts > 0 && (!lookup->has_entry || lookup->range_ts > entry->ts)) {
+        value.ts = lookup->range_ts;
+        value.lsn = lookup->range_lsn;
+    } else if (lookup->has_entry) {
+        value.ts = entry->ts;
+        value.lsn = entry->lsn;
+        value.expire_us = entry->expire_us;
+        value.slot = entry->slot;
+        value.is_found =
+            entry->kind != LSM_DELETE &&
+            (entry->expire_us == 0 || entry->expire_us > lookup->snapshot >> TS_MICROSECOND_SHIFT);
+    }
+    if (value.is_found) {
+        value.value = entry->value;
+        if (entry->kind == LSM_PUT_LARGE) {
+            TRY(lsm_large_read(lookup->lsm, entry->value, lookup->arena, &value.value));
+        }
+    }
+    *value_out = value;
+out:
+    return err;
+}
+
+static err_t
+snapshot_check(const struct lsm *lsm, uint64_t snapshot)
+{
+    if (snapshot >= lsm->snapshots.horizon || snapshots_hold(&lsm->snapshots, snapshot)) {
+        return ERR_OK;
+    }
+    return err_set(ERR_SNAPSHOT_TOO_OLD,
+                   "the snapshot %llu lies before the horizon %llu and is not held",
+                   (unsigned long long)snapshot, (unsigned long long)lsm->snapshots.horizon);
+}
+
+static bool
+needs_tables(const struct lookup *lookup)
+{
+    return lookup->lsm->version->ts_newest > lookup_ts(lookup);
+}
+
+static YIELDS err_t
+lookup_tables(struct lookup *lookup)
+{
+    struct version *version = lookup->lsm->version;
+    err_t err;
+
+    version_pin(version);
+    err = tables_ask(lookup, version);
+    version_unpin(&version);
+    return err;
+}
+
+YIELDS err_t
+lsm_get(struct lsm *lsm, struct slice key, uint64_t snapshot, struct arena *arena,
+        struct lsm_value *value_out)
+{
+    struct lookup lookup = {.lsm = lsm, .key = key, .snapshot = snapshot, .arena = arena};
+    err_t err;
+
+    OBJ_CHECK(lsm, LSM_MAGIC);
+    TRY(snapshot_check(lsm, snapshot));
+    lsm->stats.point_reads++;
+    memory_ask(&lookup);
+    if (needs_tables(&lookup)) {
+        TRY(lookup_tables(&lookup));
+    } else {
+        lsm->stats.point_reads_memtable++;
+    }
+    err = lookup_answer(&lookup, value_out);
+out:
+    return err;
+}
+
+/* ---- Several at once. ---- */
+
+struct multi_get {
+    struct lsm *lsm;
+    struct version *version;
+    struct lookup *lookups;
+    uint32_t *waiting; /* Lookups that need tables. */
+    uint32_t waiting_count;
+    uint32_t waiting_next;
+    err_t err;
+    char message[ERR_MESSAGE_BYTES_MAX];
+};
+
+static void
+multi_get_worker(void *arg)
+{
+    struct multi_get *multi = arg;
+
+    while (multi->waiting_next < multi->waiting_count && multi->err == ERR_OK) {
+        struct lookup *lookup = &multi->lookups[multi->waiting[multi->waiting_next++]];
+        err_t err = tables_ask(lookup, multi->version);
+
+        if (err != ERR_OK && multi->err == ERR_OK) {
+            /* The diagnostic is this fiber's; the caller needs it. */
+            size_t size = strlen(err_message(err));
+
+            multi->err = err;
+            memcpy(multi->message, err_message(err), size + 1);
+        }
+    }
+}
+
+static YIELDS err_t
+multi_get_tables(struct multi_get *multi)
+{
+    struct fiber_group group;
+    uint32_t fibers = MIN(multi->waiting_count, (uint32_t)LSM_MULTI_GET_FIBERS);
+
+    fiber_group_init(&group);
+    for (uint32_t i = 1; i < fibers; i++) {
+        /* Without further fibers the ones there are, or the caller, do the work. */
+        if (!fiber_group_spawn(&group, "lsm get", FIBER_FOREGROUND, FIBER_STACK_SMALL,
+                               multi_get_worker, multi)) {
+            break;
+        }
+    }
+    multi_get_worker(multi);
+    fiber_group_wait(&group);
+    return multi->err == ERR_OK ? ERR_OK : err_set(multi->err, "%s", multi->message);
+}
+
+YIELDS err_t
+lsm_multi_get(struct lsm *lsm, const struct slice *keys, uint32_t count, uint64_t snapshot,
+              struct arena *arena, struct lsm_value *results)
+{
+    struct multi_get multi = {.lsm = lsm};
+    err_t err;
+
+    OBJ_CHECK(lsm, LSM_MAGIC);
+    multi.lookups = mem_zalloc(MEM_SESSIONS, count * sizeof(multi.lookups[0]));
+    multi.waiting = mem_alloc(MEM_SESSIONS, count * sizeof(multi.waiting[0]));
+    if (multi.lookups == NULL || multi.waiting == NULL) {
+        err = err_set(ERR_NO_MEMORY, "no memory to read %u keys at once", count);
+        goto out;
+    }
+    TRY(snapshot_check(lsm, snapshot));
+    lsm->stats.point_reads += count;
+    for (uint32_t i = 0; i < count; i++) {
+        multi.lookups[i] =
+            (struct lookup){.lsm = lsm, .key = keys[i], .snapshot = snapshot, .arena = arena};
+        memory_ask(&multi.lookups[i]);
+        if (needs_tables(&multi.lookups[i])) {
+            multi.waiting[multi.waiting_count++] = i;
+        }
+    }
+    lsm->stats.point_reads_memtable += count - multi.waiting_count;
+    if (multi.waiting_count > 0) {
+        multi.version = lsm->version;
+        version_pin(multi.version);
+        err = multi_get_tables(&multi);
+        version_unpin(&multi.version);
+        TRY(err);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        TRY(lookup_answer(&multi.lookups[i], &results[i]));
+    }
+    err = ERR_OK;
+out:
+    mem_free(MEM_SESSIONS, multi.lookups, count * sizeof(multi.lookups[0]));
+    mem_free(MEM_SESSIONS, multi.waiting, count * sizeof(multi.waiting[0]));
+    return err;
+}

@@ -1,0 +1,254 @@
+/* lsm/lsm_write.c - applying writes, freezing memtables, and holding writers back. */
+#include "lsm/internal.h"
+
+#include "engine/base/assert.h"
+#include "engine/rt/shard.h"
+
+#include "engine/base/poison.h"
+
+enum { ENTRY_OVERHEAD_BYTES = 64 };
+
+/* ---- How full are we? ---- */
+
+uint32_t
+lsm_level0_count(const struct lsm *lsm)
+{
+    const struct level *level0 = &lsm->version->levels[0];
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < level0->count; i++) {
+        count += !level0->tables[i]->is_shunned;
+    }
+    return count;
+}
+
+static bool
+active_is_full(const struct lsm *lsm)
+{
+    return memtable_bytes(lsm->active) >= lsm->options.memtable_bytes;
+}
+
+static bool
+can_rotate(const struct lsm *lsm)
+{
+    return lsm->frozen_count + 1 < lsm->options.memtables_max &&
+           lsm_level0_count(lsm) < lsm->options.level0_tables * LSM_LEVEL0_STOP_FACTOR;
+}
+
+void
+lsm_pace(struct lsm *lsm)
+{
+    uint32_t slow_at = lsm->options.level0_tables * LSM_LEVEL0_SLOW_FACTOR;
+    uint32_t stop_at = lsm->options.level0_tables * LSM_LEVEL0_STOP_FACTOR;
+    uint32_t count = lsm_level0_count(lsm);
+    uint64_t share; /* 0..1000: how near to the stop. */
+
+    lsm->slow_bytes_per_s = 0;
+    if (lsm->options.background_off) {
+        return;
+    }
+    if (count >= slow_at) {
+        share = MIN(1000u, (uint64_t)(count - slow_at) * 1000 / (stop_at - slow_at));
+    } else if (lsm->frozen_count + 1 >= lsm->options.memtables_max) {
+        share = 500; /* Flushing does not keep up: the active memtable should last until it has. */
+    } else {
+        return;
+    }
+    lsm->slow_bytes_per_s =
+        LSM_SLOW_BYTES_PER_S_MIN +
+        (LSM_SLOW_BYTES_PER_S_MAX - LSM_SLOW_BYTES_PER_S_MIN) * (1000 - share) / 1000;
+}
+
+static bool
+is_slowed(const struct lsm *lsm)
+{
+    return lsm->slow_bytes_per_s > 0 && lsm->slow_until_us > shard_now_us() + LSM_SLOW_BURST_US;
+}
+
+bool
+lsm_has_room(const struct lsm *lsm, size_t bytes)
+{
+    /* A write of any size may overfill the memtable: what counts is that it was not full. */
+    (void)bytes;
+    OBJ_CHECK(lsm, LSM_MAGIC);
+    if (lsm->options.background_off) {
+        return true;
+    }
+    return !is_slowed(lsm) && (!active_is_full(lsm) || can_rotate(lsm));
+}
+
+/* What keeps background work from making room; ERR_OK when nothing does. */
+static err_t
+room_error(const struct lsm *lsm)
+{
+    err_t err = lsm->flush_error != ERR_OK ? lsm->flush_error : lsm->compact_error;
+
+    switch (err) {
+    case ERR_OK:
+        return ERR_OK;
+    case ERR_NO_SPACE:
+        return err_set(ERR_NO_SPACE, "writes cannot be flushed: %s", lsm->error_message);
+    default:
+        return err_set(ERR_IO, "writes cannot be flushed: %s", lsm->error_message);
+    }
+}
+
+YIELDS err_t
+lsm_wait_room(struct lsm *lsm, size_t bytes)
+{
+    uint64_t begin_us = shard_now_us();
+    err_t err = ERR_OK;
+
+    if (lsm_has_room(lsm, bytes)) {
+        return ERR_OK;
+    }
+    lsm->stats.stalls++;
+    while (!lsm_has_room(lsm, bytes)) {
+        if (lsm->is_closing) {
+            err = err_set(ERR_SHUTDOWN, "the store is being closed");
+            goto out;
+        }
+        if (active_is_full(lsm) && !can_rotate(lsm)) {
+            TRY(room_error(lsm));
+            TRY(cond_wait_until(&lsm->room_cond, DEADLINE_NONE));
+        } else {
+            TRY(fiber_sleep_until(lsm->slow_until_us - LSM_SLOW_BURST_US));
+        }
+    }
+out:
+    lsm->stats.stall_us += shard_now_us() - begin_us;
+    return err;
+}
+
+/* ---- Writing. ---- */
+
+static void
+slow_charge(struct lsm *lsm, size_t bytes)
+{
+    uint64_t now_us = shard_now_us();
+
+    lsm->slow_until_us = MAX(lsm->slow_until_us, now_us) +
+                         (bytes + ENTRY_OVERHEAD_BYTES) * 1000000 / lsm->slow_bytes_per_s;
+}
+
+void
+lsm_apply(struct lsm *lsm, const struct lsm_entry *entry)
+{
+    ASSERT(entry->lsn >= lsm->active->lsn_newest);
+    ASSERT(entry->key.size <= LSM_KEY_BYTES_MAX);
+    memtable_put(lsm->active, entry, &lsm->snapshots);
+    if (lsm->slow_bytes_per_s > 0) {
+        slow_charge(lsm, entry->key.size + entry->value.size);
+    }
+}
+
+void
+lsm_apply_range_delete(struct lsm *lsm, const struct lsm_range_delete *range)
+{
+    ASSERT(range->lsn >= lsm->active->lsn_newest);
+    ASSERT(range->start.size <= LSM_KEY_BYTES_MAX);
+    ASSERT(range->end.size <= LSM_KEY_BYTES_MAX);
+    memtable_range_delete(lsm->active, range, &lsm->snapshots);
+}
+
+/* ---- Freezing. ---- */
+
+bool
+lsm_wants_rotation(const struct lsm *lsm)
+{
+    const struct memtable *active = lsm->active;
+    uint64_t log_span = active->lsn_newest - active->lsn_first;
+
+    if (memtable_is_empty(active) || !can_rotate(lsm)) {
+        return false;
+    }
+    /* A hot key is overwritten in place, but its log grows. Range deletes over very many keys are
+     * frozen with them: then scans skip the whole memtable at once. */
+    return active_is_full(lsm) || log_span >= lsm->options.memtable_bytes * LSM_LOG_SPAN_FACTOR ||
+           active->keys_range_deleted >= LSM_RANGE_DELETED_KEYS;
+}
+
+void
+lsm_rotate(struct lsm *lsm, uint64_t lsn, struct slice note)
+{
+    struct memtable *frozen = lsm->active;
+
+    OBJ_CHECK(lsm, LSM_MAGIC);
+    ASSERT(lsn >= frozen->lsn_newest);
+    ASSERT(note.size <= MANIFEST_NOTE_BYTES_MAX);
+    frozen->flush_lsn = lsn;
+    buf_append(&frozen->note, note.data, note.size);
+    frozen->older = lsm->frozen_newest;
+    if (lsm->frozen_newest != NULL) {
+        lsm->frozen_newest->newer = frozen;
+    } else {
+        lsm->frozen_oldest = frozen;
+    }
+    lsm->frozen_newest = frozen;
+    lsm->frozen_count++;
+    lsm->active = memtable_new(lsm->options.memtable_bytes, lsm->hash_seed, lsm->vlog);
+    lsm_pace(lsm);
+    cond_broadcast(&lsm->flush_cond);
+}
+
+uint64_t
+lsm_memtables_oldest(const struct lsm *lsm, const struct memtable *except)
+{
+    uint64_t oldest = lsm->active->ts_oldest;
+
+    for (const struct memtable *at = lsm->frozen_oldest; at != NULL; at = at->newer) {
+        if (at != except) {
+            oldest = MIN(oldest, at->ts_oldest);
+        }
+    }
+    return oldest;
+}
+
+void
+lsm_on_flushed(struct lsm *lsm, void (*fn)(void *arg, uint64_t flushed_lsn), void *arg)
+{
+    ASSERT(lsm->listener_count < LSM_FLUSHED_LISTENERS_MAX);
+    lsm->listeners[lsm->listener_count].fn = fn;
+    lsm->listeners[lsm->listener_count].arg = arg;
+    lsm->listener_count++;
+}
+
+/* ---- Snapshots. ---- */
+
+void
+lsm_snapshot_take(struct lsm *lsm, uint64_t ts, struct lsm_snapshot *snapshot)
+{
+    OBJ_CHECK(lsm, LSM_MAGIC);
+    ASSERT(ts >= lsm->snapshots.horizon || snapshots_hold(&lsm->snapshots, ts));
+    snapshots_take(&lsm->snapshots, ts, snapshot);
+}
+
+void
+lsm_snapshot_drop(struct lsm *lsm, struct lsm_snapshot *snapshot)
+{
+    OBJ_CHECK(lsm, LSM_MAGIC);
+    ASSERT(snapshot->next != NULL);
+    snapshots_drop(snapshot);
+}
+
+void
+lsm_horizon_set(struct lsm *lsm, uint64_t ts)
+{
+    lsm->snapshots.horizon = MAX(lsm->snapshots.horizon, ts);
+}
+
+uint64_t
+lsm_horizon(const struct lsm *lsm)
+{
+    return lsm->snapshots.horizon;
+}
+
+void
+lsm_budget_set(struct lsm *lsm, uint64_t memtable_bytes, uint64_t cache_bytes)
+{
+    OBJ_CHECK(lsm, LSM_MAGIC);
+    ASSERT(memtable_bytes > 0);
+    lsm->options.memtable_bytes = memtable_bytes;
+    lsm->options.cache_bytes = cache_bytes;
+    block_cache_resize(lsm->cache, cache_bytes);
+}

@@ -1,0 +1,57 @@
+/* lsm/output.h - the tables that a flush or compaction writes.
+ *
+ * Entries come in order; a new table begins at table_bytes and, once the present one has some
+ * size, where the keyspace changes (the first LSM_KEYSPACE_BYTES of a key: model tag and
+ * keyspace), never between versions of one key. Each table gets the pieces of the inputs' range
+ * deletes that lie between its first key and the next table's. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "engine/base/mem.h"
+#include "lsm/collect.h"
+#include "lsm/table.h"
+#include "lsm/version.h"
+
+enum {
+    LSM_KEYSPACE_BYTES = 5,
+    OUTPUT_KEYSPACE_SHARE = 16,   /* A table of less than 1/16 of its target is not cut. */
+    OUTPUT_RANGES_MAX = 64 << 10, /* Range deletes in one table. */
+};
+
+struct output_options {
+    const char *dir;
+    uint64_t (*file_number_new)(void *arg);
+    void *arg;
+    struct block_cache *cache;
+    struct vlog *vlog;
+    uint32_t level;
+    uint64_t table_bytes; /* 0: one table, however large. */
+    bool compress;
+};
+
+struct output {
+    struct output_options options;
+    const struct collect *collect; /* Borrowed: decides on range deletes. */
+    struct edit *edit;             /* Borrowed: finished tables are added to it. */
+    struct table_writer *writer;
+    uint64_t file_number;
+    struct buf start;         /* Where the present table begins; */
+    bool start_is_open;       /* or at the first key of all. */
+    struct buf last_key;      /* Of the present table. */
+    struct range_piece piece; /* The first that is not wholly in finished tables. */
+    bool has_piece;
+    uint32_t ranges;      /* In the present table. */
+    uint64_t *vlog_files; /* The present table points to. */
+    uint32_t vlog_file_count, vlog_file_capacity;
+    uint64_t bytes_written; /* Of finished tables. */
+};
+
+void output_init(struct output *output, const struct output_options *options,
+                 const struct collect *collect, struct edit *edit);
+YIELDS err_t output_add(struct output *output, const struct lsm_entry *entry);
+/* The last table; then the folder is synced. */
+YIELDS err_t output_finish(struct output *output);
+/* After an error of the above, or when the result is not wanted: removes the files. */
+YIELDS void output_abandon(struct output *output);
+void output_fini(struct output *output);
