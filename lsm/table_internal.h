@@ -13,11 +13,12 @@
 #include "lsm/table_format.h"
 #include "lsm/table_index.h"
 #include "lsm/table_ranges.h"
+#include "lsm/table_span.h"
 
 #define TABLE_MAGIC_OBJECT UINT64_C(0x6f726269747461)
 
 /* fiber_work: a block that is checked and decompressed, and bytes that are hashed or copied. */
-enum { TABLE_BYTES_A_UNIT = 256, TABLE_READ_PIECE_BYTES = 1 << 20, TABLE_READ_PIECES_MAX = 8 };
+enum { TABLE_BYTES_A_UNIT = 256 };
 
 struct table {
     uint64_t magic;
@@ -37,16 +38,6 @@ struct table {
     struct buf properties_bytes;
     char path[IO_PATH_BYTES_MAX];
 };
-
-/* [offset, offset + size) of the file, aligned, in pieces several of which are in flight. */
-YIELDS err_t table_read_range(struct io_file *file, uint64_t offset, uint8_t *buffer, size_t size);
-
-/* The bytes of a file that O_DIRECT must read for a range of it. */
-struct table_span {
-    uint64_t offset; /* Aligned. */
-    size_t bytes;    /* Aligned. */
-};
-struct table_span table_span_of(uint64_t offset, uint64_t bytes);
 
 /* Check and unpack frame `index` of the table into `into`, whose data is made to fit. The error
  * names file and offset. */

@@ -12,40 +12,6 @@ enum {
     TABLE_REMOVE_BLOCKS = 64,    /* Between two calls of fiber_work. */
 };
 
-struct table_span
-table_span_of(uint64_t offset, uint64_t bytes)
-{
-    uint64_t start = offset & ~(uint64_t)(IO_BLOCK_BYTES - 1);
-
-    return (struct table_span){
-        .offset = start,
-        .bytes = (size_t)(align_up(offset + bytes, IO_BLOCK_BYTES) - start),
-    };
-}
-
-YIELDS err_t
-table_read_range(struct io_file *file, uint64_t offset, uint8_t *buffer, size_t size)
-{
-    struct io_op ops[TABLE_READ_PIECES_MAX];
-    size_t done = 0;
-    err_t err = ERR_OK;
-
-    while (done < size) {
-        struct io_batch batch;
-
-        io_batch_init(&batch);
-        for (uint32_t i = 0; i < TABLE_READ_PIECES_MAX && done < size; i++) {
-            size_t part = MIN(size - done, (size_t)TABLE_READ_PIECE_BYTES);
-
-            io_batch_read(&batch, &ops[i], file, offset + done, buffer + done, part);
-            done += part;
-        }
-        TRY(io_batch_wait(&batch));
-    }
-out:
-    return err;
-}
-
 /* ---- Opening. ---- */
 
 /* The end of the file in memory, from `offset` on. */
@@ -75,7 +41,7 @@ tail_read(struct table_tail *tail, struct io_file *file, uint64_t offset)
     }
     tail->offset = offset;
     tail->size = size;
-    return table_read_range(file, offset, tail->bytes, size);
+    return table_span_read(file, offset, tail->bytes, size);
 }
 
 /* The footer, and a tail that holds all sections. */
