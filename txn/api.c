@@ -15,6 +15,8 @@
 #include "engine/io/runtime.h"
 #include "engine/rt/shard.h"
 
+#include "engine/base/poison.h"
+
 enum {
     API_MEMORY_DEFAULT = 256 << 20,
     API_SHARD_MEMORY_MIN = 8 << 20,

@@ -11,6 +11,8 @@
 #include "engine/rt/shard.h"
 #include "txn/api.h"
 
+#include "engine/base/poison.h"
+
 enum { POLL_TURNS_MAX = 16 };
 
 struct api_inline {

@@ -14,3 +14,7 @@ fuzz_resp_LDADD = $(fuzz_libs)
 fuzz_programs += fuzz_config
 fuzz_config_SOURCES = tests/fuzz/fuzz_config.c tools/server/options.c
 fuzz_config_LDADD = $(fuzz_libs)
+
+fuzz_programs += fuzz_wal
+fuzz_wal_SOURCES = tests/fuzz/fuzz_wal.c
+fuzz_wal_LDADD = $(fuzz_libs)

@@ -2,5 +2,6 @@
 if HAVE_CRITERION
 check_PROGRAMS += test_txn
 endif
-test_txn_SOURCES =
+test_txn_SOURCES = tests/unit/txn/store_fixture.c tests/unit/txn/test_clock.c
+test_txn_SOURCES += tests/unit/txn/test_record.c tests/unit/txn/test_store.c
 test_txn_LDADD = libtestlib.a $(txn_libs) $(CRITERION_LIBS)

@@ -1,0 +1,70 @@
+/* tests/unit/txn/test_clock.c - timestamps. */
+#include "tests/lib/fiber_test.h"
+#include "txn/clock.h"
+
+#include "engine/io/io.h"
+
+static uint64_t
+microseconds(uint64_t ts)
+{
+    return ts >> CLOCK_COUNTER_BITS;
+}
+
+FIBER_TEST(clock, follows_the_wall_clock)
+{
+    struct clock clock;
+
+    clock_init(&clock, 0);
+    cr_assert_eq(microseconds(clock_read(&clock)), io_wall_us());
+    cr_assert_eq(fiber_sleep_us(1000000), ERR_OK);
+    cr_assert_eq(microseconds(clock_next(&clock)), io_wall_us());
+}
+
+FIBER_TEST(clock, begins_above_what_was_given_before)
+{
+    uint64_t ahead = (io_wall_us() + 500000) << CLOCK_COUNTER_BITS;
+    struct clock clock;
+
+    clock_init(&clock, ahead);
+    cr_assert_eq(clock_next(&clock), ahead + 1);
+    clock.last = clock_next(&clock);
+    cr_assert_eq(clock_next(&clock), ahead + 2);
+    cr_assert_eq(clock_read(&clock), ahead + 1);
+    cr_assert_eq(fiber_sleep_us(600000), ERR_OK);
+    cr_assert_gt(clock_next(&clock), ahead + 2);
+    cr_assert_eq(microseconds(clock_next(&clock)), io_wall_us());
+}
+
+FIBER_TEST(clock, a_wall_clock_that_steps_back_does_not_turn_it_back)
+{
+    struct sim_options *options = sim_world_options(sim_world_current());
+    struct clock clock;
+
+    clock_init(&clock, 0);
+    options->wall_step_ppm = 1000000;
+    options->wall_step_us_max = 20000000;
+    for (uint32_t i = 0; i < 200; i++) {
+        uint64_t before = clock.last;
+
+        clock.last = clock_next(&clock);
+        cr_assert_gt(clock.last, before);
+        cr_assert_eq(fiber_sleep_us(1000), ERR_OK);
+    }
+}
+
+FIBER_TEST(clock, a_leap_of_the_wall_clock_is_not_followed)
+{
+    struct sim_options *options = sim_world_options(sim_world_current());
+    uint64_t started = io_wall_us();
+    struct clock clock;
+
+    clock_init(&clock, 0);
+    options->wall_step_ppm = 1000000;
+    options->wall_step_us_max = UINT64_C(86400000000) * 365;
+    for (uint32_t i = 0; i < 50; i++) {
+        cr_assert_eq(fiber_sleep_us(1000), ERR_OK);
+        clock.last = clock_next(&clock);
+    }
+    cr_assert_lt(microseconds(clock.last), started + 50 * CLOCK_LEAP_US_MAX);
+    cr_assert_lt(microseconds(clock.last), io_wall_us() + CLOCK_LEAP_US_MAX * 50);
+}
