@@ -106,9 +106,15 @@ YIELDS bool kv_lookup_string(struct kv_request *request, struct slice name, uint
 
 /* A command's effect: one store batch, from the shard's stock. kv_batch_commit gives it back,
  * kv_batch_give drops it unused. */
+enum { KV_BATCH_KEYSPACES = 2 }; /* That one command changes: MOVE and COPY have two. */
 struct kv_batch {
     struct store_batch store;
     uint64_t expire_min_ms; /* The earliest entry put into an expiry index. */
+    struct kv_batch_counts {
+        uint32_t keyspace;
+        int64_t keys, expires; /* How many more. */
+    } counts[KV_BATCH_KEYSPACES];
+    uint32_t count_of_counts;
 };
 struct kv_batch *kv_batch_take(struct kv *kv);
 void kv_batch_give(struct kv *kv, struct kv_batch *batch);

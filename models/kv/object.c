@@ -27,6 +27,7 @@ kv_batch_take(struct kv *kv)
         store_batch_init(&batch->store);
     }
     batch->expire_min_ms = UINT64_MAX;
+    batch->count_of_counts = 0;
     return batch;
 }
 
@@ -42,12 +43,44 @@ kv_batch_give(struct kv *kv, struct kv_batch *batch)
     MEM_FREE(MEM_RUNTIME, batch);
 }
 
+/* Where the batch counts the keys of a keyspace. */
+static struct kv_batch_counts *
+batch_counts(struct kv_batch *batch, uint32_t keyspace)
+{
+    for (uint32_t i = 0; i < batch->count_of_counts; i++) {
+        if (batch->counts[i].keyspace == keyspace) {
+            return &batch->counts[i];
+        }
+    }
+    ASSERT(batch->count_of_counts < KV_BATCH_KEYSPACES);
+    batch->counts[batch->count_of_counts] = (struct kv_batch_counts){.keyspace = keyspace};
+    return &batch->counts[batch->count_of_counts++];
+}
+
+static void
+batch_counts_write(struct kv_batch *batch)
+{
+    for (uint32_t i = 0; i < batch->count_of_counts; i++) {
+        const struct kv_batch_counts *counts = &batch->counts[i];
+
+        if (counts->keys != 0) {
+            store_batch_counter_add(&batch->store, kv_counter_keys(counts->keyspace), counts->keys);
+        }
+        if (counts->expires != 0) {
+            store_batch_counter_add(&batch->store, kv_counter_expires(counts->keyspace),
+                                    counts->expires);
+        }
+    }
+}
+
 err_t
 kv_batch_commit(struct kv *kv, struct kv_batch *batch, lsn_t *lsn_io)
 {
     lsn_t lsn = 0;
-    err_t err = store_commit(kv->store, &batch->store, NULL, &lsn);
+    err_t err;
 
+    batch_counts_write(batch);
+    err = store_commit(kv->store, &batch->store, NULL, &lsn);
     if (err == ERR_OK) {
         /* Here and not in kv_put: until now a round of active expiry could have passed by. */
         kv->expire_from_ms = MIN(kv->expire_from_ms, batch->expire_min_ms);
@@ -117,8 +150,7 @@ expiry_change(struct kv_batch *batch, const struct kv_object *object, uint64_t o
         batch->expire_min_ms = MIN(batch->expire_min_ms, new_ms);
     }
     if ((old_ms == 0) != (new_ms == 0)) {
-        store_batch_counter_add(&batch->store, kv_counter_expires(object->keyspace),
-                                old_ms == 0 ? 1 : -1);
+        batch_counts(batch, object->keyspace)->expires += old_ms == 0 ? 1 : -1;
     }
 }
 
@@ -183,7 +215,7 @@ kv_put(struct kv_batch *batch, const struct kv_object *object, const struct kv_h
     head_put(batch, object, &stored, body, arena);
     expiry_change(batch, object, stored_expire_ms(object), kv_head_expire_ms(&stored), arena);
     if (!object->is_stored) {
-        store_batch_counter_add(&batch->store, kv_counter_keys(object->keyspace), 1);
+        batch_counts(batch, object->keyspace)->keys++;
     }
 }
 
@@ -215,7 +247,7 @@ kv_remove(struct kv_batch *batch, const struct kv_object *object, struct arena *
                                          object->id, object->name));
     }
     expiry_change(batch, object, stored_expire_ms(object), 0, arena);
-    store_batch_counter_add(&batch->store, kv_counter_keys(object->keyspace), -1);
+    batch_counts(batch, object->keyspace)->keys--;
 }
 
 bool

@@ -11,7 +11,7 @@
 
 #include "engine/base/poison.h"
 
-enum { NUMBER_LINE_BYTES = 32, ERROR_LINE_BYTES_MAX = 1024 };
+enum { NUMBER_LINE_BYTES = 32, ERROR_LINE_BYTES_MAX = 1024, DIGITS_MAX = 17 };
 
 void
 reply_init(struct reply *reply, uint8_t resp)
@@ -120,9 +120,16 @@ reply_int(struct reply *reply, int64_t value)
 void
 reply_bulk(struct reply *reply, struct slice bytes)
 {
-    uint8_t *at = buf_reserve(&reply->buf, bytes.size + NUMBER_LINE_BYTES + 2);
+    uint8_t *at;
     size_t size;
 
+    /* A client chose the size, so that its memory may be short without ending the process. */
+    if (reply->buf.capacity - reply->buf.size < bytes.size + NUMBER_LINE_BYTES + 2 &&
+        !buf_try_reserve(&reply->buf, bytes.size + NUMBER_LINE_BYTES + 2)) {
+        reply_error(reply, "OOM no memory for a reply of %zu bytes", bytes.size);
+        return;
+    }
+    at = reply->buf.data + reply->buf.size;
     at[0] = '$';
     size = 1 + reply_format_int((int64_t)bytes.size, (char *)at + 1);
     at[size++] = '\r';
@@ -263,22 +270,65 @@ reply_big_number(struct reply *reply, const char *digits)
     }
 }
 
+/* The fewest significant digits that read back as the same value, as an integer to be multiplied
+ * by ten to *power_out. Returns how many. */
+static size_t
+shortest_digits(double value, char digits[DIGITS_MAX + 1], int *power_out)
+{
+    char text[NUMBER_LINE_BYTES];
+    size_t count = 0;
+    int precision = 0;
+    char *exponent;
+
+    do {
+        snprintf(text, sizeof(text), "%.*e", precision, value);
+    } while (strtod(text, NULL) != value && ++precision < DIGITS_MAX);
+    exponent = strchr(text, 'e');
+    for (const char *at = text; at < exponent; at++) {
+        if (*at != '.') {
+            digits[count++] = *at;
+        }
+    }
+    *power_out = atoi(exponent + 1) - (int)count + 1;
+    return count;
+}
+
+/* Where Redis changes from plain to scientific notation. */
+enum { PLAIN_ZEROS_MAX = 7, PLAIN_POWER_MIN = -7, PLAIN_EXPONENT_MAX = 4 };
+
 size_t
 reply_format_double(double value, char out[REPLY_NUMBER_BYTES_MAX])
 {
-    if (isnan(value)) {
-        return (size_t)snprintf(out, REPLY_NUMBER_BYTES_MAX, "nan");
+    char digits[DIGITS_MAX + 1];
+    const char *sign = signbit(value) && !isnan(value) ? "-" : "";
+    int count;
+    int power;
+    int exponent;
+
+    if (isnan(value) || isinf(value) || value == 0) {
+        return (size_t)snprintf(out, REPLY_NUMBER_BYTES_MAX, "%s%s", sign,
+                                isnan(value)   ? "nan"
+                                : isinf(value) ? "inf"
+                                               : "0");
     }
-    if (isinf(value)) {
-        return (size_t)snprintf(out, REPLY_NUMBER_BYTES_MAX, value < 0 ? "-inf" : "inf");
+    count = (int)shortest_digits(fabs(value), digits, &power);
+    exponent = power + count - 1;
+    if (power >= 0 && exponent < count + PLAIN_ZEROS_MAX) {
+        return (size_t)snprintf(out, REPLY_NUMBER_BYTES_MAX, "%s%.*s%.*s", sign, count, digits,
+                                power, "00000000");
     }
-    for (int digits = 1; digits < 17; digits++) {
-        snprintf(out, REPLY_NUMBER_BYTES_MAX, "%.*g", digits, value);
-        if (strtod(out, NULL) == value) {
-            return strlen(out);
+    if (power < 0 && (power > PLAIN_POWER_MIN || abs(exponent) < PLAIN_EXPONENT_MAX)) {
+        int whole = count + power; /* Digits before the point. */
+
+        if (whole > 0) {
+            return (size_t)snprintf(out, REPLY_NUMBER_BYTES_MAX, "%s%.*s.%.*s", sign, whole, digits,
+                                    count - whole, digits + whole);
         }
+        return (size_t)snprintf(out, REPLY_NUMBER_BYTES_MAX, "%s0.%.*s%.*s", sign, -whole,
+                                "00000000", count, digits);
     }
-    return (size_t)snprintf(out, REPLY_NUMBER_BYTES_MAX, "%.17g", value);
+    return (size_t)snprintf(out, REPLY_NUMBER_BYTES_MAX, "%s%c%s%.*se%+d", sign, digits[0],
+                            count > 1 ? "." : "", count - 1, digits + 1, exponent);
 }
 
 size_t
