@@ -58,7 +58,7 @@ bool
 block_row_decode(const struct block *block, uint32_t offset, struct block_row *row)
 {
     const uint8_t *at = block->data + offset;
-    const uint8_t *end = block->data + block->rows_end;
+    const uint8_t *end = block->data + block->bytes;
     uint64_t shared, unshared, value_bytes;
     uint8_t flags = *at++;
 
@@ -88,7 +88,7 @@ static err_t
 block_corrupt(const struct block *block, uint32_t offset)
 {
     return err_set(ERR_CORRUPT, "row at byte %u of %u in a block is malformed", offset,
-                   block->rows_end);
+                   block->bytes);
 }
 
 static inline uint32_t
@@ -120,15 +120,16 @@ restart_decode(const struct block *block, uint32_t restart, struct block_row *ro
 static bool
 restarts_are_sound(const struct block *block)
 {
+    uint32_t first = BLOCK_HEADER_BYTES + block->restart_count * BLOCK_RESTART_BYTES;
     uint32_t previous = 0;
 
     for (uint32_t i = 0; i < block->restart_count; i++) {
         uint32_t offset = restart_offset(block, i);
 
-        if (i == 0 ? offset != BLOCK_HEADER_BYTES : offset <= previous) {
+        if (i == 0 ? offset != first : offset <= previous) {
             return false;
         }
-        if (offset >= block->rows_end) {
+        if (offset >= block->bytes) {
             return false;
         }
         previous = offset;
@@ -158,8 +159,8 @@ block_open(struct slice bytes, struct block *block_out)
         return err_set(ERR_CORRUPT, "block with %u restarts for %u rows", block.restart_count,
                        block.row_count);
     }
-    block.rows_end = (uint32_t)(bytes.size - (size_t)block.restart_count * BLOCK_RESTART_BYTES);
-    block.heads = bytes.data + block.rows_end;
+    block.bytes = (uint32_t)bytes.size;
+    block.heads = bytes.data + BLOCK_HEADER_BYTES;
     block.offsets = block.heads + (size_t)block.restart_count * sizeof(uint64_t);
     if (!restarts_are_sound(&block)) {
         return err_set(ERR_CORRUPT, "restarts of a block are out of order");
@@ -274,7 +275,7 @@ block_get(const struct block *block, struct slice key, uint64_t snapshot,
     err_t err;
 
     TRY(restart_find(block, key, snapshot, &restart));
-    for (offset = restart_offset(block, restart); offset < block->rows_end; offset = row.next) {
+    for (offset = restart_offset(block, restart); offset < block->bytes; offset = row.next) {
         int order;
 
         if (!block_row_decode(block, offset, &row)) {
@@ -317,7 +318,7 @@ block_cursor_fini(struct block_cursor *cursor)
 static void
 cursor_end(struct block_cursor *cursor)
 {
-    cursor->offset = cursor->block == NULL ? 0 : cursor->block->rows_end;
+    cursor->offset = cursor->block == NULL ? 0 : cursor->block->bytes;
     cursor->next = cursor->offset;
 }
 
@@ -336,7 +337,7 @@ cursor_load(struct block_cursor *cursor, uint32_t offset)
     const struct block *block = cursor->block;
     struct block_row row;
 
-    if (offset >= block->rows_end) {
+    if (offset >= block->bytes) {
         cursor_end(cursor);
         return ERR_OK;
     }
@@ -404,7 +405,7 @@ err_t
 block_cursor_last(struct block_cursor *cursor)
 {
     ASSERT(cursor->block != NULL);
-    return cursor_walk_to(cursor, cursor->block->restart_count - 1, cursor->block->rows_end);
+    return cursor_walk_to(cursor, cursor->block->restart_count - 1, cursor->block->bytes);
 }
 
 err_t

@@ -3,7 +3,7 @@
  * Pure: bytes in memory, no I/O, no suspension. A block has a form; there is one so far, rows.
  * Bytes: docs/format/table.md.
  *
- *     header | row row row ... | heads (8 bytes a restart) | offsets (4 bytes a restart)
+ *     header | heads (8 bytes a restart) | offsets (4 bytes a restart) | row row row ...
  *
  * A row stores what its key does not share with the key before. Every BLOCK_RESTART_ROWS-th row
  * is a restart, which stores its key whole. A search compares the heads of the restarts (the eight
@@ -34,7 +34,7 @@ struct block {
     const uint8_t *data;
     const uint8_t *heads;
     const uint8_t *offsets;
-    uint32_t rows_end; /* Offset of the first byte after the rows. */
+    uint32_t bytes; /* The rows end with the block. */
     uint32_t row_count;
     uint32_t restart_count;
     uint64_t ts_base;
@@ -53,7 +53,7 @@ err_t block_get(const struct block *block, struct slice key, uint64_t snapshot,
  * both are good until the cursor moves. The block must outlive its use. */
 struct block_cursor {
     const struct block *block;
-    uint32_t offset;  /* Of the current row; rows_end when there is none. */
+    uint32_t offset;  /* Of the current row; block->bytes when there is none. */
     uint32_t next;    /* Of the row after it. */
     uint32_t restart; /* The restart at or before the current row. */
     struct buf key;
@@ -67,7 +67,7 @@ void block_cursor_set(struct block_cursor *cursor, const struct block *block);
 static inline bool
 block_cursor_is_valid(const struct block_cursor *cursor)
 {
-    return cursor->block != NULL && cursor->offset < cursor->block->rows_end;
+    return cursor->block != NULL && cursor->offset < cursor->block->bytes;
 }
 err_t block_cursor_first(struct block_cursor *cursor);
 err_t block_cursor_last(struct block_cursor *cursor);
@@ -81,8 +81,9 @@ err_t block_cursor_previous(struct block_cursor *cursor);
 
 /* Makes blocks, one after the other. */
 struct block_builder {
-    struct buf bytes;
-    struct buf restarts; /* Offsets, 4 bytes each. */
+    struct buf bytes; /* The whole block, by block_builder_finish. */
+    struct buf rows;
+    struct buf restarts; /* Offsets in rows, 4 bytes each. */
     struct buf last_key; /* Of the last entry added, also over block_builder_reset. */
     uint32_t row_count;
     uint16_t last_slot;

@@ -12,6 +12,7 @@ block_builder_init(struct block_builder *builder, enum mem_tag tag)
 {
     *builder = (struct block_builder){0};
     buf_init(&builder->bytes, tag);
+    buf_init(&builder->rows, tag);
     buf_init(&builder->restarts, tag);
     buf_init(&builder->last_key, tag);
 }
@@ -20,6 +21,7 @@ void
 block_builder_fini(struct block_builder *builder)
 {
     buf_fini(&builder->bytes);
+    buf_fini(&builder->rows);
     buf_fini(&builder->restarts);
     buf_fini(&builder->last_key);
 }
@@ -27,7 +29,7 @@ block_builder_fini(struct block_builder *builder)
 void
 block_builder_reset(struct block_builder *builder)
 {
-    buf_clear(&builder->bytes);
+    buf_clear(&builder->rows);
     buf_clear(&builder->restarts);
     builder->row_count = 0;
 }
@@ -37,8 +39,7 @@ block_builder_bytes(const struct block_builder *builder)
 {
     size_t restart_count = builder->restarts.size / sizeof(uint32_t);
 
-    return MAX(builder->bytes.size, (size_t)BLOCK_HEADER_BYTES) +
-           restart_count * BLOCK_RESTART_BYTES;
+    return BLOCK_HEADER_BYTES + restart_count * BLOCK_RESTART_BYTES + builder->rows.size;
 }
 
 /* The key counts whole when the row will be a restart; otherwise what it shares is left out. */
@@ -68,13 +69,11 @@ block_builder_add(struct block_builder *builder, const struct lsm_entry *entry)
     ASSERT(entry->kind <= LSM_PUT_LARGE);
     if (builder->row_count == 0) {
         builder->ts_base = entry->ts;
-        buf_reserve(&builder->bytes, BLOCK_HEADER_BYTES);
-        builder->bytes.size = BLOCK_HEADER_BYTES; /* Written by finish. */
     }
     if (is_restart) {
         uint8_t offset[sizeof(uint32_t)];
 
-        put_le32(offset, (uint32_t)builder->bytes.size);
+        put_le32(offset, (uint32_t)builder->rows.size);
         buf_append(&builder->restarts, offset, sizeof(offset));
     } else {
         shared = slice_common(entry->key, buf_slice(&builder->last_key));
@@ -82,20 +81,20 @@ block_builder_add(struct block_builder *builder, const struct lsm_entry *entry)
     }
     flags |= entry->expire_us != 0 ? ROW_HAS_EXPIRY : 0;
 
-    buf_append_byte(&builder->bytes, flags);
-    buf_append_varint(&builder->bytes, shared);
-    buf_append_varint(&builder->bytes, entry->key.size - shared);
-    buf_append_varint(&builder->bytes, entry->value.size);
+    buf_append_byte(&builder->rows, flags);
+    buf_append_varint(&builder->rows, shared);
+    buf_append_varint(&builder->rows, entry->key.size - shared);
+    buf_append_varint(&builder->rows, entry->value.size);
     if ((flags & ROW_SLOT_AS_BEFORE) == 0) {
-        put_le16(buf_reserve(&builder->bytes, 2), entry->slot);
-        builder->bytes.size += 2;
+        put_le16(buf_reserve(&builder->rows, 2), entry->slot);
+        builder->rows.size += 2;
     }
-    buf_append_varint(&builder->bytes, zigzag(entry->ts - builder->ts_base));
+    buf_append_varint(&builder->rows, zigzag(entry->ts - builder->ts_base));
     if ((flags & ROW_HAS_EXPIRY) != 0) {
-        buf_append_varint(&builder->bytes, zigzag(entry->expire_us - (entry->ts >> 12)));
+        buf_append_varint(&builder->rows, zigzag(entry->expire_us - (entry->ts >> 12)));
     }
-    buf_append(&builder->bytes, entry->key.data + shared, entry->key.size - shared);
-    buf_append(&builder->bytes, entry->value.data, entry->value.size);
+    buf_append(&builder->rows, entry->key.data + shared, entry->key.size - shared);
+    buf_append(&builder->rows, entry->value.data, entry->value.size);
 
     builder->last_slot = entry->slot;
     builder->last_key.size = shared;
@@ -118,29 +117,33 @@ restart_key(const struct block *block, uint32_t offset)
 struct slice
 block_builder_finish(struct block_builder *builder)
 {
-    uint32_t rows_end = (uint32_t)builder->bytes.size;
     uint32_t restart_count = (uint32_t)(builder->restarts.size / sizeof(uint32_t));
+    uint32_t rows_start = BLOCK_HEADER_BYTES + restart_count * BLOCK_RESTART_BYTES;
+    struct block rows = {.data = builder->rows.data,
+                         .bytes = (uint32_t)builder->rows.size,
+                         .ts_base = builder->ts_base};
     size_t prefix_bytes;
-    struct block block;
     uint8_t *at;
+    uint8_t *heads;
+    uint8_t *offsets;
 
     ASSERT(builder->row_count > 0);
-    at = buf_reserve(&builder->bytes, (size_t)restart_count * BLOCK_RESTART_BYTES);
-    block = (struct block){
-        .data = builder->bytes.data, .rows_end = rows_end, .ts_base = builder->ts_base};
-    prefix_bytes =
-        slice_common(restart_key(&block, BLOCK_HEADER_BYTES), buf_slice(&builder->last_key));
+    buf_clear(&builder->bytes);
+    at = buf_reserve(&builder->bytes, rows_start + builder->rows.size);
+    heads = at + BLOCK_HEADER_BYTES;
+    offsets = heads + (size_t)restart_count * sizeof(uint64_t);
+    prefix_bytes = slice_common(restart_key(&rows, 0), buf_slice(&builder->last_key));
     for (uint32_t i = 0; i < restart_count; i++) {
         uint32_t offset = get_le32(builder->restarts.data + (size_t)i * sizeof(uint32_t));
 
-        put_le64(at, key_head(restart_key(&block, offset), prefix_bytes));
-        at += sizeof(uint64_t);
+        put_le64(heads + (size_t)i * sizeof(uint64_t),
+                 key_head(restart_key(&rows, offset), prefix_bytes));
+        put_le32(offsets + (size_t)i * sizeof(uint32_t), rows_start + offset);
     }
-    memcpy(at, builder->restarts.data, builder->restarts.size);
-    builder->bytes.size += (size_t)restart_count * BLOCK_RESTART_BYTES;
+    memcpy(at + rows_start, builder->rows.data, builder->rows.size);
+    builder->bytes.size = rows_start + builder->rows.size;
     ASSERT(builder->bytes.size <= BLOCK_BYTES_MAX);
 
-    at = builder->bytes.data;
     put_le32(at, BLOCK_FORM_ROWS);
     put_le32(at + 4, builder->row_count);
     put_le32(at + 8, restart_count);

@@ -310,7 +310,6 @@ cache_make_room(struct block_cache *cache, uint64_t more)
 
         pinned_in_a_row = progressed ? 0 : pinned_in_a_row + 1;
         if (pinned_in_a_row > CACHE_PINNED_MAX) {
-            SOMETIMES("lsm: the block cache is full of pinned blocks");
             return false;
         }
     }

@@ -30,19 +30,19 @@ enum cached_state {
 enum cached_queue { CACHED_NONE, CACHED_SMALL, CACHED_MAIN };
 
 struct cached_block {
-    struct block block; /* A view of data; once it is ready. */
-    uint64_t file_number;
+    uint64_t file_number; /* What a lookup needs comes first, to lie in one cache line. */
     uint64_t offset;
     struct cached_block *chain; /* In the hash table. */
-    struct list link;           /* In its queue. */
-    struct cond ready_cond;     /* Whoever waits for the read. */
+    uint32_t pins;
+    uint8_t state;      /* enum cached_state */
+    uint8_t queue;      /* enum cached_queue */
+    uint8_t uses;       /* Since it came into its queue, at most CACHED_USES_MAX. */
+    bool is_hashed;     /* Can be found. */
+    struct block block; /* A view of data; once it is ready. */
     uint8_t *data;
     uint32_t data_bytes;
-    uint32_t pins;
-    uint8_t state;  /* enum cached_state */
-    uint8_t queue;  /* enum cached_queue */
-    uint8_t uses;   /* Since it came into its queue, at most CACHED_USES_MAX. */
-    bool is_hashed; /* Can be found. */
+    struct list link;       /* In its queue. */
+    struct cond ready_cond; /* Whoever waits for the read. */
 };
 
 /* A block that the cache does not know, of data_bytes of room; pinned once. Never NULL. */

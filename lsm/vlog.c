@@ -11,7 +11,6 @@
 #include <xxhash.h>
 
 #include "engine/base/assert.h"
-#include "engine/base/sometimes.h"
 #include "lsm/table_span.h"
 #include "lsm/vlog_internal.h"
 
@@ -138,7 +137,6 @@ out:
 static YIELDS void
 write_failed(struct vlog *vlog, struct vlog_write *write, err_t err)
 {
-    SOMETIMES("lsm: writing a large value failed");
     write->file->holds--;
     if (err == ERR_NO_SPACE) {
         vlog_file_give_back(vlog, write->file, write->pointer.offset, write->span);
@@ -256,7 +254,6 @@ vlog_read(struct vlog *vlog, const struct vlog_pointer *pointer, struct arena *a
     err = vlog_read_at(file, pointer, arena, value_out);
     vlog_file_release(vlog, file);
     if (err != ERR_OK) {
-        SOMETIMES("lsm: reading a large value failed");
         err = err_context(err, "value log %016llx, value of %llu bytes at offset %llu",
                           (unsigned long long)pointer->file_number,
                           (unsigned long long)pointer->bytes, (unsigned long long)pointer->offset);

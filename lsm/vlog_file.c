@@ -3,7 +3,6 @@
 
 #include "engine/base/assert.h"
 #include "engine/base/log.h"
-#include "engine/base/sometimes.h"
 #include "lsm/vlog_internal.h"
 
 #include "engine/base/poison.h"
@@ -255,7 +254,6 @@ vlog_file_reserve(struct vlog *vlog, uint64_t span, struct vlog_file **file_out,
     fiber_mutex_lock(&vlog->active_mutex);
     if (!active_has_room(vlog, span)) {
         if (vlog->active != NULL) {
-            SOMETIMES("lsm: a value log is full and another one begins");
             vlog_file_retire(vlog, vlog->active);
         }
         TRY(file_create(vlog));

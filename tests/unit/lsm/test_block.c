@@ -324,7 +324,7 @@ Test(lsm_block, damaged_blocks_are_refused_or_read_within_their_bounds, .init = 
     prng_init(&prng, 3);
     rows_draw(&prng, 60);
     block = rows_build();
-    size = block.rows_end + (size_t)block.restart_count * BLOCK_RESTART_BYTES;
+    size = block.bytes;
     for (uint32_t round = 0; round < 30000; round++) {
         size_t cut = round % 10 == 0 ? prng_below(&prng, size) : size;
         uint32_t flips = 1 + (uint32_t)prng_below(&prng, 4);
