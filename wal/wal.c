@@ -184,7 +184,7 @@ void
 wal_release(struct wal *wal, lsn_t lsn)
 {
     OBJ_CHECK(wal, WAL_MAGIC);
-    ASSERT(lsn <= wal->appended);
+    ASSERT(lsn <= wal->appended || lsn <= wal->durable);
     wal->released = MAX(wal->released, lsn);
     cond_signal(&wal->prepare_cond);
 }
