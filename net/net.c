@@ -16,7 +16,7 @@
 
 #include "engine/base/poison.h"
 
-enum { NET_BACKLOG = 511, NET_TICK_US = 1000000 };
+enum { NET_BACKLOG = 511, NET_TICK_US = 1000000, NET_WAIT_LOOK_US = 100000 };
 
 struct net *
 net_self(void)
@@ -197,7 +197,28 @@ watchers_start(struct net *net)
     }
 }
 
-/* ---- Once a second: idle sessions, the stopwatch's scale ---- */
+/* ---- Once a second: idle sessions, rates, the stopwatch's scale ---- */
+
+static uint64_t
+per_second(uint64_t now, uint64_t before, uint64_t elapsed_us)
+{
+    return now < before || elapsed_us == 0 ? 0 : (now - before) * 1000000 / elapsed_us;
+}
+
+static void
+rates_take(struct net *net, uint64_t now_us)
+{
+    struct net_rates *rates = &net->rates;
+    uint64_t elapsed_us = now_us - rates->before_us;
+    const struct net_counters *now = &net->counters;
+
+    rates->commands = per_second(now->commands, rates->before.commands, elapsed_us);
+    rates->input_bytes = per_second(now->input_bytes, rates->before.input_bytes, elapsed_us);
+    rates->output_bytes = per_second(now->output_bytes, rates->before.output_bytes, elapsed_us);
+    rates->before = *now;
+    rates->before_us = now_us;
+    net->memory_peak = MAX(net->memory_peak, mem_used_total(mem_account_current()));
+}
 
 static YIELDS void
 ticker_run(void *arg)
@@ -211,6 +232,7 @@ ticker_run(void *arg)
         (void)cond_wait_until(&net->stop_cond, shard_now_us() + NET_TICK_US);
         now_us = shard_now_us();
         stopwatch_calibrate(&net->stopwatch, now_us);
+        rates_take(net, now_us);
         if (timeout_s == 0) {
             continue;
         }
@@ -276,6 +298,26 @@ net_pause(struct net *net, uint64_t until_us, bool only_writes)
     net->pause_until_us = until_us;
     net->pause_writes_only = only_writes;
     cond_broadcast(&net->unpaused);
+}
+
+bool
+net_sleep_until(struct session *session, uint64_t until_us)
+{
+    struct net *net = session->net;
+    bool has_come = shard_now_us() >= until_us;
+    bool is_forever = until_us == DEADLINE_NONE;
+
+    if (!has_come && net->waiting >= NET_WAITING_MAX) {
+        return false;
+    }
+    net->waiting++;
+    while (!has_come && !session->is_closing && !session->is_ended && !net->is_draining &&
+           !(is_forever && session->is_half_closed)) {
+        (void)cond_wait_until(&net->stop_cond, MIN(until_us, shard_now_us() + NET_WAIT_LOOK_US));
+        has_come = shard_now_us() >= until_us;
+    }
+    net->waiting--;
+    return has_come;
 }
 
 struct session *
@@ -435,6 +477,8 @@ net_stop(struct net *net)
         io_listener_close(&net->listener);
     }
     net_pause(net, 0, false);
+    net->is_draining = true;
+    cond_broadcast(&net->stop_cond);
     net_drain(net);
     net->is_stopping = true;
     cond_broadcast(&net->executor_cond);

@@ -29,6 +29,7 @@ enum {
     NET_EXECUTORS_MAX = 1024, /* Fibers of a shard that run commands at the same time. */
     NET_EXECUTORS_IDLE = 16,  /* Kept for the next request. */
     NET_DRAIN_US_MAX = 4000000,
+    NET_WAITING_MAX = 512, /* Commands of a shard that wait for a time: WAIT, DEBUG SLEEP. */
 };
 
 /* Of the process; written before the shards start and not changed while they run. */
@@ -72,6 +73,13 @@ struct error_stat {
     uint64_t count;
 };
 
+/* A second's worth, taken once a second. */
+struct net_rates {
+    uint64_t commands, input_bytes, output_bytes;
+    struct net_counters before; /* At the last look. */
+    uint64_t before_us;
+};
+
 /* Sessions here that wait until something is durable on another (or this) shard. */
 struct net_peer {
     struct list waiting; /* By the position of their first mark, ascending. */
@@ -107,6 +115,10 @@ struct net {
     uint64_t pause_until_us; /* CLIENT PAUSE; in the past: none. */
     bool pause_writes_only;
     struct cond unpaused;
+    struct net_rates rates;
+    uint64_t memory_peak; /* Of this shard's account, looked at once a second. */
+    uint32_t waiting;     /* Commands in net_sleep_until. */
+    bool is_draining;     /* No command should wait any longer. */
     bool is_stopping;
 };
 #define NET_MAGIC UINT64_C(0x6f7262697420006e)
@@ -123,6 +135,10 @@ struct net *net_self(void);
 
 /* Hold back commands (or only those that write) until then; a time in the past ends a pause. */
 void net_pause(struct net *net, uint64_t until_us, bool only_writes);
+/* Wait inside a command until a moment of shard_now_us. True when it has come; false at once or
+ * earlier when the session or the server ends, or too many commands wait already
+ * (NET_WAITING_MAX). */
+YIELDS bool net_sleep_until(struct session *session, uint64_t until_us);
 /* The open session of this shard with that id, or NULL. */
 struct session *net_session_find(struct net *net, uint64_t id);
 void net_error_count(struct net *net, struct slice reply);
