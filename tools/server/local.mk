@@ -1,4 +1,4 @@
 # tools/server: the server.
-EXTRA_PROGRAMS += orbit-server
+bin_PROGRAMS += orbit-server
 orbit_server_SOURCES = tools/server/main.c tools/server/options.c
 orbit_server_LDADD = $(program_libs)
