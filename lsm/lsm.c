@@ -315,6 +315,22 @@ manifest_renew(struct lsm *lsm)
     return err;
 }
 
+/* The folder, durably: a crash may have left it in the cache only, so the parent is synced even
+ * when it is there. */
+static YIELDS err_t
+dir_make(const char *dir)
+{
+    char parent[LSM_DIR_BYTES_MAX + 1];
+    const char *slash = strrchr(dir, '/');
+    err_t err = io_mkdir(dir);
+
+    TRY(err == ERR_EXISTS ? ERR_OK : err);
+    snprintf(parent, sizeof(parent), "%.*s", slash == NULL ? 0 : (int)(slash - dir), dir);
+    err = io_sync_dir(parent);
+out:
+    return err;
+}
+
 static YIELDS err_t
 state_load(struct lsm *lsm)
 {
@@ -325,8 +341,7 @@ state_load(struct lsm *lsm)
     err_t err;
 
     manifest_state_init(&state);
-    err = io_mkdir(lsm->dir);
-    TRY(err == ERR_EXISTS ? ERR_OK : err);
+    TRY(dir_make(lsm->dir));
     TRY(io_list(lsm->dir, listed_visit, &listed));
     TRY(manifest_load(lsm->dir, listed.table_count > 0 || listed.has_vlogs, &state, &loaded,
                       &exists));
