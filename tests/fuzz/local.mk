@@ -18,3 +18,7 @@ fuzz_config_LDADD = $(fuzz_libs)
 fuzz_programs += fuzz_wal
 fuzz_wal_SOURCES = tests/fuzz/fuzz_wal.c
 fuzz_wal_LDADD = $(fuzz_libs)
+
+fuzz_programs += fuzz_block
+fuzz_block_SOURCES = tests/fuzz/fuzz_block.c
+fuzz_block_LDADD = $(fuzz_libs)
