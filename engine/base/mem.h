@@ -127,12 +127,10 @@ buf_reserve(struct buf *buf, size_t more)
 static inline void
 buf_append(struct buf *buf, const void *data, size_t size)
 {
-    uint8_t *at = buf_reserve(buf, size);
-
-    if (size > 0) {
-        memcpy(at, data, size);
+    if (size > 0) { /* An empty buffer has no address to count from. */
+        memcpy(buf_reserve(buf, size), data, size);
+        buf->size += size;
     }
-    buf->size += size;
 }
 static inline void
 buf_append_byte(struct buf *buf, uint8_t byte)
