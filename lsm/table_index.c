@@ -294,6 +294,7 @@ index_decode(struct slice raw, uint64_t data_end, struct table_index *index_out)
     err_t err;
 
     buf_init(&reader.key, MEM_TABLES);
+    buf_reserve(&reader.key, 1); /* So that it has an address. */
     TRY(index_init(index_out, raw));
     index_out->data_end = data_end;
     reader.at = raw.data + INDEX_HEADER_BYTES;
