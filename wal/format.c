@@ -75,11 +75,9 @@ wal_batch_seal(uint8_t *batch, const struct wal_header *header)
 }
 
 bool
-wal_header_decode(const uint8_t *block, uint64_t log_id, uint64_t position,
-                  struct wal_header *header_out)
+wal_header_decode_any(const uint8_t *block, uint64_t log_id, struct wal_header *header_out)
 {
     if (memcmp(block, wal_magic, sizeof(wal_magic)) != 0 || get_le64(block + AT_LOG_ID) != log_id ||
-        get_le64(block + AT_POSITION) != position ||
         get_le32(block + AT_PAYLOAD_BYTES) > WAL_BATCH_BYTES_MAX - WAL_HEADER_BYTES) {
         return false;
     }
@@ -87,7 +85,7 @@ wal_header_decode(const uint8_t *block, uint64_t log_id, uint64_t position,
         .checksum = get_le64(block + AT_CHECKSUM),
         .flags = get_le32(block + AT_FLAGS),
         .log_id = log_id,
-        .position = position,
+        .position = get_le64(block + AT_POSITION),
         .previous = get_le64(block + AT_PREVIOUS),
         .durable = get_le64(block + AT_DURABLE),
         .ceiling = get_le64(block + AT_CEILING),
@@ -96,6 +94,19 @@ wal_header_decode(const uint8_t *block, uint64_t log_id, uint64_t position,
         .payload_bytes = get_le32(block + AT_PAYLOAD_BYTES),
         .records = get_le32(block + AT_RECORDS),
     };
+    return true;
+}
+
+bool
+wal_header_decode(const uint8_t *block, uint64_t log_id, uint64_t position,
+                  struct wal_header *header_out)
+{
+    struct wal_header header;
+
+    if (!wal_header_decode_any(block, log_id, &header) || header.position != position) {
+        return false;
+    }
+    *header_out = header;
     return true;
 }
 

@@ -49,6 +49,10 @@ uint64_t wal_batch_seal(uint8_t *batch, const struct wal_header *header);
 bool wal_header_decode(const uint8_t *block, uint64_t log_id, uint64_t position,
                        struct wal_header *header_out);
 
+/* The same for a batch that says itself where it belongs: one that the disk may have put into the
+ * wrong place. */
+bool wal_header_decode_any(const uint8_t *block, uint64_t log_id, struct wal_header *header_out);
+
 /* The id that a batch at this position claims to belong to, whatever log it is; false without
  * the magic number. */
 bool wal_header_log_id(const uint8_t *block, uint64_t *log_id_out);

@@ -120,6 +120,7 @@ struct wal {
     uint32_t segments_spare_max;
     uint32_t in_flight_max;
     uint32_t group_bytes;
+    uint64_t pending_bytes_max;
 
     struct hist commit_us;
     struct wal_stats stats;

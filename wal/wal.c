@@ -39,6 +39,8 @@ wal_new(const struct wal_options *options)
     wal->in_flight_max =
         options->in_flight_max != 0 ? options->in_flight_max : (uint32_t)WAL_IN_FLIGHT_MAX;
     wal->group_bytes = options->group_bytes != 0 ? options->group_bytes : (uint32_t)WAL_GROUP_BYTES;
+    wal->pending_bytes_max = options->pending_bytes_max != 0 ? options->pending_bytes_max
+                                                             : (uint64_t)WAL_PENDING_BYTES_MAX;
     wal->durability = options->durability;
     wal->interval_us = options->interval_us;
     wal->released = options->needed_from;

@@ -58,6 +58,7 @@ struct wal_options {
     uint32_t segments_spare_max; /* 0: WAL_SPARE_MAX. */
     uint32_t in_flight_max;      /* 0: WAL_IN_FLIGHT_MAX. */
     uint32_t group_bytes;        /* 0: WAL_GROUP_BYTES. 1: as many writes in flight as allowed. */
+    uint64_t pending_bytes_max;  /* 0: WAL_PENDING_BYTES_MAX. */
     /* Replay: called for each record above needed_from in order; payload is borrowed. */
     YIELDS err_t (*replay)(void *arg, lsn_t lsn, struct slice payload);
     void *replay_arg;

@@ -99,7 +99,7 @@ open_end(const struct wal *wal)
 static bool
 pending_allows(const struct wal *wal, uint64_t tail)
 {
-    return tail - wal->durable <= WAL_PENDING_BYTES_MAX;
+    return tail - wal->durable <= wal->pending_bytes_max;
 }
 
 /* From here on the open batch is closed: its size is known, and so the place of the next one. */

@@ -111,6 +111,26 @@ Test(wal_replay, after_the_heartbeat_the_same_rot_is_a_hole)
     log_is_corrupt_at(positions[RECORDS - 1]);
 }
 
+Test(wal_replay, a_heartbeat_that_the_disk_put_over_the_last_batch_gives_the_hole_away)
+{
+    uint8_t block[IO_BLOCK_BYTES];
+    char path[IO_PATH_BYTES_MAX];
+    uint64_t from;
+    uint64_t to;
+
+    options.segment_bytes = 1 << 20;
+    life_begin();
+    life_run(append_batches);
+    life_idle(2 * WAL_HEARTBEAT_US);
+    life_crash(SIM_CRASH_POWER_CUT);
+    place_of(positions[RECORDS - 1], path, &to);
+    from = to + IO_BLOCK_BYTES;
+    cr_assert(sim_disk_peek(world, path, from, block, sizeof(block)));
+    cr_assert(sim_disk_poke(world, path, to, block, sizeof(block)));
+    lose_blocks(positions[RECORDS - 1] + IO_BLOCK_BYTES, 1);
+    log_is_corrupt_at(positions[RECORDS - 1]);
+}
+
 Test(wal_replay, the_first_batch_of_the_next_life_proves_the_last_one_before)
 {
     log_make();
