@@ -30,6 +30,7 @@ SECOND = b"again:"
 RUN_LINE = b"Demo-Run: "
 BATCH = 256  # Commands which are sent at once.
 WINDOW = 2 * BATCH  # Writes which may wait for their acknowledgement.
+BURST = 16 * BATCH  # Writes which are sent right before the kill, so that it meets some in flight.
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 10
 REPLY_SECONDS_MAX = 60
@@ -275,17 +276,20 @@ def load_and_kill(server, records, run, rng):
     progress = Progress("acknowledged", len(names))
     sent = 0
     acknowledged = 0
+
+    def send(count):
+        batch = names[sent:sent + count]
+        client.send([(b"SET", SECOND + name, second_value(records[name], run)) for name in batch])
+        return len(batch)
+
     try:
-        for batch in batches(names):
-            client.send([(b"SET", SECOND + name, second_value(records[name], run))
-                         for name in batch])
-            sent += len(batch)
+        while acknowledged < kill_at:
+            sent += send(BATCH)
             while acknowledged < kill_at and sent - acknowledged > WINDOW - BATCH:
                 client.reply()
                 acknowledged += 1
             progress.show(acknowledged)
-            if acknowledged >= kill_at:
-                break
+        sent += send(BURST)
         server.kill()
         while acknowledged < sent:  # What left the server before it died was acknowledged too.
             client.reply()
