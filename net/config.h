@@ -42,7 +42,7 @@ struct config;
 err_t config_new(const struct server_options *options, struct config **config_out);
 void config_free(struct config **config);
 const struct config_values *config_values(const struct config *config);
-/* Writes docs/protocol/redis-config.md's table to standard output. */
+/* Writes the table of parameters in docs/protocol/resp.md to standard output. */
 void config_document(void);
 
 /* ---- Reading and changing parameters ---- */
