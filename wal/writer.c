@@ -96,10 +96,14 @@ open_end(const struct wal *wal)
     return open->records == 0 ? wal->tail : open->position + align_up(open->used, WAL_BLOCK_BYTES);
 }
 
+/* The unused end of a segment counts as well, so the bound says nothing when nothing is pending. */
 static bool
 pending_allows(const struct wal *wal, uint64_t tail)
 {
-    return tail - wal->durable <= wal->pending_bytes_max;
+    bool is_idle =
+        list_is_empty(&wal->in_flight) && list_is_empty(&wal->closed) && wal->open->records == 0;
+
+    return is_idle || tail - wal->durable <= wal->pending_bytes_max;
 }
 
 /* From here on the open batch is closed: its size is known, and so the place of the next one. */

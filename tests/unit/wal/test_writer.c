@@ -187,6 +187,25 @@ Test(wal_writer, pending_bytes_are_bounded)
     life_close();
 }
 
+static void
+reserve_more_and_more(void)
+{
+    append_durably(1, 100);
+    for (size_t bytes = 100000; bytes < 1000000; bytes += 100000) {
+        cr_assert_eq(wal_reserve(wal, bytes), ERR_OK); /* And goes away without an append. */
+    }
+    append_durably(2, 900000);
+}
+
+Test(wal_writer, the_unused_end_of_a_segment_does_not_block_an_idle_log)
+{
+    options.segment_bytes = 1 << 20;
+    options.pending_bytes_max = 64 << 10;
+    life_begin();
+    life_run(reserve_more_and_more);
+    life_close();
+}
+
 Test(wal_writer, room_is_told_without_waiting)
 {
     life_begin();
