@@ -29,7 +29,9 @@ HOST = "127.0.0.1"
 START_TIMEOUT_S = 60  # Covers replay of a large log on a slow machine.
 STOP_TIMEOUT_S = 20  # SIGTERM promises 5 s; a sanitizer build on a busy machine gets more.
 REPLY_TIMEOUT_S = 60
-PORT_TRIES_MAX = 5
+PORT_TRIES_MAX = 10
+PORT_PAUSE_S = 0.2
+PORT_IS_TAKEN = ["ddress already in use", "is in use by another process"]
 
 # What Orbit serves, for the stand-in ("redis-narrow"): everything else answers NOPERM.
 NARROW_COMMANDS = """
@@ -287,6 +289,10 @@ class Server:
         return arguments
 
     def start(self):
+        """A first start takes another port when it loses the race for one. A later start keeps its
+        port: after SIGKILL the kernel takes apart the ring of a process, and with it the listening
+        socket, only after the process is gone, so the port may stay taken for a moment."""
+        is_first = self.port == 0
         last = None
         for _ in range(PORT_TRIES_MAX):
             self.port = self.fixed_port or self.port or free_port()
@@ -295,9 +301,13 @@ class Server:
                 return self
             except ServerError as error:
                 last = error
-                if "ddress already in use" not in str(error):
+                if not any(text in str(error) for text in PORT_IS_TAKEN):
                     raise
-                self.port = 0
+                print("note: port %d is taken, once more" % self.port, flush=True)
+                if is_first:
+                    self.port = 0
+                else:
+                    time.sleep(PORT_PAUSE_S)
         raise last
 
     def _start_once(self):
