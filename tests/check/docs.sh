@@ -28,6 +28,21 @@ case_is "docs/protocol/resp.md is what it writes (build/release/orbit-docs > it)
 sed -n 's/^# \([a-z-]* = .*\)$/\1/p' dist/orbit.conf >"$work/orbit.conf"
 [ -s "$work/orbit.conf" ]
 case_is "the example configuration has keys" $?
+# The password's file is the one value that names something of the reader's machine.
+grep -v '^password-file = ' "$work/orbit.conf" >"$work/start.conf"
+"$ORBIT_BUILD/orbit-server" --config "$work/start.conf" --data-dir "$work/data" --redis-port 0 \
+    >"$work/log" 2>&1 &
+server=$!
+tries=0
+until grep -q ' ready: ' "$work/log" || [ $tries = 200 ]; do
+    sleep 0.1 # The next look at its log.
+    tries=$((tries + 1))
+done
+kill "$server"
+wait "$server" && grep -q ' ready: ' "$work/log"
+status=$?
+[ $status = 0 ] || cat "$work/log"
+case_is "orbit-server starts with the example configuration" $status
 "$ORBIT_BUILD/orbit-server" --help >"$work/help" 2>&1
 for key in $(sed 's/ = .*//' "$work/orbit.conf"); do
     grep -q -- "--$key" "$work/help"

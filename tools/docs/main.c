@@ -198,7 +198,8 @@ main(void)
           "- kept: it is kept and returned, and tunes an encoding or a mechanism that Orbit does\n"
           "  not have.\n"
           "- refused: only its present value is accepted, since another would promise something\n"
-          "  that is not so.\n\n",
+          "  that is not so.\n"
+          "- fixed: CONFIG SET does not change it.\n\n",
           stdout);
     config_document();
     return printed > 0 && fflush(stdout) == 0 ? 0 : 1;
