@@ -60,6 +60,9 @@ void lsm_apply_range_delete(struct lsm *lsm, const struct lsm_range_delete *rang
  * recovered note once it is flushed. Called by the owner when lsm_wants_rotation says so, and
  * never suspends. flushed_lsn after the flush will be `lsn`. */
 bool lsm_wants_rotation(const struct lsm *lsm);
+/* Is there room for one more frozen memtable? Then the owner may also rotate for reasons of its
+ * own (a long log), even an empty memtable. */
+bool lsm_can_rotate(const struct lsm *lsm);
 /* Is there room for one more frozen memtable? The owner also rotates when the log has grown long,
  * which overwrites in place can do without the memtable growing. */
 bool lsm_can_rotate(const struct lsm *lsm);
@@ -102,21 +105,25 @@ YIELDS err_t lsm_iter_value(struct lsm_iter *iter, struct arena *arena, struct s
 /* The largest log position among the writes the iterator has passed (deletes included). */
 uint64_t lsm_iter_lsn(const struct lsm_iter *iter);
 
-/* Snapshots held: versions they see are kept. O(1). */
+/* Snapshots held: versions they see are kept, also when the horizon has passed them. O(1) when
+ * taken in order of ts. A snapshot begins at or above the horizon (asserted). */
 struct lsm_snapshot {
     struct lsm_snapshot *next, *previous;
     uint64_t ts;
 };
 void lsm_snapshot_take(struct lsm *lsm, uint64_t ts, struct lsm_snapshot *snapshot);
 void lsm_snapshot_drop(struct lsm *lsm, struct lsm_snapshot *snapshot);
-/* Version collection goes by one horizon over all shards, never lowered: versions that a snapshot
- * at or above the horizon cannot see may go. Starts at 0 (nothing is collected). */
+/* Version collection goes by one horizon over all shards, never lowered: versions that neither a
+ * snapshot at or above the horizon nor one held here can see may go. Starts at 0 (nothing is
+ * collected). A read below it at a snapshot that is not held is ERR_SNAPSHOT_TOO_OLD. */
 void lsm_horizon_set(struct lsm *lsm, uint64_t ts);
 uint64_t lsm_horizon(const struct lsm *lsm);
 
 struct vlog *lsm_vlog(struct lsm *lsm);
 
-/* Flush everything now; compact [lower, upper) to the bottom. */
+/* Flush all frozen memtables now (what is in the active one waits for the owner's lsm_rotate);
+ * compact [lower, upper) to the bottom, after a flush. Both wait for background work in their way,
+ * and give its errors; lsm_flush tries once. */
 YIELDS err_t lsm_flush(struct lsm *lsm);
 YIELDS err_t lsm_compact(struct lsm *lsm, struct slice lower, struct slice upper);
 /* Checksums and order of all tables, levels against the manifest, no stray files. */

@@ -28,8 +28,8 @@ active_is_full(const struct lsm *lsm)
     return memtable_bytes(lsm->active) >= lsm->options.memtable_bytes;
 }
 
-static bool
-can_rotate(const struct lsm *lsm)
+bool
+lsm_can_rotate(const struct lsm *lsm)
 {
     return lsm->frozen_count + 1 < lsm->options.memtables_max &&
            lsm_level0_count(lsm) < lsm->options.level0_tables * LSM_LEVEL0_STOP_FACTOR;
@@ -74,7 +74,7 @@ lsm_has_room(const struct lsm *lsm, size_t bytes)
     if (lsm->options.background_off) {
         return true;
     }
-    return !is_slowed(lsm) && (!active_is_full(lsm) || can_rotate(lsm));
+    return !is_slowed(lsm) && (!active_is_full(lsm) || lsm_can_rotate(lsm));
 }
 
 /* What keeps background work from making room; ERR_OK when nothing does. */
@@ -108,7 +108,7 @@ lsm_wait_room(struct lsm *lsm, size_t bytes)
             err = err_set(ERR_SHUTDOWN, "the store is being closed");
             goto out;
         }
-        if (active_is_full(lsm) && !can_rotate(lsm)) {
+        if (active_is_full(lsm) && !lsm_can_rotate(lsm)) {
             TRY(room_error(lsm));
             TRY(cond_wait_until(&lsm->room_cond, DEADLINE_NONE));
         } else {
@@ -159,7 +159,7 @@ lsm_wants_rotation(const struct lsm *lsm)
     const struct memtable *active = lsm->active;
     uint64_t log_span = active->lsn_newest - active->lsn_first;
 
-    if (memtable_is_empty(active) || !can_rotate(lsm)) {
+    if (memtable_is_empty(active) || !lsm_can_rotate(lsm)) {
         return false;
     }
     /* A hot key is overwritten in place, but its log grows. Range deletes over very many keys are
@@ -171,7 +171,7 @@ lsm_wants_rotation(const struct lsm *lsm)
 bool
 lsm_can_rotate(const struct lsm *lsm)
 {
-    return can_rotate(lsm);
+    return lsm_can_rotate(lsm);
 }
 
 void
