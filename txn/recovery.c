@@ -71,10 +71,10 @@ lsm_options_fill(struct store *store, const struct store_options *options, const
         lsm->memtables_max = STORE_MEMTABLES;
     }
     if (lsm->memtable_bytes == 0) {
-        lsm->memtable_bytes = MAX(memory / 4 / lsm->memtables_max, (uint64_t)STORE_MEMTABLE_MIN);
+        lsm->memtable_bytes = MAX(memory / 2 / lsm->memtables_max, (uint64_t)STORE_MEMTABLE_MIN);
     }
     if (lsm->cache_bytes == 0) {
-        lsm->cache_bytes = memory / 2;
+        lsm->cache_bytes = memory / 4;
     }
     lsm->wait_durable = wait_for_log;
     lsm->wait_durable_arg = store;

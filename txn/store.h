@@ -19,7 +19,7 @@ struct store;
 
 struct store_options {
     const char *dir;       /* The shard's folder, e.g. "shard-0"; made if missing. */
-    uint64_t memory_bytes; /* The shard's share of --memory: memtables 1/4, cache 1/2, rest for
+    uint64_t memory_bytes; /* The shard's share of --memory: memtables 1/2, cache 1/4, rest for
                               sessions and the runtime; 0: 64 MiB. */
     enum wal_durability durability;
     uint64_t interval_us;
