@@ -72,7 +72,7 @@ static void
 iter_destroy(struct table_iter *iter)
 {
     for (uint32_t i = 0; i < ITER_WINDOWS; i++) {
-        mem_free_aligned(MEM_CACHE, iter->windows[i].bytes, iter->windows[i].capacity);
+        mem_free_aligned(MEM_BACKGROUND, iter->windows[i].bytes, iter->windows[i].capacity);
     }
     iter->magic = 0;
     table_unpin(iter->table);
@@ -159,8 +159,8 @@ window_start(struct iter_window *window, uint32_t first)
         return;
     }
     if (window->capacity < span.bytes) {
-        mem_free_aligned(MEM_CACHE, window->bytes, window->capacity);
-        window->bytes = mem_alloc_aligned(MEM_CACHE, span.bytes);
+        mem_free_aligned(MEM_BACKGROUND, window->bytes, window->capacity);
+        window->bytes = mem_alloc_aligned(MEM_BACKGROUND, span.bytes);
         window->capacity = window->bytes == NULL ? 0 : span.bytes;
     }
     if (window->bytes == NULL) {

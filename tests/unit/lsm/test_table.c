@@ -2,13 +2,16 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <xxhash.h>
 
 #include "engine/base/canary.h"
 #include "engine/base/prng.h"
 #include "engine/rt/shard.h"
 #include "lsm/block.h"
+#include "lsm/block_frame.h"
 #include "lsm/block_key.h"
 #include "lsm/table.h"
+#include "lsm/table_format.h"
 #include "tests/lib/fiber_test.h"
 
 TestSuite(lsm_table, .timeout = 120);
@@ -931,16 +934,109 @@ FIBER_TEST(lsm_table, an_ignored_checksum_is_a_canary_that_a_scan_can_notice)
     close_cache(&cache);
 }
 
-FIBER_TEST(lsm_table, an_unknown_version_is_named)
+FIBER_TEST(lsm_table, an_unknown_version_is_named_and_a_wrong_file_refused)
 {
+    struct sim_world *world = sim_world_current();
     struct block_cache *cache = block_cache_new(0);
-    struct table *table = NULL;
     struct entries entries = {0};
+    struct table *table = NULL;
+    uint8_t footer[TABLE_FOOTER_BYTES];
+    uint64_t offset;
 
     write_table(&entries, &writer_defaults, NULL, 0);
     cr_assert_eq(table_open("1.tbl", 2, cache, &table), ERR_CORRUPT, "another file number");
     cr_assert_eq(table_open("none.tbl", 1, cache, &table), ERR_NOT_FOUND);
+
+    offset = sim_disk_size(world, "1.tbl") - sizeof(footer);
+    cr_assert(sim_disk_peek(world, "1.tbl", offset, footer, sizeof(footer)));
+    put_le32(footer + 8, 99);
+    put_le64(footer + 120, XXH3_64bits_withSeed(footer, 120, frame_seed(0, 1, offset)));
+    cr_assert(sim_disk_poke(world, "1.tbl", offset, footer, sizeof(footer)));
+    cr_assert_eq(table_open("1.tbl", 1, cache, &table), ERR_FORMAT);
+    cr_assert_not_null(strstr(err_message(ERR_FORMAT), "99"));
     close_cache(&cache);
+}
+
+/* ---- Power cuts. ---- */
+
+struct cut_state {
+    bool is_finished;
+};
+
+static void
+cut_entries(struct entries *entries)
+{
+    struct prng prng;
+
+    prng_init(&prng, 18);
+    entries_init(entries, 4000);
+    entries_draw(entries, &prng, 4000, 800);
+}
+
+static void
+cut_body(void *arg)
+{
+    struct cut_state *state = arg;
+    struct entries entries;
+
+    cut_entries(&entries);
+    write_table(&entries, &writer_defaults, NULL, 0);
+    cr_assert_eq(io_sync_dir(""), ERR_OK);
+    state->is_finished = true;
+    entries_fini(&entries, 4000);
+}
+
+static err_t
+cut_check(void *arg)
+{
+    struct cut_state *state = arg;
+    struct block_cache *cache = block_cache_new(0);
+    struct table *table = NULL;
+    struct entries entries;
+    err_t err = table_open("1.tbl", 1, cache, &table);
+
+    cut_entries(&entries);
+    if (state->is_finished) {
+        cr_assert_eq(err, ERR_OK, "%s", err_message(err));
+    }
+    if (err == ERR_OK) {
+        struct table_iter *iter = new_iter(table, 1 << 16, false);
+
+        check_forward(iter, &entries);
+        table_iter_free(&iter);
+        table_unpin(table);
+    } else {
+        cr_assert(err == ERR_NOT_FOUND || err == ERR_CORRUPT, "%s", err_name(err));
+    }
+    close_cache(&cache);
+    entries_fini(&entries, 4000);
+    return ERR_OK;
+}
+
+/* Goal: a finished table is whole after a power cut; an unfinished one is not taken for whole. */
+Test(lsm_table, finished_tables_survive_power_cuts)
+{
+    uint32_t finished = 0;
+
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        struct cut_state state = {0};
+        struct sim_options options;
+        struct sim_world *world;
+
+        sim_options_init(&options);
+        world = sim_world_new(seed, &options);
+        sim_world_boot(world, 1);
+        sim_world_spawn(world, 0, "cut", cut_body, &state);
+        sim_world_run(world, NULL, NULL, seed * 150);
+        finished += state.is_finished ? 1 : 0;
+        sim_world_crash(world, SIM_CRASH_POWER_CUT);
+        sim_world_boot(world, 1);
+        cr_assert_eq(sim_world_call(world, 0, cut_check, &state), ERR_OK);
+        sim_world_stop(world);
+        sim_world_free(&world);
+    }
+    cr_assert_gt(finished, 5);
+    cr_assert_lt(finished, 25);
 }
 
 /* ---- Several fibers. ---- */
