@@ -63,9 +63,6 @@ bool lsm_wants_rotation(const struct lsm *lsm);
 /* Is there room for one more frozen memtable? Then the owner may also rotate for reasons of its
  * own (a long log), even an empty memtable. */
 bool lsm_can_rotate(const struct lsm *lsm);
-/* Is there room for one more frozen memtable? The owner also rotates when the log has grown long,
- * which overwrites in place can do without the memtable growing. */
-bool lsm_can_rotate(const struct lsm *lsm);
 void lsm_rotate(struct lsm *lsm, uint64_t lsn, struct slice note);
 /* Called on this shard when a flush was made durable in the manifest. */
 void lsm_on_flushed(struct lsm *lsm, void (*fn)(void *arg, uint64_t flushed_lsn), void *arg);

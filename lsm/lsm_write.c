@@ -168,12 +168,6 @@ lsm_wants_rotation(const struct lsm *lsm)
            active->keys_range_deleted >= LSM_RANGE_DELETED_KEYS;
 }
 
-bool
-lsm_can_rotate(const struct lsm *lsm)
-{
-    return lsm_can_rotate(lsm);
-}
-
 void
 lsm_rotate(struct lsm *lsm, uint64_t lsn, struct slice note)
 {
