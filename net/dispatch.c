@@ -169,6 +169,17 @@ arguments_get(struct session *session, struct slice input, struct arena *arena)
 }
 
 static void
+upper_case(const char *text, char *out, size_t size)
+{
+    size_t i = 0;
+
+    for (; text[i] != '\0' && i + 1 < size; i++) {
+        out[i] = text[i] >= 'a' && text[i] <= 'z' ? (char)(text[i] - 'a' + 'A') : text[i];
+    }
+    out[i] = '\0';
+}
+
+static void
 unknown_command(struct session *session, const struct slice *argv, uint32_t argc)
 {
     const struct command *container = command_find(argv[0]);
@@ -176,9 +187,11 @@ unknown_command(struct session *session, const struct slice *argv, uint32_t argc
     size_t used = 0;
 
     if (container != NULL && container->subcommand_count > 0 && argc > 1) {
+        char name[64];
+
+        upper_case(container->name, name, sizeof(name));
         reply_error(&session->output, "ERR unknown subcommand '%.*s'. Try %s HELP.",
-                    (int)MIN(argv[1].size, (size_t)128), (const char *)argv[1].data,
-                    container->name);
+                    (int)MIN(argv[1].size, (size_t)128), (const char *)argv[1].data, name);
         return;
     }
     for (uint32_t i = 1; i < argc && used < 128; i++) {
@@ -251,17 +264,6 @@ request_init(struct session *session, struct kv_request *request, const struct c
     };
     session->last_command = command;
     session->commands++;
-}
-
-static void
-upper_case(const char *text, char *out, size_t size)
-{
-    size_t i = 0;
-
-    for (; text[i] != '\0' && i + 1 < size; i++) {
-        out[i] = text[i] >= 'a' && text[i] <= 'z' ? (char)(text[i] - 'a' + 'A') : text[i];
-    }
-    out[i] = '\0';
 }
 
 void
