@@ -142,7 +142,8 @@ void sim_world_free(struct sim_world **world);
 
 /* Anywhere. The options may be changed at any time, for instance to switch faults on. */
 struct sim_options *sim_world_options(struct sim_world *world);
-/* Set every fault rate to 0; what has happened to the disk stays. */
+/* Set every fault rate to 0, and let unreadable blocks be readable again. What was changed on the
+ * disk stays. */
 void sim_world_calm(struct sim_world *world);
 const struct sim_counters *sim_world_counters(const struct sim_world *world);
 uint64_t sim_world_trace_hash(const struct sim_world *world);

@@ -389,6 +389,16 @@ sim_disk_fini(struct sim_world *world)
 }
 
 void
+sim_disk_heal(struct sim_world *world)
+{
+    for (struct sim_inode *inode = world->inodes; inode != NULL; inode = inode->next) {
+        for (uint64_t i = 0; i < inode->block_count; i++) {
+            inode->blocks[i].is_bad = false;
+        }
+    }
+}
+
+void
 sim_disk_wipe(struct sim_world *world)
 {
     ASSERT(world->shards == 0);

@@ -198,6 +198,8 @@ void sim_names_path(const struct sim_world *world, const struct sim_inode *inode
 /* sim_disk.c */
 void sim_disk_init(struct sim_world *world);
 void sim_disk_fini(struct sim_world *world);
+/* No block is bad any more. */
+void sim_disk_heal(struct sim_world *world);
 struct sim_inode *sim_inode_new(struct sim_world *world, bool is_dir);
 /* Change the size; growth is refused with -ENOSPC when the disk is full. */
 int sim_disk_resize(struct sim_world *world, struct sim_inode *inode, uint64_t size);

@@ -264,6 +264,7 @@ sim_world_calm(struct sim_world *world)
     options->message_delay_ppm = 0;
     options->wall_step_ppm = 0;
     memset(world->rules, 0, sizeof(world->rules));
+    sim_disk_heal(world);
 }
 
 const struct sim_counters *

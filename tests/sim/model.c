@@ -230,33 +230,40 @@ model_is_live(const struct model_version *version)
 
 /* ---- Comparing. ---- */
 
+static bool
+version_is(const struct model_version *version, bool is_found, uint64_t id)
+{
+    return is_found ? model_is_live(version) && version->id == id : !model_is_live(version);
+}
+
 uint64_t
 model_check_read(const struct model *model, uint32_t key, uint64_t from, uint64_t to, bool is_found,
                  struct slice value, const char *what)
 {
-    const struct model_version *version = model_at(model, key, to);
-    const struct model_version *last = version;
+    const struct model_version *last = model_at(model, key, to);
+    const struct model_version *version = last;
     uint64_t id = is_found && value.size >= MODEL_VALUE_HEAD_BYTES ? get_le64(value.data) : 0;
+    uint64_t step = UINT64_MAX;
 
-    while (version != NULL) {
-        if (is_found ? model_is_live(version) && version->id == id : !model_is_live(version)) {
+    for (;;) {
+        if (version_is(version, is_found, id)) {
+            step = version == NULL ? 0 : version->step;
             if (is_found) {
                 model_check_value(model, key, version, value, what);
             }
-            return version->step;
         }
-        if (version->step <= from) {
+        if (version == NULL || version->step <= from) {
             break;
         }
         version = model_at(model, key, version->step - 1);
     }
-    RUN_CHECK(model->run, version == NULL && !is_found,
+    RUN_CHECK(model->run, step != UINT64_MAX,
               "%s: shard %u key %u: found %s id %llu, steps %llu to %llu have id %llu%s", what,
               model->shard, key, is_found ? "a value with" : "nothing, not", (unsigned long long)id,
               (unsigned long long)from, (unsigned long long)to,
               last != NULL ? (unsigned long long)last->id : 0,
               last != NULL && last->is_expired ? " (expired)" : "");
-    return 0;
+    return step;
 }
 
 uint64_t

@@ -90,7 +90,7 @@ bool model_is_live(const struct model_version *version);
 void model_check_value(const struct model *model, uint32_t key, const struct model_version *version,
                        struct slice value, const char *what);
 /* A read that began at step `from` and ended at `to`: what it found must have been the key's state
- * at a time between. Returns the step that wrote the version which it saw; 0 for none. */
+ * at a time between. Returns the earliest step that may have written what it saw; 0 for none. */
 uint64_t model_check_read(const struct model *model, uint32_t key, uint64_t from, uint64_t to,
                           bool is_found, struct slice value, const char *what);
 

@@ -491,16 +491,20 @@ maintain(void)
     struct lsm *lsm = store_lsm(here()->store);
     const struct model *model = here()->model;
     uint32_t low = (uint32_t)prng_below(shard_prng(), model->key_count);
+    err_t err;
 
     switch (prng_below(shard_prng(), 4)) {
     case 0:
-        CHECK_OK(lsm_compact(lsm, model_key_name(model, low), (struct slice){0}), "lsm_compact");
+        err = lsm_compact(lsm, model_key_name(model, low), (struct slice){0});
+        CHECK_OK(err, "lsm_compact");
         break;
     case 1:
-        CHECK_OK(lsm_verify(lsm), "lsm_verify");
+        err = lsm_verify(lsm);
+        CHECK_OK(err, "lsm_verify");
         break;
     default:
-        CHECK_OK(lsm_flush(lsm), "lsm_flush");
+        err = lsm_flush(lsm);
+        CHECK_OK(err, "lsm_flush");
         break;
     }
 }

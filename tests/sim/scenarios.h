@@ -10,3 +10,4 @@ extern const struct scenario scenario_wal;
 extern const struct scenario scenario_wal_rot;
 extern const struct scenario scenario_store;
 extern const struct scenario scenario_store_rot;
+extern const struct scenario scenario_kv;
