@@ -38,7 +38,10 @@ class Sampler:
 
     def _run(self):
         while not self.is_stopping:
-            rss = self.instance.rss_bytes()
+            try:
+                rss = self.instance.rss_bytes()
+            except (OSError, AttributeError):
+                return  # The server is gone; whoever talks to it reports that.
             self.peaks[self.phase] = max(self.peaks.get(self.phase, 0), rss)
             time.sleep(SAMPLE_S)
 
