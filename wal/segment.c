@@ -241,7 +241,7 @@ out:
 
 /* A file of zeros under the preparing name. */
 static YIELDS err_t
-segment_make(struct wal *wal)
+segment_make(struct wal *wal, uint64_t bytes)
 {
     struct io_file *file = NULL;
     char path[IO_PATH_BYTES_MAX];
@@ -252,7 +252,7 @@ segment_make(struct wal *wal)
     if (err != ERR_OK) {
         return err;
     }
-    err = zeros_write(file, wal->segment_bytes);
+    err = zeros_write(file, bytes);
     io_close(&file);
     if (err != ERR_OK) {
         char message[ERR_MESSAGE_BYTES_MAX];
@@ -273,19 +273,21 @@ wal_segment_add(struct wal *wal)
     char from[IO_PATH_BYTES_MAX];
     char to[IO_PATH_BYTES_MAX];
     uint64_t start = 0;
+    uint64_t bytes = MIN(wal->segment_bytes, (uint64_t)WAL_SEGMENT_BYTES_FIRST);
     err_t err;
 
     if (!list_is_empty(&wal->segments)) {
         struct wal_segment *last = LIST_ENTRY(wal->segments.previous, struct wal_segment, link);
 
         start = last->start + last->bytes;
+        bytes = wal->segment_bytes;
     }
     segment = segment_new(start);
     if (wal->spare_count > 0) {
         spare = LIST_ENTRY(wal->spares.next, struct wal_segment, link);
         segment_path(wal, spare->start, from);
     } else {
-        TRY(segment_make(wal));
+        TRY(segment_make(wal, bytes));
         prepare_path(wal, from);
     }
     segment_path(wal, start, to);

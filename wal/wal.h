@@ -24,17 +24,18 @@ typedef uint64_t lsn_t;
 
 enum {
     WAL_SEGMENT_BYTES_DEFAULT = 64 << 20,
-    WAL_BATCH_BYTES_TARGET = 1 << 20, /* A fuller batch is closed and written. */
-    WAL_RECORD_BYTES_MAX = 16 << 20,  /* ERR_LIMIT above; larger writes go to value logs. A
+    WAL_SEGMENT_BYTES_FIRST = 16 << 20, /* A new log begins with one that is made sooner. */
+    WAL_BATCH_BYTES_TARGET = 1 << 20,   /* A fuller batch is closed and written. */
+    WAL_RECORD_BYTES_MAX = 16 << 20,    /* ERR_LIMIT above; larger writes go to value logs. A
                                            record fits a segment: smaller ones limit it further. */
-    WAL_IN_FLIGHT_MAX = 4,            /* Batches. */
-    WAL_PENDING_BYTES_MAX = 64 << 20, /* Appended and not yet durable; wal_reserve waits. */
-    WAL_HEARTBEAT_US = 100000,        /* A batch that tells the durable position follows. */
-    WAL_SPARE_MAX = 2,                /* Recycled segments kept. */
-    WAL_GROUP_BYTES = 64 << 10,       /* While a write is in flight, the next one waits until the
+    WAL_IN_FLIGHT_MAX = 4,              /* Batches. */
+    WAL_PENDING_BYTES_MAX = 64 << 20,   /* Appended and not yet durable; wal_reserve waits. */
+    WAL_HEARTBEAT_US = 100000,          /* A batch that tells the durable position follows. */
+    WAL_SPARE_MAX = 2,                  /* Recycled segments kept. */
+    WAL_GROUP_BYTES = 64 << 10,         /* While a write is in flight, the next one waits until the
                                            open batch holds this much: fewer, larger writes. */
-    WAL_LAZY_BYTES = 256 << 10,       /* The same at `interval` and `none`, write or no write. */
-    WAL_NONE_WRITE_US = 1000000,      /* `none`: an open batch is written after this time. */
+    WAL_LAZY_BYTES = 256 << 10,         /* The same at `interval` and `none`, write or no write. */
+    WAL_NONE_WRITE_US = 1000000,        /* `none`: an open batch is written after this time. */
     WAL_LISTENERS_MAX = 4,
 };
 
