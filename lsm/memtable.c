@@ -301,6 +301,9 @@ put_newest(struct memtable *memtable, struct memtable_key *key, const struct lsm
     if (before != NULL && !snapshots_need(snapshots, before->ts, entry->ts) &&
         before->capacity >= entry->value.size) {
         version_fill(before, entry);
+        if (before->older != NULL && !snapshots_need(snapshots, before->older->ts, entry->ts)) {
+            unlink_older(memtable, key, before); /* What dropped snapshots left, one a write. */
+        }
         return;
     }
     version = version_new(memtable, entry->value.size);

@@ -1,0 +1,334 @@
+/* tests/unit/lsm/test_memtable.c - the memtable, its index, and what it keeps for snapshots. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "engine/base/assert.h"
+#include "engine/base/prng.h"
+#include "lsm/memtable.h"
+
+TestSuite(lsm_memtable, .timeout = 30);
+
+static struct snapshots snapshots;
+static struct memtable *memtable;
+
+static void
+begin(void)
+{
+    snapshots_init(&snapshots);
+    memtable = memtable_new(1 << 20, 42, NULL);
+}
+
+static void
+put(const char *key, uint64_t ts, const char *value)
+{
+    struct lsm_entry entry = {.key = slice_from_text(key),
+                              .value = slice_from_text(value),
+                              .ts = ts,
+                              .lsn = ts,
+                              .slot = 7,
+                              .kind = LSM_PUT};
+
+    memtable_put(memtable, &entry, &snapshots);
+}
+
+static void
+expect(const char *key, uint64_t snapshot, const char *value)
+{
+    const struct memtable_version *version = memtable_get(memtable, slice_from_text(key), snapshot);
+
+    if (value == NULL) {
+        cr_assert_null(version);
+        return;
+    }
+    cr_assert_not_null(version);
+    cr_assert(slice_equal(slice_of(version->value, version->value_size), slice_from_text(value)));
+    cr_assert_eq(version->slot, 7);
+}
+
+Test(lsm_memtable, a_read_gives_the_newest_version_at_or_below_its_snapshot)
+{
+    begin();
+    put("a", 10, "one");
+    put("a", 30, "three");
+    put("a", 20, "two"); /* Out of order, as from another shard's log. */
+    expect("a", 9, NULL);
+    expect("a", 10, "one");
+    expect("a", 19, "one");
+    expect("a", 20, "two");
+    expect("a", 29, "two");
+    expect("a", UINT64_MAX, "three");
+    expect("b", UINT64_MAX, NULL);
+    memtable_unpin(&memtable);
+}
+
+Test(lsm_memtable, applying_the_same_write_twice_changes_nothing)
+{
+    begin();
+    put("a", 10, "one");
+    put("a", 20, "a value that is longer than the one it follows by far");
+    put("a", 10, "one");
+    put("a", 20, "a value that is longer than the one it follows by far, and then some more bytes");
+    cr_assert_eq(memtable->versions, 2);
+    expect("a", 10, "one");
+    expect("a", 20,
+           "a value that is longer than the one it follows by far, and then some more bytes");
+    memtable_unpin(&memtable);
+}
+
+Test(lsm_memtable, a_hot_key_does_not_fill_the_memtable)
+{
+    uint64_t bytes;
+    char value[200];
+
+    begin();
+    put("hot", 1, "first");
+    bytes = memtable_bytes(memtable);
+    for (uint64_t ts = 2; ts < 100000; ts++) {
+        snapshots.horizon = ts - ts % 50; /* As a timer sets it: behind the writes. */
+        snprintf(value, sizeof(value), "%0*llu", (int)(ts % 150), (unsigned long long)ts);
+        put("hot", ts, value);
+    }
+    expect("hot", UINT64_MAX, value);
+    cr_assert_lt(memtable->versions, 120);
+    cr_assert_lt(memtable_bytes(memtable), bytes + 120 * 400);
+    memtable_unpin(&memtable);
+}
+
+Test(lsm_memtable, an_overwrite_that_no_snapshot_needs_happens_in_place)
+{
+    uint64_t bytes;
+
+    begin();
+    put("a", 1, "0123456789");
+    bytes = memtable_bytes(memtable);
+    for (uint64_t ts = 2; ts < 1000; ts++) {
+        snapshots.horizon = ts;
+        put("a", ts, "9876543210");
+    }
+    cr_assert_eq(memtable->versions, 1);
+    cr_assert_eq(memtable_bytes(memtable), bytes);
+    memtable_unpin(&memtable);
+}
+
+Test(lsm_memtable, held_snapshots_keep_one_version_each_of_a_hot_key)
+{
+    struct lsm_snapshot held[10];
+    char value[32];
+
+    begin();
+    for (uint64_t ts = 1; ts <= 10000; ts++) {
+        snapshots.horizon = ts;
+        snprintf(value, sizeof(value), "%llu", (unsigned long long)ts);
+        put("hot", ts, value);
+        if (ts % 1000 == 0) {
+            snapshots_take(&snapshots, ts, &held[ts / 1000 - 1]);
+        }
+    }
+    cr_assert_leq(memtable->versions, 12);
+    for (uint64_t i = 0; i < 10; i++) {
+        snprintf(value, sizeof(value), "%llu", (unsigned long long)(i + 1) * 1000);
+        expect("hot", (i + 1) * 1000, value);
+        snapshots_drop(&held[i]);
+    }
+    snapshots.horizon = 20000;
+    for (uint64_t ts = 10001; ts < 10050; ts++) {
+        put("hot", ts, "last");
+    }
+    cr_assert_eq(memtable->versions, 1); /* Each write drops one that is not needed any more. */
+    memtable_unpin(&memtable);
+}
+
+/* ---- The index. ---- */
+
+enum { MANY = 20000 };
+
+static struct slice many_keys[MANY];
+static char many_bytes[MANY][40];
+
+static int
+compare(const void *a, const void *b)
+{
+    return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
+}
+
+/* `shape` 0: hashes behind a prefix; 1: decimal, in order; 2: long common prefixes and keys that
+ * extend others; 3: anything, the empty key among them. */
+static uint32_t
+many_make(uint32_t shape, struct prng *prng)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < MANY; i++) {
+        uint8_t *at = (uint8_t *)many_bytes[i];
+        size_t size = 0;
+
+        switch (shape) {
+        case 0:
+            memcpy(at, "\1\0\0\0\2", 5);
+            put_be64(at + 5, prng_next(prng));
+            size = 13;
+            break;
+        case 1:
+            size = (size_t)sprintf(many_bytes[i], "user:%08u", i);
+            break;
+        case 2:
+            size = 12 + prng_below(prng, 20);
+            memset(at, 'p', size);
+            at[size - 1] = (uint8_t)prng_below(prng, 256);
+            at[size / 2] = (uint8_t)prng_below(prng, 3);
+            break;
+        default:
+            size = prng_below(prng, 6);
+            for (size_t k = 0; k < size; k++) {
+                at[k] = (uint8_t)prng_below(prng, 256);
+            }
+            break;
+        }
+        many_keys[i] = slice_of(at, size);
+    }
+    qsort(many_keys, MANY, sizeof(many_keys[0]), compare);
+    for (uint32_t i = 0; i < MANY; i++) { /* Once each. */
+        if (count == 0 || !slice_equal(many_keys[count - 1], many_keys[i])) {
+            many_keys[count++] = many_keys[i];
+        }
+    }
+    return count;
+}
+
+static uint32_t
+rank_of(struct slice key, uint32_t count)
+{
+    uint32_t low = 0;
+
+    while (low < count && slice_compare(many_keys[low], key) < 0) {
+        low++;
+    }
+    return low;
+}
+
+static void
+check_position(struct tree_position position, uint32_t rank, uint32_t count)
+{
+    if (rank >= count) { /* Also "before the first". */
+        cr_assert(!tree_position_is_valid(position));
+        return;
+    }
+    cr_assert(tree_position_is_valid(position));
+    cr_assert(slice_equal(tree_key_slice(tree_at(position)), many_keys[rank]));
+}
+
+static void
+index_run(uint32_t shape, bool shuffled)
+{
+    struct prng prng;
+    struct arena arena;
+    struct tree tree;
+    struct tree_position position;
+    uint32_t count;
+    static uint32_t order[MANY];
+
+    prng_init(&prng, 100 + shape);
+    count = many_make(shape, &prng);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t other = shuffled ? (uint32_t)prng_below(&prng, i + 1) : i;
+
+        order[i] = order[other];
+        order[other] = i;
+    }
+    arena_init(&arena, MEM_MEMTABLE);
+    tree_init(&tree, &arena);
+    for (uint32_t i = 0; i < count; i++) {
+        struct slice bytes = many_keys[order[i]];
+        struct tree_key *key = arena_alloc(&arena, sizeof(*key) + bytes.size);
+
+        key->size = (uint32_t)bytes.size;
+        memcpy(key->bytes, bytes.data, bytes.size);
+        tree_insert(&tree, key);
+    }
+    cr_assert_eq(tree.count, count);
+    position = tree_first(&tree);
+    for (uint32_t i = 0; i < count; i++, tree_next(&position)) {
+        check_position(position, i, count);
+    }
+    cr_assert(!tree_position_is_valid(position));
+    position = tree_last(&tree);
+    for (uint32_t i = count; i-- > 0; tree_previous(&position)) {
+        check_position(position, i, count);
+    }
+    cr_assert(!tree_position_is_valid(position));
+    for (uint32_t i = 0; i < 400; i++) {
+        struct slice key = many_keys[prng_below(&prng, count)];
+        uint8_t changed[48];
+        uint32_t rank;
+
+        memcpy(changed, key.data, key.size);
+        if (i % 3 == 0 && key.size > 0) {
+            changed[prng_below(&prng, key.size)] ^= (uint8_t)(1u << prng_below(&prng, 8));
+        }
+        key = slice_of(changed, i % 5 == 0 ? prng_below(&prng, key.size + 1) : key.size);
+        rank = rank_of(key, count);
+        check_position(tree_seek(&tree, key), rank, count);
+        check_position(tree_seek_before(&tree, key), rank - 1, count);
+    }
+    arena_fini(&arena);
+}
+
+Test(lsm_memtable, the_index_finds_what_a_sorted_array_finds)
+{
+    for (uint32_t shape = 0; shape < 4; shape++) {
+        index_run(shape, true);
+        index_run(shape, false);
+    }
+}
+
+Test(lsm_memtable, the_index_tells_about_how_many_keys_lie_in_a_range)
+{
+    char text[32];
+    uint64_t estimate;
+
+    begin();
+    for (uint32_t i = 0; i < 50000; i++) {
+        snprintf(text, sizeof(text), "key-%u", i * 7919 % 100000);
+        put(text, i + 1, "value");
+    }
+    estimate = tree_estimate(&memtable->tree, SLICE("key-2"), SLICE("key-7"));
+    cr_assert_gt(estimate, 12500); /* 25,000 */
+    cr_assert_lt(estimate, 50000);
+    cr_assert_eq(tree_estimate(&memtable->tree, SLICE("z"), SLICE("zz")), 0);
+    cr_assert_eq(tree_estimate(&memtable->tree, SLICE("a"), SLICE("b")), 0);
+    memtable_unpin(&memtable);
+}
+
+Test(lsm_memtable, an_iterator_stays_in_place_while_others_write)
+{
+    struct memtable_iter iter;
+    struct prng prng;
+    char text[32];
+    uint64_t ts = 1;
+    uint32_t seen = 0;
+
+    begin();
+    prng_init(&prng, 5);
+    for (uint32_t i = 0; i < 1000; i++) {
+        snprintf(text, sizeof(text), "key-%04u", i);
+        put(text, ts++, "old");
+        put(text, ts++, "new");
+    }
+    memtable_iter_init(&iter, memtable);
+    for (memtable_iter_seek_first(&iter); memtable_iter_is_valid(&iter); seen++) {
+        snprintf(text, sizeof(text), "key-%04u", seen / 2);
+        cr_assert(slice_equal(iter.entry.key, slice_from_text(text)));
+        cr_assert(slice_equal(iter.entry.value, seen % 2 == 0 ? SLICE("new") : SLICE("old")));
+        for (uint32_t i = 0; i < 10; i++) { /* Before it, so that its leaf splits and moves. */
+            snprintf(text, sizeof(text), "key-%04u+%u", (uint32_t)prng_below(&prng, seen / 2 + 1),
+                     (uint32_t)prng_below(&prng, 100000));
+            if (slice_compare(slice_from_text(text), iter.entry.key) < 0) {
+                put(text, ts++, "other");
+            }
+        }
+        memtable_iter_next(&iter);
+    }
+    cr_assert_eq(seen, 2000);
+    memtable_unpin(&memtable);
+}
