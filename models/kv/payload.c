@@ -292,6 +292,13 @@ integer_write(uint8_t out[5], struct slice text)
     return 0;
 }
 
+void
+payload_seal(uint8_t *payload, size_t size, uint16_t version)
+{
+    put_le16(payload + size, version);
+    put_le64(payload + size + 2, checksum(slice_of(payload, size + 2)));
+}
+
 err_t
 payload_write_string(struct buf *out, struct slice string)
 {
@@ -299,7 +306,6 @@ payload_write_string(struct buf *out, struct slice string)
     uint8_t *at;
     size_t size = 1;
     size_t integer;
-    uint64_t crc;
 
     if (!buf_try_reserve(out, string.size + PAYLOAD_OVERHEAD_MAX)) {
         return err_set_default(ERR_NO_MEMORY);
@@ -315,10 +321,7 @@ payload_write_string(struct buf *out, struct slice string)
         }
         size += string.size;
     }
-    put_le16(at + size, PAYLOAD_VERSION);
-    size += 2;
-    crc = checksum(slice_of(at, size));
-    put_le64(at + size, crc);
-    out->size += size + 8;
+    payload_seal(at, size, PAYLOAD_VERSION);
+    out->size += size + PAYLOAD_FOOTER_BYTES;
     return ERR_OK;
 }

@@ -28,5 +28,8 @@ YIELDS err_t payload_check(struct slice payload);
 YIELDS err_t payload_read_string(struct slice payload, uint64_t bytes_max, struct arena *arena,
                                  struct slice *string_out);
 
+/* Write the footer behind type and value; there is room for PAYLOAD_FOOTER_BYTES. */
+YIELDS void payload_seal(uint8_t *payload, size_t size, uint16_t version);
+
 /* Append the payload of a string. ERR_NO_MEMORY. */
 YIELDS err_t payload_write_string(struct buf *out, struct slice string);

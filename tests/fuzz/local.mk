@@ -22,3 +22,7 @@ fuzz_wal_LDADD = $(fuzz_libs)
 fuzz_programs += fuzz_block
 fuzz_block_SOURCES = tests/fuzz/fuzz_block.c
 fuzz_block_LDADD = $(fuzz_libs)
+
+fuzz_programs += fuzz_dump
+fuzz_dump_SOURCES = tests/fuzz/fuzz_dump.c
+fuzz_dump_LDADD = $(fuzz_libs)

@@ -98,8 +98,7 @@ static const uint8_t redis_lzf[] = {0x00, 0xc3, 0x09, 0x40, 0x64, 0x01, 0x61, 0x
 static struct slice
 seal(uint8_t *bytes, size_t size, uint16_t version)
 {
-    put_le16(bytes + size, version);
-    put_le64(bytes + size + 2, crc64(0, slice_of(bytes, size + 2)));
+    payload_seal(bytes, size, version);
     return slice_of(bytes, size + PAYLOAD_FOOTER_BYTES);
 }
 
