@@ -85,8 +85,10 @@ def headers_have_a_guard_and_a_purpose(tree):
     problems = []
     for path, text in tree.items():
         if path.endswith(".h"):
-            if "#pragma once" not in text:
-                problems.append(f"{path}: no #pragma once")
+            # The public header must do for compilers that we do not know.
+            guard = "#ifndef " if top(path) == "include" else "#pragma once"
+            if guard not in text:
+                problems.append(f"{path}: no {guard}")
             if not text.startswith("/*"):
                 problems.append(f"{path}: no comment at the top that says what it is")
     return problems
