@@ -121,12 +121,16 @@ peer_durable(struct net *net, struct net_peer *peer, lsn_t durable)
     (void)net;
 }
 
+/* The log outlives net/: it is written once more when it closes. */
 static void
 own_log_durable(void *arg, lsn_t durable)
 {
-    struct net *net = arg;
+    struct net *net = net_self();
 
-    peer_durable(net, &net->peers[shard_id()], durable);
+    (void)arg;
+    if (net != NULL) {
+        peer_durable(net, &net->peers[shard_id()], durable);
+    }
 }
 
 struct durable_wait {
@@ -411,7 +415,7 @@ net_open(const struct server_options *options, struct kv *kv, struct net **net_o
     net->latency = latency_new();
     shard_slot_set(SHARD_SLOT_NET, net);
     net->peers[shard_id()].durable = store_durable(net->store);
-    store_on_durable(net->store, own_log_durable, net);
+    store_on_durable(net->store, own_log_durable, NULL);
     shard_turn_hook_add(net_turn_hook, net);
     watchers_start(net);
     ASSERT(fiber_group_spawn(&net->fibers, "net ticker", FIBER_FOREGROUND, FIBER_STACK_SMALL,
