@@ -26,3 +26,7 @@ fuzz_block_LDADD = $(fuzz_libs)
 fuzz_programs += fuzz_dump
 fuzz_dump_SOURCES = tests/fuzz/fuzz_dump.c
 fuzz_dump_LDADD = $(fuzz_libs)
+
+fuzz_programs += fuzz_manifest
+fuzz_manifest_SOURCES = tests/fuzz/fuzz_manifest.c
+fuzz_manifest_LDADD = $(fuzz_libs)
