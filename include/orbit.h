@@ -9,8 +9,8 @@
  * Two ways to run it:
  *   ORBIT_THREADS  one thread a shard; every function may be called from any thread.
  *   ORBIT_INLINE   one shard on the thread that opened it, without a thread or a hop: only that
- *                  thread may use it, and background work (flushes, compaction) advances during calls
- *                  and in orbit_poll.
+ *                  thread may use it, and background work (flushes, compaction) advances during
+ *                  calls and in orbit_poll.
  *
  * Keys are 1..ORBIT_KEY_BYTES_MAX bytes, ordered as by memcmp, a prefix first. Values are
  * 0..ORBIT_VALUE_BYTES_MAX bytes. Memory given to a function stays yours and may be changed when

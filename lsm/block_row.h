@@ -40,6 +40,6 @@ struct block_row {
 };
 
 struct block;
-/* Decode the row at `offset`, which is below block->bytes. False when it cannot be. slot is set only
- * when the row has one (has_slot); otherwise it is that of the row before. */
+/* Decode the row at `offset`, which is below block->bytes. False when it cannot be. slot is set
+ * only when the row has one (has_slot); otherwise it is that of the row before. */
 bool block_row_decode(const struct block *block, uint32_t offset, struct block_row *row);

@@ -607,7 +607,8 @@ const struct config_parameter config_parameters[] = {
      .start = "0",
      .effect = CONFIG_KEPT,
      .reason =
-         "Memory is bounded by --memory; data beyond it are on the disk, so nothing is evicted and no write is refused for it."},
+         "Memory is bounded by --memory; data beyond it are on the disk, so nothing is evicted "
+         "and no write is refused for it."},
     {.name = "maxmemory-clients",
      .type = CONFIG_MEMORY_PERCENT,
      .min = -100,
@@ -686,8 +687,8 @@ const struct config_parameter config_parameters[] = {
      .max = 65535,
      .start = "",
      .effect = CONFIG_REFUSED,
-     .reason =
-         "Unable to listen on this port while the server runs: it is chosen at start, by --redis-port."},
+     .reason = "Unable to listen on this port while the server runs: it is chosen at start, by "
+               "--redis-port."},
     {.name = "proc-title-template",
      .type = CONFIG_STRING,
      .start = "{title} {listen-addr} {server-mode}",
@@ -868,7 +869,8 @@ const struct config_parameter config_parameters[] = {
      .start = "",
      .effect = CONFIG_APPLIED,
      .reason =
-         "The password of the user default, until the server stops; --password-file sets it at start."},
+         "The password of the user default, until the server stops; --password-file sets it at "
+         "start."},
     {.name = "sanitize-dump-payload",
      .type = CONFIG_ENUM,
      .values = sanitize_dump_payload_values,

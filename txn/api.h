@@ -1,8 +1,8 @@
 /* txn/api.h - what the files behind include/orbit.h share: reaching a shard from outside.
  *
- * A call is a function that runs in a fiber of a shard, with store_self() being the store. In thread
- * mode it travels as a message from the calling thread, which sleeps until it has ended; inline
- * the calling thread turns the shard itself until then. */
+ * A call is a function that runs in a fiber of a shard, with store_self() being the store. In
+ * thread mode it travels as a message from the calling thread, which sleeps until it has ended;
+ * inline the calling thread turns the shard itself until then. */
 #pragma once
 
 #include <pthread.h>

@@ -182,7 +182,7 @@ enum sim_stop {
     SIM_STOP_TIME,  /* The time is over. */
     SIM_STOP_IDLE,  /* Nothing can happen any more: no fiber, event or timer is left to wait for. */
     SIM_STOP_LIMIT, /* options.turns_max. */
-    SIM_STOP_FATAL, /* A shard called fatal(): the process would have left; only a crash may follow. */
+    SIM_STOP_FATAL, /* A shard called fatal(): the process is gone; only a crash may follow. */
 };
 const char *sim_stop_name(enum sim_stop stop);
 

@@ -613,7 +613,7 @@ leave_unstarted(void *arg)
     }
 }
 
-/* uring_disable, in fini, must bring all of it to an end; the account's check finds what is left. */
+/* uring_disable, in fini, must bring all to an end; the account's check finds what is left. */
 Test(uring_net, a_shard_can_leave_with_a_listener_and_a_new_connection_open)
 {
     struct echo_server server = {0};
