@@ -17,15 +17,15 @@ struct lsm;
 struct vlog;
 
 struct lsm_options {
-    const char *dir;             /* Made if missing. */
-    uint64_t memtable_bytes;     /* Rotate at; 0: 64 MiB. */
-    uint32_t memtables_max;      /* Active + waiting for flush; writers wait beyond. 0: 4. */
-    uint64_t cache_bytes;        /* 0: 32 MiB. */
-    uint64_t table_bytes;        /* Target size of tables below level 0; 0: 64 MiB. */
-    uint64_t level_base_bytes;   /* Size of level 1; each deeper one 10 times; 0: 256 MiB. */
-    uint32_t level0_tables;      /* Compact at; 0: 4. Writers are slowed from twice that on, and
+    const char *dir;           /* Made if missing. */
+    uint64_t memtable_bytes;   /* Rotate at; 0: 64 MiB. */
+    uint32_t memtables_max;    /* Active + waiting for flush; writers wait beyond. 0: 4. */
+    uint64_t cache_bytes;      /* 0: 32 MiB. */
+    uint64_t table_bytes;      /* Target size of tables below level 0; 0: 64 MiB. */
+    uint64_t level_base_bytes; /* Size of level 1; each deeper one 10 times; 0: 256 MiB. */
+    uint32_t level0_tables;    /* Compact at; 0: 4. Writers are slowed from twice that on, and
                                     wait at four times. */
-    bool background_off;         /* Tests: flush and compact only when called. */
+    bool background_off;       /* Tests: flush and compact only when called. */
     /* Called by a flush before its manifest edit, with the lsn given to lsm_rotate: returns when
      * the log is durable up to there. So flushed_lsn never lies beyond what a crash leaves of the
      * log, and tables hold nothing that the log could lose. NULL: do not wait. */
@@ -131,8 +131,8 @@ void lsm_budget_set(struct lsm *lsm, uint64_t memtable_bytes, uint64_t cache_byt
 enum { LSM_LEVELS = 7 };
 struct lsm_stats {
     uint64_t memtable_bytes, memtables, flushes, flush_bytes, compactions, compaction_read_bytes,
-        compaction_write_bytes, trivial_moves, stalls, stall_us, background_errors,
-        tables_shunned, tables_dropped;
+        compaction_write_bytes, trivial_moves, stalls, stall_us, background_errors, tables_shunned,
+        tables_dropped;
     uint64_t level_tables[LSM_LEVELS], level_bytes[LSM_LEVELS];
     uint64_t point_reads, point_reads_memtable, filter_skips;
     uint64_t cache_hits, cache_misses, cache_bytes;

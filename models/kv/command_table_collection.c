@@ -1,4 +1,4 @@
-/* models/kv/command_table_collection.c - commands on lists, sets and hashes, as COMMAND tells them.
+/* models/kv/command_table_collection.c - lists, sets and hashes in the table of commands.
  *
  * Arity, flags, keys and arguments are those of Redis 7.2; the summaries are Orbit's. */
 #include "engine/base/assert.h"

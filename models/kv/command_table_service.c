@@ -1,4 +1,4 @@
-/* models/kv/command_table_service.c - transactions, scripts, pub, sub, cluster, as COMMAND tells them.
+/* models/kv/command_table_service.c - transactions, scripts, pub/sub and cluster in the table.
  *
  * Arity, flags, keys and arguments are those of Redis 7.2; the summaries are Orbit's. */
 #include "engine/base/assert.h"

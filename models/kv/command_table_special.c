@@ -1,4 +1,4 @@
-/* models/kv/command_table_special.c - commands on streams, places, bits and HyperLogLogs, as COMMAND tells them.
+/* models/kv/command_table_special.c - streams, places, bits and HyperLogLogs in the table.
  *
  * Arity, flags, keys and arguments are those of Redis 7.2; the summaries are Orbit's. */
 #include "engine/base/assert.h"
