@@ -179,7 +179,8 @@ info_put(struct reply *reply, const struct command *command)
     reply_array(reply, COMMAND_INFO_FIELDS);
     reply_bulk_text(reply, command_full_name(command));
     reply_int(reply, command->arity);
-    bits_put(reply, command->flags, command_flag_name, "");
+    /* Redis keeps this one to itself. */
+    bits_put(reply, command->flags & ~(uint32_t)CMD_MAY_REPLICATE, command_flag_name, "");
     reply_int(reply, range.first);
     reply_int(reply, range.last);
     reply_int(reply, range.step);

@@ -14,11 +14,11 @@ static const struct command_arg auth_args[] = {
 
 static const char *const client_info_tips[] = {"nondeterministic_output"};
 static const struct command_arg client_kill_filter_new_format_normal_master_slave_pubsub_args[] = {
-    {.name = "normal", .type = "pure-token", .token = "normal", .key_spec = -1},
-    {.name = "master", .type = "pure-token", .token = "master", .since = "3.2.0", .key_spec = -1},
-    {.name = "slave", .type = "pure-token", .token = "slave", .key_spec = -1},
-    {.name = "replica", .type = "pure-token", .token = "replica", .since = "5.0.0", .key_spec = -1},
-    {.name = "pubsub", .type = "pure-token", .token = "pubsub", .key_spec = -1},
+    {.name = "normal", .type = "pure-token", .token = "NORMAL", .key_spec = -1},
+    {.name = "master", .type = "pure-token", .token = "MASTER", .since = "3.2.0", .key_spec = -1},
+    {.name = "slave", .type = "pure-token", .token = "SLAVE", .key_spec = -1},
+    {.name = "replica", .type = "pure-token", .token = "REPLICA", .since = "5.0.0", .key_spec = -1},
+    {.name = "pubsub", .type = "pure-token", .token = "PUBSUB", .key_spec = -1},
 };
 static const struct command_arg client_kill_filter_new_format_args[] = {
     {.name = "client-id",
@@ -62,10 +62,10 @@ static const struct command_arg client_kill_args[] = {
      .arg_count = ARRAY_COUNT(client_kill_filter_args)},
 };
 static const struct command_arg client_list_normal_master_replica_pubsub_args[] = {
-    {.name = "normal", .type = "pure-token", .token = "normal", .key_spec = -1},
-    {.name = "master", .type = "pure-token", .token = "master", .key_spec = -1},
-    {.name = "replica", .type = "pure-token", .token = "replica", .key_spec = -1},
-    {.name = "pubsub", .type = "pure-token", .token = "pubsub", .key_spec = -1},
+    {.name = "normal", .type = "pure-token", .token = "NORMAL", .key_spec = -1},
+    {.name = "master", .type = "pure-token", .token = "MASTER", .key_spec = -1},
+    {.name = "replica", .type = "pure-token", .token = "REPLICA", .key_spec = -1},
+    {.name = "pubsub", .type = "pure-token", .token = "PUBSUB", .key_spec = -1},
 };
 static const struct command_arg client_list_id_args[] = {
     {.name = "client-id", .type = "integer", .key_spec = -1, .is_multiple = true},

@@ -349,7 +349,7 @@ static const struct command_arg latency_graph_args[] = {
 static const char *const latency_graph_tips[] = {
     "nondeterministic_output", "request_policy:all_nodes", "response_policy:special"};
 static const struct command_arg latency_histogram_args[] = {
-    {.name = "COMMAND", .type = "string", .key_spec = -1, .is_optional = true, .is_multiple = true},
+    {.name = "command", .type = "string", .key_spec = -1, .is_optional = true, .is_multiple = true},
 };
 static const char *const latency_histogram_tips[] = {
     "nondeterministic_output", "request_policy:all_nodes", "response_policy:special"};

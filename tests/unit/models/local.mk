@@ -8,3 +8,4 @@ test_models_SOURCES += tests/unit/models/test_glob.c tests/unit/models/test_key.
     tests/unit/models/test_payload.c tests/unit/models/test_reply.c
 test_models_SOURCES += tests/unit/models/kv_fixture.c tests/unit/models/test_generic.c \
     tests/unit/models/test_keyspace.c tests/unit/models/test_string.c
+test_models_SOURCES += tests/unit/models/test_command.c
