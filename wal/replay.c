@@ -160,6 +160,20 @@ batch_chains(const struct replay *replay, const struct wal_header *header)
     return header->previous == replay->checksum;
 }
 
+/* Before the first read: what a cache alone holds must not be shown. */
+static YIELDS err_t
+segment_sync(struct wal_segment *segment)
+{
+    err_t err = ERR_OK;
+
+    if (!segment->is_synced) {
+        TRY(io_sync(segment->file));
+        segment->is_synced = true;
+    }
+out:
+    return err;
+}
+
 /* Takes the batch at the position if it counts. */
 static YIELDS err_t
 replay_step(struct replay *replay, struct wal_segment *segment, uint64_t position, bool *taken_out)
@@ -170,10 +184,7 @@ replay_step(struct replay *replay, struct wal_segment *segment, uint64_t positio
     err_t err;
 
     *taken_out = false;
-    if (!segment->is_synced) {
-        TRY(io_sync(segment->file));
-        segment->is_synced = true;
-    }
+    TRY(segment_sync(segment));
     TRY(batch_read(replay, segment, position, &header, &data, &is_found));
     if (!is_found) {
         goto out;
@@ -311,6 +322,7 @@ foreign_check(struct replay *replay, struct wal_segment *segment)
     uint64_t log_id;
     err_t err;
 
+    TRY(segment_sync(segment));
     TRY(reader_get(&replay->reader, segment, 0, WAL_BLOCK_BYTES, &data));
     if (wal_header_log_id(data, &log_id) && log_id != replay->wal->log_id &&
         wal_header_decode(data, log_id, segment->start, &header) &&
