@@ -1,8 +1,8 @@
 /* txn/clock.h - the shard's clock: timestamps that only grow and follow the wall clock.
  *
  * A timestamp is microseconds since 1970 << 12 | counter. The microseconds are monotonic time plus
- * an offset that only grows: a wall clock that steps back is outrun until it has caught up, one that
- * leaps ahead by more than CLOCK_LEAP_US_MAX is not followed before the next start, because
+ * an offset that only grows: a wall clock that steps back is outrun until it has caught up, one
+ * that leaps ahead by more than CLOCK_LEAP_US_MAX is not followed before the next start, because
  * timestamps could never come back from there. */
 #pragma once
 
