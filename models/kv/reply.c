@@ -31,19 +31,21 @@ reply_fini(struct reply *reply)
 size_t
 reply_format_int(int64_t value, char out[24])
 {
-    char digits[24];
-    size_t at = sizeof(digits);
     uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    size_t size = value < 0 ? 2 : 1;
 
-    do {
-        digits[--at] = (char)('0' + rest % 10);
-        rest /= 10;
-    } while (rest > 0);
-    if (value < 0) {
-        digits[--at] = '-';
+    /* First the length, then the digits in their places: copying them from elsewhere would wait
+     * for the single bytes to reach the cache. */
+    for (uint64_t above = rest; above >= 10; above /= 10) {
+        size++;
     }
-    memcpy(out, digits + at, sizeof(digits) - at);
-    return sizeof(digits) - at;
+    for (size_t at = size; at > (value < 0 ? 1u : 0u); rest /= 10) {
+        out[--at] = (char)('0' + rest % 10);
+    }
+    if (value < 0) {
+        out[0] = '-';
+    }
+    return size;
 }
 
 /* A type byte, a number, a line end. */
