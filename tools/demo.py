@@ -101,7 +101,7 @@ class Server:
             if self.was_killed and self.process.poll() == PORT_TAKEN_STATUS:
                 time.sleep(0.1)
                 self.launch(command)
-            if self.process.poll() is not None:
+            elif self.process.poll() is not None:
                 raise DemoError(f"orbit-server exited with status {self.process.returncode}; "
                                 f"the end of {self.log_path}:\n{self.log_tail()}")
             if self.answers():
