@@ -27,6 +27,8 @@
 #include "tools/server/options.h"
 #include "txn/store.h"
 
+enum { PORT_WAIT_MS = 2000, PORT_WAIT_STEP_MS = 50 };
+
 /* A shard's part of the server and the outcome of a phase there. */
 struct server_shard {
     const struct options *options;
@@ -273,6 +275,22 @@ account_limits(uint32_t shard, struct mem_account *account, void *arg)
     mem_limit_set(account, MEM_SESSIONS, memory_share(&server->options) / 4);
 }
 
+/* The kernel lets go of a killed server's socket a moment after the process is gone, so that a
+ * restart at once would find the port taken. */
+static err_t
+port_wait(const struct server_options *options)
+{
+    const struct timespec pause = {.tv_nsec = PORT_WAIT_STEP_MS * 1000000L};
+    err_t err = uring_port_check(options->bind_address, options->redis_port);
+
+    for (int waited_ms = 0; err == ERR_BUSY && waited_ms < PORT_WAIT_MS;
+         waited_ms += PORT_WAIT_STEP_MS) {
+        nanosleep(&pause, NULL);
+        err = uring_port_check(options->bind_address, options->redis_port);
+    }
+    return err;
+}
+
 /* *status_out: the exit status where the error code alone does not tell it. */
 static err_t
 server_start(struct server *server, int *status_out)
@@ -292,7 +310,7 @@ server_start(struct server *server, int *status_out)
     TRY(folder_lock(server));
     if (options->redis_port != 0) {
         *status_out = EXIT_UNAVAILABLE_;
-        TRY(uring_port_check(options->bind_address, options->redis_port));
+        TRY(port_wait(options));
         *status_out = 0;
     }
     TRY(runtime_start(&runtime, &server->runtime));
