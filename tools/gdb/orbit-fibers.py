@@ -43,16 +43,19 @@ def text_of(value):
 
 
 def shards():
-    """(thread, shard) of every thread that has a current shard."""
+    """(thread, shard) of every thread that has a current shard. The kernel's workers for a ring
+    (iou-wrk) share the memory of the thread that made it and come after it: they are left out."""
     selected = gdb.selected_thread()
     found = []
+    seen = set()
     for thread in sorted(gdb.selected_inferior().threads(), key=lambda t: t.num):
         thread.switch()
         try:
             shard = gdb.parse_and_eval("'shard.c'::shard_bound")
         except gdb.error:
             continue
-        if int(shard) != 0:
+        if int(shard) != 0 and int(shard) not in seen:
+            seen.add(int(shard))
             found.append((thread, shard.dereference()))
     if selected is not None:
         selected.switch()
