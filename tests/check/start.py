@@ -32,6 +32,10 @@ def expect(condition, text):
         raise AssertionError(text)
 
 
+class NotAllowed(Exception):
+    """The machine does not let the case look."""
+
+
 class Case:
     """A folder and the processes started in it; all are gone afterwards."""
 
@@ -304,6 +308,26 @@ def orbitctl_asks_stops_and_verifies():
         expect(ctl(["fly"])[0] == 64, "an unknown command has another status than 64")
 
 
+def gdb_lists_the_fibers_and_their_stacks():
+    with Case() as case:
+        process = case.up(["--shards", "2"])
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools", "gdb",
+                              "orbit-fibers.py")
+        run = subprocess.run(["gdb", "-q", "-batch", "-nx", "-p", str(process.pid), "-x", script,
+                              "-ex", "orbit-fibers", "-ex", "orbit-fiber-stack all"],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, timeout=120)
+        output = run.stdout.decode(errors="replace")
+        if "ptrace: Operation not permitted" in output:
+            raise NotAllowed("gdb may not attach to a process here")
+        listing, found, stacks = output.partition(" fibers\n")
+        expect(found, f"no list: {output}")
+        expect(listing.count("lsm flush") == 2, f"not one flush fiber a shard: {listing}")
+        expect("shard 1" in listing, f"no second shard: {listing}")
+        expect(stacks.count("flush_fiber") == 2, f"not the stacks of both: {stacks}")
+        case.stop(process)
+
+
 def main():
     tally = Tally()
     cases = [a_wrong_flag_or_value_is_64,
@@ -320,6 +344,13 @@ def main():
              orbitctl_asks_stops_and_verifies]
     for case in cases:
         tally.run(case.__name__, case)
+    try:
+        gdb_lists_the_fibers_and_their_stacks()
+        tally.ok("gdb_lists_the_fibers_and_their_stacks")
+    except NotAllowed as error:
+        tally.skip("gdb_lists_the_fibers_and_their_stacks", error)
+    except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
+        tally.fail("gdb_lists_the_fibers_and_their_stacks", error)
     return tally.finish()
 
 
