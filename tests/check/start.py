@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""orbit-server as its administrator meets it: each way in which a start can fail has its exit status
-and a message that names the cause; flags, file, password, readiness and the stop work as the manual
-says; orbitctl asks, stops and verifies."""
+"""orbit-server as its administrator meets it: each way in which a start can fail has its exit
+status and a message that names the cause; flags, file, password, readiness and the stop work as
+the manual says; orbitctl asks, stops and verifies; gdb lists the fibers."""
 
 import ctypes
 import os
@@ -14,7 +14,8 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, ROOT)
 
 from tests.lib.server import Connection, ReplyError, Tally, free_port  # noqa: E402
 
@@ -311,8 +312,7 @@ def orbitctl_asks_stops_and_verifies():
 def gdb_lists_the_fibers_and_their_stacks():
     with Case() as case:
         process = case.up(["--shards", "2"])
-        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools", "gdb",
-                              "orbit-fibers.py")
+        script = os.path.join(ROOT, "tools", "gdb", "orbit-fibers.py")
         run = subprocess.run(["gdb", "-q", "-batch", "-nx", "-p", str(process.pid), "-x", script,
                               "-ex", "orbit-fibers", "-ex", "orbit-fiber-stack all"],
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
