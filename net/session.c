@@ -310,6 +310,8 @@ session_flush(struct session *session)
     if (size > 0) {
         session_output_take(session, size);
         session->net->counters.output_bytes += size;
+        session->net->counters.output_bytes_max =
+            MAX(session->net->counters.output_bytes_max, size);
         session->output_bytes_total += size;
         io_conn_send(session->conn, session->sending.data, session->sending.size);
     } else if (session->close_after_reply && session->output.buf.size == 0 &&
