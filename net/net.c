@@ -1,4 +1,4 @@
-/* net/net.c - the listener of a shard, the fibers that run its sessions, the wait for durability. */
+/* net/net.c - a shard's listener, the fibers that run its sessions, the wait for durability. */
 #include "net/net.h"
 
 #include <netinet/in.h>
