@@ -317,36 +317,6 @@ spec_unknown(const struct command_key_spec *spec, const struct slice *argv, uint
     }
 }
 
-static bool
-has_word(const struct slice *argv, uint32_t argc, uint32_t first, const char *text)
-{
-    for (uint32_t i = first; i < argc; i++) {
-        if (command_word_is(argv[i], text)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* What a call does to its key where the spec says that its options decide: SET with GET also
- * reads, BITFIELD may only read. */
-static uint32_t
-flags_of_call(const struct command *command, uint32_t flags, const struct slice *argv,
-              uint32_t argc)
-{
-    if ((flags & KEY_VARIABLE_FLAGS) == 0) {
-        return flags;
-    }
-    if (strcmp(command->name, "set") == 0) {
-        return has_word(argv, argc, 3, "GET") ? KEY_RW | KEY_ACCESS | KEY_UPDATE
-                                              : KEY_OW | KEY_UPDATE;
-    }
-    ASSERT(strcmp(command->name, "bitfield") == 0);
-    return has_word(argv, argc, 2, "SET") || has_word(argv, argc, 2, "INCRBY")
-               ? KEY_RW | KEY_ACCESS | KEY_UPDATE
-               : KEY_RO | KEY_ACCESS;
-}
-
 int32_t
 command_keys(const struct command *command, const struct slice *argv, uint32_t argc,
              struct command_key *keys_out, uint32_t max)
@@ -374,10 +344,36 @@ command_keys(const struct command *command, const struct slice *argv, uint32_t a
             return -1;
         }
     }
-    for (uint32_t i = 0; i < MIN(list.count, max); i++) {
-        keys_out[i].flags = flags_of_call(command, keys_out[i].flags, argv, argc);
-    }
     return (int32_t)list.count;
+}
+
+static bool
+has_word(const struct slice *argv, uint32_t argc, uint32_t first, const char *text)
+{
+    for (uint32_t i = first; i < argc; i++) {
+        if (command_word_is(argv[i], text)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* SET with GET also reads, and BITFIELD may only read. */
+uint32_t
+command_key_flags(const struct command *command, uint32_t flags, const struct slice *argv,
+                  uint32_t argc)
+{
+    if ((flags & KEY_VARIABLE_FLAGS) == 0) {
+        return flags;
+    }
+    if (strcmp(command->name, "set") == 0) {
+        return has_word(argv, argc, 3, "GET") ? KEY_RW | KEY_ACCESS | KEY_UPDATE
+                                              : KEY_OW | KEY_UPDATE;
+    }
+    ASSERT(strcmp(command->name, "bitfield") == 0);
+    return has_word(argv, argc, 2, "SET") || has_word(argv, argc, 2, "INCRBY")
+               ? KEY_RW | KEY_ACCESS | KEY_UPDATE
+               : KEY_RO | KEY_ACCESS;
 }
 
 /* ---- Names of bits ---- */
