@@ -103,6 +103,28 @@ version_fill(struct memtable_version *version, const struct lsm_entry *entry)
 
 /* ---- Life. ---- */
 
+/* A power of two of them: from 2 MiB on they fill huge pages. */
+static struct memtable_bucket *
+buckets_new(uint64_t count)
+{
+    size_t bytes = count * sizeof(struct memtable_bucket);
+
+    return bytes >= MEM_HUGE_BYTES ? mem_alloc_huge(MEM_MEMTABLE, bytes, true)
+                                   : mem_zalloc(MEM_MEMTABLE, bytes);
+}
+
+static void
+buckets_free(struct memtable_bucket *buckets, uint64_t count)
+{
+    size_t bytes = count * sizeof(struct memtable_bucket);
+
+    if (bytes >= MEM_HUGE_BYTES) {
+        mem_free_huge(MEM_MEMTABLE, buckets, bytes);
+    } else {
+        mem_free(MEM_MEMTABLE, buckets, bytes);
+    }
+}
+
 struct memtable *
 memtable_new(uint64_t bytes_expected, uint64_t hash_seed, struct vlog *vlog)
 {
@@ -115,16 +137,16 @@ memtable_new(uint64_t bytes_expected, uint64_t hash_seed, struct vlog *vlog)
     ASSERT(class_bytes(MEMTABLE_CLASSES - 1) == LSM_VALUE_INLINE_BYTES_MAX);
     memtable->magic = MEMTABLE_MAGIC;
     memtable->refs = 1;
-    memtable->buckets = mem_zalloc(MEM_MEMTABLE, buckets * sizeof(memtable->buckets[0]));
+    memtable->buckets = buckets_new(buckets);
     while (memtable->buckets == NULL) { /* Only a large one is refused: longer chains, then. */
         buckets /= 2;
-        memtable->buckets = mem_zalloc(MEM_MEMTABLE, buckets * sizeof(memtable->buckets[0]));
+        memtable->buckets = buckets_new(buckets);
     }
     memtable->bucket_mask = buckets - 1;
     memtable->hash_seed = hash_seed;
     memtable->vlog = vlog;
     memtable->ts_oldest = UINT64_MAX;
-    arena_init(&memtable->arena, MEM_MEMTABLE);
+    arena_init_huge(&memtable->arena, MEM_MEMTABLE);
     tree_init(&memtable->tree, &memtable->arena);
     range_map_init(&memtable->ranges, &memtable->arena);
     buf_init(&memtable->note, MEM_MEMTABLE);
@@ -157,8 +179,7 @@ memtable_unpin(struct memtable **pointer)
     }
     mem_free(MEM_MEMTABLE, memtable->vlog_files,
              memtable->vlog_file_capacity * sizeof(memtable->vlog_files[0]));
-    mem_free(MEM_MEMTABLE, memtable->buckets,
-             (memtable->bucket_mask + 1) * sizeof(memtable->buckets[0]));
+    buckets_free(memtable->buckets, memtable->bucket_mask + 1);
     buf_fini(&memtable->note);
     arena_fini(&memtable->arena);
     memtable->magic = 0;

@@ -2,7 +2,7 @@
  *
  *     head -> block (filling) -> block (full) -> block (one large piece) -> ...
  *
- * Blocks double up to ARENA_BLOCK_BYTES_MAX; a piece that would waste much of a block gets one of
+ * Blocks double up to ARENA_BLOCK_BYTES_MAX, or to one huge page; a piece that would waste much of a block gets one of
  * its own behind the head, so that the head goes on filling. */
 #include "engine/base/mem.h"
 
@@ -34,10 +34,23 @@ arena_init(struct arena *arena, enum mem_tag tag)
     *arena = (struct arena){.tag = tag};
 }
 
+void
+arena_init_huge(struct arena *arena, enum mem_tag tag)
+{
+    *arena = (struct arena){.tag = tag, .is_huge = true};
+}
+
+static bool
+is_huge_block(const struct arena *arena, size_t size)
+{
+    return arena->is_huge && size == MEM_HUGE_BYTES;
+}
+
 static struct arena_block *
 arena_block_new(struct arena *arena, size_t size)
 {
-    struct arena_block *block = mem_alloc(arena->tag, size);
+    struct arena_block *block = is_huge_block(arena, size) ? mem_alloc_huge(arena->tag, size, false)
+                                                           : mem_alloc(arena->tag, size);
 
     if (block == NULL) {
         return NULL;
@@ -55,7 +68,11 @@ arena_block_free(struct arena *arena, struct arena_block *block)
 {
     arena->bytes -= block->size;
     SANITIZE_UNPOISON(block, block->size);
-    mem_free(arena->tag, block, block->size);
+    if (is_huge_block(arena, block->size)) {
+        mem_free_huge(arena->tag, block, block->size);
+    } else {
+        mem_free(arena->tag, block, block->size);
+    }
 }
 
 void
@@ -102,8 +119,8 @@ arena_block_for(struct arena *arena, size_t size)
     struct arena_block *block;
 
     if (head != NULL) {
-        wanted =
-            MIN(MAX(head->size, (size_t)ARENA_BLOCK_BYTES_MIN) * 2, (size_t)ARENA_BLOCK_BYTES_MAX);
+        wanted = MIN(MAX(head->size, (size_t)ARENA_BLOCK_BYTES_MIN) * 2,
+                     (size_t)(arena->is_huge ? MEM_HUGE_BYTES : ARENA_BLOCK_BYTES_MAX));
     }
     if (size > wanted / 4) {
         block = arena_block_new(arena, sizeof(*block) + size);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #ifdef HAVE_JEMALLOC
 #include <jemalloc/jemalloc.h>
@@ -475,5 +476,49 @@ mem_free_aligned(enum mem_tag tag, void *block, size_t size)
         return;
     }
     mem_raw_free_aligned(block, size);
+    mem_count_add(mem_account_current(), tag, -(uint64_t)size);
+}
+
+void *
+mem_alloc_huge(enum mem_tag tag, size_t size, bool is_zeroed)
+{
+    void *block;
+
+    ASSERT(size > 0);
+    ASSERT(size % MEM_HUGE_BYTES == 0);
+    if (__builtin_expect(mem_is_tracking, 0)) {
+        block = mem_tracked_alloc(tag, size, MEM_ALIGN);
+        return block != NULL && is_zeroed ? memset(block, 0, size) : block;
+    }
+#ifdef HAVE_JEMALLOC
+    block = mallocx(size, MALLOCX_ALIGN(MEM_HUGE_BYTES) | (is_zeroed ? MALLOCX_ZERO : 0));
+    if (block != NULL) {
+        /* Advice: where it is refused, ordinary pages serve. */
+        (void)madvise(block, size, MADV_HUGEPAGE);
+    }
+#else
+    block = is_zeroed ? calloc(1, size) : malloc(size);
+#endif
+    if (block != NULL) {
+        mem_count_add(mem_account_current(), tag, size);
+    }
+    return block;
+}
+
+void
+mem_free_huge(enum mem_tag tag, void *block, size_t size)
+{
+    if (block == NULL) {
+        return;
+    }
+    if (__builtin_expect(mem_is_tracking, 0)) {
+        mem_tracked_free(tag, block, size);
+        return;
+    }
+#ifdef HAVE_JEMALLOC
+    sdallocx(block, size, MALLOCX_ALIGN(MEM_HUGE_BYTES));
+#else
+    free(block);
+#endif
     mem_count_add(mem_account_current(), tag, -(uint64_t)size);
 }

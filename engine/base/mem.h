@@ -72,6 +72,13 @@ void mem_adopt(enum mem_tag tag, void *block, size_t size);
 void *mem_alloc_aligned(enum mem_tag tag, size_t size);
 void mem_free_aligned(enum mem_tag tag, void *block, size_t size);
 
+/* For large, randomly read structures: aligned to MEM_HUGE_BYTES, backed by huge pages where the
+ * kernel has them (a page walk costs as much as the miss it serves, and in a virtual machine twice
+ * that). size is a multiple of MEM_HUGE_BYTES. NULL when there is no memory. */
+enum { MEM_HUGE_BYTES = 2 << 20 };
+void *mem_alloc_huge(enum mem_tag tag, size_t size, bool is_zeroed);
+void mem_free_huge(enum mem_tag tag, void *block, size_t size);
+
 #define MEM_NEW(tag, type) ((type *)mem_zalloc((tag), sizeof(type)))
 #define MEM_FREE(tag, pointer)                                                                     \
     do {                                                                                           \
@@ -84,9 +91,11 @@ struct arena {
     struct arena_block *head;
     enum mem_tag tag;
     size_t bytes; /* Allocated from the account in all. */
+    bool is_huge; /* Grows by huge pages once it is large. */
 };
 
 void arena_init(struct arena *arena, enum mem_tag tag);
+void arena_init_huge(struct arena *arena, enum mem_tag tag);
 /* Frees all but one block of modest size, for the next request. */
 void arena_reset(struct arena *arena);
 void arena_fini(struct arena *arena);
