@@ -460,11 +460,15 @@ keys_get(struct kv_request *request, int32_t *count_out)
         return NULL;
     }
     count = keys != NULL ? command_keys(command, argv, argc, keys, argc) : -1;
-    if (count < 0 || (count == 0 && (command->flags & CMD_NO_MANDATORY_KEYS) == 0)) {
+    if (count < 0 || count > (int32_t)argc ||
+        (count == 0 && (command->flags & CMD_NO_MANDATORY_KEYS) == 0)) {
         reply_error(request->reply, "ERR Invalid arguments specified for command");
         return NULL;
     }
-    *count_out = MIN(count, (int32_t)argc);
+    for (int32_t i = 0; i < count; i++) {
+        keys[i].flags = command_key_flags(command, keys[i].flags, argv, argc);
+    }
+    *count_out = count;
     return keys;
 }
 

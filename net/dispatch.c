@@ -288,15 +288,22 @@ dispatch_help(struct kv_request *request)
     }
 }
 
-/* CLIENT PAUSE; what ends a pause is not held back by it. */
+/* CLIENT PAUSE; CLIENT itself is not held back, as it ends a pause. */
 static YIELDS void
 pause_wait(struct session *session, const struct command *command)
 {
     struct net *net = session->net;
+    const struct command *container;
 
-    while (__builtin_expect(net->pause_until_us > shard_now_us(), 0) && !session->is_closing &&
-           (!net->pause_writes_only || (command->flags & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0) &&
-           (command->categories & CAT_CONNECTION) == 0) {
+    if (__builtin_expect(net->pause_until_us <= shard_now_us(), 1)) {
+        return;
+    }
+    container = command_parent(command);
+    if (container != NULL && strcmp(container->name, "client") == 0) {
+        return;
+    }
+    while (net->pause_until_us > shard_now_us() && !session->is_closing &&
+           (!net->pause_writes_only || (command->flags & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0)) {
         (void)cond_wait_until(&net->unpaused, net->pause_until_us);
     }
 }

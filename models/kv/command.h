@@ -174,6 +174,10 @@ struct command_key {
 };
 int32_t command_keys(const struct command *command, const struct slice *argv, uint32_t argc,
                      struct command_key *keys_out, uint32_t max);
+/* What this call does to a key whose spec has `flags`: where that is KEY_VARIABLE_FLAGS, the
+ * options of the call decide. */
+uint32_t command_key_flags(const struct command *command, uint32_t flags, const struct slice *argv,
+                           uint32_t argc);
 
 /* Name of one flag or category bit: "write", "keyspace"; NULL beyond the last. */
 const char *command_flag_name(uint32_t bit_index);

@@ -55,12 +55,13 @@ keys_of(const char *text)
     out[0] = '\0';
     for (int32_t i = 0; i < count; i++) {
         struct slice key = call.words[keys[i].index];
+        uint32_t flags = command_key_flags(command, keys[i].flags, call.words, call.count);
         char separator = ':';
 
         used += (size_t)snprintf(out + used, sizeof(out) - used, "%s%.*s", i == 0 ? "" : " ",
                                  (int)key.size, (const char *)key.data);
         for (uint32_t bit = 0; bit < 32; bit++) {
-            if ((keys[i].flags >> bit & 1) != 0) {
+            if ((flags >> bit & 1) != 0) {
                 used += (size_t)snprintf(out + used, sizeof(out) - used, "%c%s", separator,
                                          command_key_flag_name(bit));
                 separator = ',';

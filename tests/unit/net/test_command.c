@@ -255,3 +255,40 @@ FIBER_TEST(server, shutdown_refuses_options_that_exclude_each_other)
     EXPECT_PART("only supports SYNC|ASYNC", "FUNCTION", "FLUSH", "LATER");
     net_fixture_close();
 }
+
+FIBER_TEST_ON(client, a_pause_holds_back_writes_or_all_on_every_shard, 2)
+{
+    uint64_t before_us;
+
+    net_fixture_open();
+    before_us = shard_now_us();
+    EXPECT("+OK\r\n", "CLIENT", "PAUSE", "200", "WRITE");
+    EXPECT("+PONG\r\n", "PING");
+    cr_assert_lt(shard_now_us() - before_us, 100000);
+    CALL_ON(1, "SET", "key", "value");
+    cr_assert_geq(shard_now_us() - before_us, 200000);
+    before_us = shard_now_us();
+    EXPECT("+OK\r\n", "CLIENT", "PAUSE", "200");
+    EXPECT_PART("id=1 ", "CLIENT", "LIST");
+    cr_assert_lt(shard_now_us() - before_us, 100000);
+    EXPECT("+PONG\r\n", "PING");
+    cr_assert_geq(shard_now_us() - before_us, 200000);
+    EXPECT("+OK\r\n", "CLIENT", "PAUSE", "100000000");
+    EXPECT("+OK\r\n", "CLIENT", "UNPAUSE");
+    EXPECT("+PONG\r\n", "PING");
+    net_fixture_close();
+}
+
+FIBER_TEST_ON(client, list_shows_the_sessions_of_all_shards, 3)
+{
+    net_fixture_open();
+    CALL_ON(2, "CLIENT", "SETNAME", "third");
+    EXPECT_PART("name=third ", "CLIENT", "LIST");
+    EXPECT_NOT("name=third ", "CLIENT", "LIST", "ID", "1", "2");
+    EXPECT("$0\r\n\r\n", "CLIENT", "LIST", "TYPE", "replica");
+    EXPECT("-ERR Invalid client ID\r\n", "CLIENT", "LIST", "ID", "x");
+    EXPECT("-ERR Unknown client type 'odd'\r\n", "CLIENT", "LIST", "TYPE", "odd");
+    EXPECT(":0\r\n", "CLIENT", "KILL", "ID", "999");
+    EXPECT("-ERR No such client\r\n", "CLIENT", "KILL", "1.2.3.4:5");
+    net_fixture_close();
+}
