@@ -1165,11 +1165,14 @@ draw_faults(struct run *run)
 
     run_draw_harmless_faults(run);
     options->wall_step_ppm = 0; /* Expiry is compared by the wall clock. */
-    test.has_errors = run_chance(run, 15);
+    test.has_errors = run_chance(run, 25);
     if (test.has_errors) {
         options->eio_read_ppm = run_chance(run, 50) ? (uint32_t)run_below(run, 2000) : 0;
         options->eio_write_ppm = run_chance(run, 50) ? (uint32_t)run_below(run, 1000) : 0;
         options->no_space_ppm = run_chance(run, 50) ? (uint32_t)run_below(run, 100000) : 0;
+        if (run_chance(run, 40)) {
+            options->disk_bytes = sim_disk_used(run->world) + run_below(run, 1 << 20);
+        }
     }
 }
 

@@ -19,6 +19,7 @@ enum {
     DRAIN_US = 600 * 1000 * 1000,
     CLAIM_US = 3 * WAL_HEARTBEAT_US,
     LARGE_BYTES_MAX = 200 << 10,
+    WALL_STEP_US_MAX = 150 * 1000 * 1000, /* Further than the store's clock follows at once. */
 };
 
 struct store_shard {
@@ -609,6 +610,8 @@ draw_life(struct run *run)
     test.options.durability =
         run_chance(run, 60) ? WAL_SYNC : (enum wal_durability)run_below(run, 3);
     test.options.interval_us = run_between(run, 1000, 200000);
+    test.options.wal_in_flight_max = run_chance(run, 50) ? (uint32_t)run_between(run, 1, 6) : 0;
+    test.options.wal_group_bytes = run_chance(run, 50) ? (uint32_t)run_between(run, 1, 65536) : 0;
 }
 
 static void
@@ -675,6 +678,10 @@ live(struct run *run)
     draw_life(run);
     run_start(run, open_store, NULL);
     run_draw_harmless_faults(run);
+    if (run_chance(run, 30)) {
+        sim_world_options(run->world)->wall_step_us_max = WALL_STEP_US_MAX;
+        sim_world_options(run->world)->wall_step_ppm = 2000;
+    }
     draw_errors(run);
     spawn_workers(run);
     if (!run_for_operations(run, run_between(run, 10, 400), LIFE_US_MAX)) {
@@ -703,6 +710,9 @@ static void
 store_main(struct run *run)
 {
     test_begin(run);
+    while (run_chance(run, 50)) { /* The very first start may be cut short, too. */
+        crash_in_recovery(run);
+    }
     for (uint32_t life = 0; life < 5 || !run_is_enough(run); life++) {
         live(run);
         if (run_chance(run, 25)) {

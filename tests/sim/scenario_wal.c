@@ -54,6 +54,9 @@ struct wal_test {
     uint32_t record_bytes_max;
     enum wal_durability durability;
     uint64_t interval_us;
+    uint32_t in_flight_max; /* These three: 0 for the log's own choice. */
+    uint32_t group_bytes;
+    uint64_t pending_bytes_max;
     struct wal_shard shards[SIM_SHARDS_MAX];
 };
 
@@ -163,6 +166,9 @@ open_log(void *arg)
         .segment_bytes = test.segment_bytes,
         .durability = test.durability,
         .interval_us = test.interval_us,
+        .in_flight_max = test.in_flight_max,
+        .group_bytes = test.group_bytes,
+        .pending_bytes_max = test.pending_bytes_max,
         .needed_from = shard->flushed > 0 ? shard->records[shard->flushed].lsn : 0,
         .replay = replay,
     };
@@ -325,13 +331,20 @@ stop_workers(struct run *run)
 
 /* ---- Lives. ---- */
 
+/* The size may change from one life to the next. */
 static void
-draw_options(struct run *run)
+draw_segments(struct run *run)
 {
     static const uint32_t segments[] = {64 << 10, 128 << 10, 256 << 10, 1 << 20};
 
     test.segment_bytes = segments[run_below(run, ARRAY_COUNT(segments))];
     test.record_bytes_max = (uint32_t)run_between(run, 100, test.segment_bytes - 4096);
+}
+
+static void
+draw_options(struct run *run)
+{
+    draw_segments(run);
     test.appenders = (uint32_t)run_between(run, 1, APPENDERS_MAX);
 }
 
@@ -340,6 +353,9 @@ draw_life(struct run *run)
 {
     test.durability = run_chance(run, 60) ? WAL_SYNC : (enum wal_durability)run_below(run, 3);
     test.interval_us = run_between(run, 1000, 200000);
+    test.in_flight_max = run_chance(run, 50) ? (uint32_t)run_between(run, 1, 6) : 0;
+    test.group_bytes = run_chance(run, 50) ? (uint32_t)run_between(run, 1, 65536) : 0;
+    test.pending_bytes_max = run_chance(run, 30) ? run_between(run, 8 << 10, 256 << 10) : 0;
 }
 
 static void
@@ -427,6 +443,9 @@ wal_main(struct run *run)
     test_begin(run);
     for (uint32_t life = 0; life < 5 || !run_is_enough(run); life++) {
         live(run);
+        if (run_chance(run, 10)) {
+            draw_segments(run);
+        }
         if (run_chance(run, 30)) {
             crash_in_recovery(run);
         }
