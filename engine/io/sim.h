@@ -233,8 +233,8 @@ bool sim_disk_poke(struct sim_world *world, const char *path, uint64_t offset, c
                    size_t size);
 /* Flip one bit of a file at rest. */
 bool sim_disk_flip_bit(struct sim_world *world, const char *path, uint64_t bit);
-/* Flip one drawn bit of a drawn file that is not empty; its path in path_out (IO_PATH_BYTES_MAX,
- * may be NULL). False when there is none. Anywhere. */
-bool sim_disk_flip_any(struct sim_world *world, char *path_out);
+/* Flip one drawn bit of a drawn file that is not empty and whose path contains path_part (NULL:
+ * any). False when there is none. Anywhere. */
+bool sim_disk_flip_any(struct sim_world *world, const char *path_part);
 /* Between lives: an empty disk. */
 void sim_disk_wipe(struct sim_world *world);

@@ -542,21 +542,37 @@ sim_disk_flip_bit(struct sim_world *world, const char *path, uint64_t bit)
     return true;
 }
 
+static bool
+file_is_candidate(const struct sim_world *world, const struct sim_inode *inode,
+                  const char *path_part)
+{
+    char path[IO_PATH_BYTES_MAX];
+
+    if (inode->is_dir || inode->links == 0 || inode->size == 0) {
+        return false;
+    }
+    if (path_part == NULL) {
+        return true;
+    }
+    sim_names_path(world, inode, path);
+    return strstr(path, path_part) != NULL;
+}
+
 struct sim_inode *
-sim_disk_draw_file(struct sim_world *world)
+sim_disk_draw_file(struct sim_world *world, const char *path_part)
 {
     uint64_t count = 0;
     uint64_t nth;
 
     for (struct sim_inode *inode = world->inodes; inode != NULL; inode = inode->next) {
-        count += !inode->is_dir && inode->links > 0 && inode->size > 0;
+        count += file_is_candidate(world, inode, path_part);
     }
     if (count == 0) {
         return NULL;
     }
     nth = sim_prng_below(world, count);
     for (struct sim_inode *inode = world->inodes; inode != NULL; inode = inode->next) {
-        if (!inode->is_dir && inode->links > 0 && inode->size > 0 && nth-- == 0) {
+        if (file_is_candidate(world, inode, path_part) && nth-- == 0) {
             return inode;
         }
     }
@@ -580,18 +596,15 @@ block_draw(struct sim_world *world, const struct sim_inode *inode)
 }
 
 bool
-sim_disk_flip_any(struct sim_world *world, char *path_out)
+sim_disk_flip_any(struct sim_world *world, const char *path_part)
 {
-    struct sim_inode *inode = sim_disk_draw_file(world);
+    struct sim_inode *inode = sim_disk_draw_file(world, path_part);
     uint64_t index;
 
     if (inode == NULL) {
         return false;
     }
     index = block_draw(world, inode);
-    if (path_out != NULL) {
-        sim_names_path(world, inode, path_out);
-    }
     inode_flip(world, inode,
                index * 8 * IO_BLOCK_BYTES + sim_prng_below(world, UINT64_C(8) * IO_BLOCK_BYTES));
     return true;

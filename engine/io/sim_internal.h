@@ -212,8 +212,9 @@ void sim_disk_sync_begin(struct sim_world *world, struct sim_inode *inode, uint6
 void sim_disk_sync_end(struct sim_world *world, struct sim_inode *inode, uint64_t seq);
 /* A sync that failed: what it covered stays readable and can no longer become durable. */
 void sim_disk_sync_fail(struct sim_world *world, struct sim_inode *inode, uint64_t seq);
-/* A drawn file with at least one block; NULL when there is none. */
-struct sim_inode *sim_disk_draw_file(struct sim_world *world);
+/* A drawn file with at least one block and path_part (NULL: any) in its path; NULL when there is
+ * none. */
+struct sim_inode *sim_disk_draw_file(struct sim_world *world, const char *path_part);
 /* Free inodes that nothing reaches any more. */
 void sim_disk_collect(struct sim_world *world);
 

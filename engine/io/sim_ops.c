@@ -398,7 +398,7 @@ misdirect(struct sim_world *world, const struct sim_event *event, uint64_t index
     uint64_t blocks;
 
     if (sim_prng_below(world, 3) == 0) {
-        inode = sim_disk_draw_file(world);
+        inode = sim_disk_draw_file(world, NULL);
     }
     blocks = inode == NULL ? 0 : inode->size / IO_BLOCK_BYTES;
     if (blocks == 0) {
