@@ -10,6 +10,22 @@
 
 enum { WORK_UNITS_PER_ENTRY = 3 };
 
+/* The memtable that the next rotation will need. */
+static YIELDS void
+spare_make(struct lsm *lsm)
+{
+    if (lsm->spare == NULL && !lsm->options.background_off && !lsm->is_closing) {
+        struct memtable *spare =
+            memtable_prepare(lsm->options.memtable_bytes, lsm->hash_seed, lsm->vlog);
+
+        if (lsm->spare != NULL) { /* Another flush was quicker. */
+            memtable_unpin(&spare);
+        } else {
+            lsm->spare = spare;
+        }
+    }
+}
+
 static YIELDS err_t
 entries_write(struct lsm *lsm, struct memtable *memtable, struct collect *collect,
               struct output *output)
@@ -26,7 +42,8 @@ entries_write(struct lsm *lsm, struct memtable *memtable, struct collect *collec
             err = ERR_CANCELED;
             goto out;
         }
-        entry.lsn = 0; /* In a table it is durable. */
+        spare_make(lsm); /* A flush may last longer than the active memtable. */
+        entry.lsn = 0;   /* In a table it is durable. */
         if (collect_keeps(collect, &entry)) {
             TRY(output_add(output, &entry));
         }
@@ -112,8 +129,9 @@ flush_step(struct lsm *lsm)
     memtable = lsm->frozen_oldest;
     if (memtable != NULL) {
         memtable_pin(memtable);
+        block_cache_settle(lsm->cache);
         err = memtable_flush(lsm, memtable);
-        memtable_unpin(&memtable);
+        memtable_unpin_slowly(&memtable);
         lsm_report(lsm, &lsm->flush_error, err);
     }
     fiber_mutex_unlock(&lsm->flush_mutex);
@@ -128,8 +146,11 @@ flush_fiber(void *arg)
     err_t err;
 
     while (!lsm->is_closing) {
+        spare_make(lsm);
         if (lsm->frozen_oldest == NULL) {
-            cond_wait_uncancelable(&lsm->flush_cond);
+            if (!lsm->is_closing) { /* spare_make may have suspended. */
+                cond_wait_uncancelable(&lsm->flush_cond);
+            }
             continue;
         }
         err = flush_step(lsm);

@@ -449,6 +449,7 @@ lsm_close(struct lsm **pointer)
         memtable_unpin(&memtable);
     }
     memtable_unpin(&lsm->active);
+    memtable_unpin(&lsm->spare);
     version_unpin(&lsm->version);
     manifest_close(&lsm->manifest);
     if (lsm->vlog != NULL) {

@@ -333,6 +333,23 @@ out:
     return err;
 }
 
+/* The current entry is under iter->cover: on to what it does not hide. */
+static YIELDS err_t
+hidden_skip(struct lsm_iter *iter)
+{
+    const struct merge_skip skip = {.low = iter->cover.low,
+                                    .high = iter->cover.high,
+                                    .high_is_open = iter->cover.high_is_open,
+                                    .ts = iter->cover.ts};
+    err_t err;
+
+    iter->lsn = MAX(iter->lsn, iter->cover.lsn);
+    TRY(merge_skip_hidden(&iter->merge, &skip));
+    fiber_work(WORK_UNITS_PER_ENTRY);
+out:
+    return err;
+}
+
 /* From where the merge stands to the first live entry, and make it the current one. */
 static YIELDS err_t
 forward_find(struct lsm_iter *iter)
@@ -352,13 +369,7 @@ forward_find(struct lsm_iter *iter)
         cover_find(iter, entry->key);
         iter->lsn = MAX(iter->lsn, entry->lsn);
         if (iter->cover.ts > entry->ts) {
-            struct merge_skip skip = {.high = iter->cover.high,
-                                      .high_is_open = iter->cover.high_is_open,
-                                      .ts = iter->cover.ts};
-
-            iter->lsn = MAX(iter->lsn, iter->cover.lsn);
-            TRY(merge_skip_hidden(&iter->merge, &skip));
-            fiber_work(WORK_UNITS_PER_ENTRY);
+            TRY(hidden_skip(iter));
             continue;
         }
         key_copy(iter, entry->key);
@@ -413,15 +424,17 @@ backward_find(struct lsm_iter *iter)
         if (slice_compare(entry->key, buf_slice(&iter->lower)) < 0) {
             break;
         }
+        cover_find(iter, entry->key);
+        if (entry->ts < iter->cover.ts) {
+            TRY(hidden_skip(iter));
+            continue;
+        }
         TRY(backward_key_take(iter, &found));
         if (!found) {
             continue;
         }
-        cover_find(iter, iter->entry.key);
         iter->lsn = MAX(iter->lsn, iter->entry.lsn);
-        if (iter->cover.ts > iter->entry.ts) {
-            iter->lsn = MAX(iter->lsn, iter->cover.lsn);
-        } else if (is_live(iter, &iter->entry)) {
+        if (is_live(iter, &iter->entry)) {
             iter->is_valid = true;
             break;
         }

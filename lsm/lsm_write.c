@@ -142,12 +142,36 @@ lsm_apply(struct lsm *lsm, const struct lsm_entry *entry)
     }
 }
 
+/* Mark the tables that lie wholly in the range: they can go soon after the range delete is
+ * flushed, so that is worth hurrying. Once a table, or a second range delete would hurry again. */
+static void
+tables_condemn(struct lsm *lsm, const struct lsm_range_delete *range)
+{
+    for (uint32_t i = 0; i < LSM_LEVELS; i++) {
+        const struct level *level = &lsm->version->levels[i];
+
+        for (uint32_t k = i == 0 ? 0 : level_find(level, range->start); k < level->count; k++) {
+            struct lsm_table *table = level->tables[k];
+
+            if (i > 0 && slice_compare(table->meta->smallest, range->end) >= 0) {
+                break;
+            }
+            if (!table->is_condemned && slice_compare(table->meta->smallest, range->start) >= 0 &&
+                table_meta_compare_end(table->meta, range->end) < 0) {
+                table->is_condemned = true;
+                lsm->active->tables_range_deleted++;
+            }
+        }
+    }
+}
+
 void
 lsm_apply_range_delete(struct lsm *lsm, const struct lsm_range_delete *range)
 {
     ASSERT(range->lsn >= lsm->active->lsn_newest);
     ASSERT(range->start.size <= LSM_KEY_BYTES_MAX);
     ASSERT(range->end.size <= LSM_KEY_BYTES_MAX);
+    tables_condemn(lsm, range);
     memtable_range_delete(lsm->active, range, &lsm->snapshots);
 }
 
@@ -165,7 +189,18 @@ lsm_wants_rotation(const struct lsm *lsm)
     /* A hot key is overwritten in place, but its log grows. Range deletes over very many keys are
      * frozen with them: then scans skip the whole memtable at once. */
     return active_is_full(lsm) || log_span >= lsm->options.memtable_bytes * LSM_LOG_SPAN_FACTOR ||
-           active->keys_range_deleted >= LSM_RANGE_DELETED_KEYS;
+           active->keys_range_deleted >= LSM_RANGE_DELETED_KEYS || active->tables_range_deleted > 0;
+}
+
+void
+lsm_cache_lend(struct lsm *lsm)
+{
+    uint64_t bytes = 0;
+
+    for (const struct memtable *at = lsm->frozen_oldest; at != NULL; at = at->newer) {
+        bytes += memtable_bytes(at);
+    }
+    block_cache_lend(lsm->cache, bytes);
 }
 
 void
@@ -186,7 +221,12 @@ lsm_rotate(struct lsm *lsm, uint64_t lsn, struct slice note)
     }
     lsm->frozen_newest = frozen;
     lsm->frozen_count++;
-    lsm->active = memtable_new(lsm->options.memtable_bytes, lsm->hash_seed, lsm->vlog);
+    lsm->active = lsm->spare;
+    lsm->spare = NULL; /* The flush fiber makes the next one. */
+    if (lsm->active == NULL) {
+        lsm->active = memtable_new(lsm->options.memtable_bytes, lsm->hash_seed, lsm->vlog);
+    }
+    lsm_cache_lend(lsm);
     lsm_pace(lsm);
     cond_broadcast(&lsm->flush_cond);
 }

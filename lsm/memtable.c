@@ -5,6 +5,7 @@
 #include <xxhash.h>
 
 #include "engine/base/assert.h"
+#include "engine/rt/fiber.h"
 
 #include "engine/base/poison.h"
 
@@ -103,14 +104,20 @@ version_fill(struct memtable_version *version, const struct lsm_entry *entry)
 
 /* ---- Life. ---- */
 
-/* A power of two of them: from 2 MiB on they fill huge pages. */
+enum {
+    ARENA_BYTES = 8 << 20, /* One step of freeing. Less would not reach huge pages. */
+    CLEAR_STEP_BYTES = 256 << 10,
+    STEP_UNITS = 500,
+};
+
+/* A power of two of them, not cleared: from 2 MiB on they fill huge pages. */
 static struct memtable_bucket *
 buckets_new(uint64_t count)
 {
     size_t bytes = count * sizeof(struct memtable_bucket);
 
-    return bytes >= MEM_HUGE_BYTES ? mem_alloc_huge(MEM_MEMTABLE, bytes, true)
-                                   : mem_zalloc(MEM_MEMTABLE, bytes);
+    return bytes >= MEM_HUGE_BYTES ? mem_alloc_huge(MEM_MEMTABLE, bytes, false)
+                                   : mem_alloc(MEM_MEMTABLE, bytes);
 }
 
 static void
@@ -125,8 +132,9 @@ buckets_free(struct memtable_bucket *buckets, uint64_t count)
     }
 }
 
-struct memtable *
-memtable_new(uint64_t bytes_expected, uint64_t hash_seed, struct vlog *vlog)
+/* The hash index is not cleared yet. */
+static struct memtable *
+memtable_make(uint64_t bytes_expected, uint64_t hash_seed, struct vlog *vlog)
 {
     struct memtable *memtable = MEM_NEW(MEM_MEMTABLE, struct memtable);
     uint64_t buckets = BUCKETS_MIN;
@@ -151,6 +159,44 @@ memtable_new(uint64_t bytes_expected, uint64_t hash_seed, struct vlog *vlog)
     range_map_init(&memtable->ranges, &memtable->arena);
     buf_init(&memtable->note, MEM_MEMTABLE);
     return memtable;
+}
+
+struct memtable *
+memtable_new(uint64_t bytes_expected, uint64_t hash_seed, struct vlog *vlog)
+{
+    struct memtable *memtable = memtable_make(bytes_expected, hash_seed, vlog);
+
+    memset(memtable->buckets, 0, (memtable->bucket_mask + 1) * sizeof(memtable->buckets[0]));
+    return memtable;
+}
+
+YIELDS struct memtable *
+memtable_prepare(uint64_t bytes_expected, uint64_t hash_seed, struct vlog *vlog)
+{
+    struct memtable *memtable = memtable_make(bytes_expected, hash_seed, vlog);
+    size_t bytes = (memtable->bucket_mask + 1) * sizeof(memtable->buckets[0]);
+
+    for (size_t at = 0; at < bytes; at += CLEAR_STEP_BYTES) {
+        memset((uint8_t *)memtable->buckets + at, 0, MIN(bytes - at, (size_t)CLEAR_STEP_BYTES));
+        fiber_work(STEP_UNITS);
+    }
+    return memtable;
+}
+
+/* Between two writes, when nothing points into the arena's future: begin a new one. */
+static void
+arena_renew(struct memtable *memtable)
+{
+    if (memtable->arena_count == memtable->arena_capacity) {
+        uint32_t capacity = MAX(8u, memtable->arena_capacity * 2);
+
+        memtable->arenas = mem_realloc(MEM_MEMTABLE, memtable->arenas,
+                                       memtable->arena_capacity * sizeof(memtable->arenas[0]),
+                                       capacity * sizeof(memtable->arenas[0]));
+        memtable->arena_capacity = capacity;
+    }
+    memtable->arenas[memtable->arena_count++] = memtable->arena;
+    arena_init_huge(&memtable->arena, MEM_MEMTABLE);
 }
 
 void
@@ -182,8 +228,25 @@ memtable_unpin(struct memtable **pointer)
     buckets_free(memtable->buckets, memtable->bucket_mask + 1);
     buf_fini(&memtable->note);
     arena_fini(&memtable->arena);
+    while (memtable->arena_count > 0) {
+        arena_fini(&memtable->arenas[--memtable->arena_count]);
+    }
+    mem_free(MEM_MEMTABLE, memtable->arenas,
+             memtable->arena_capacity * sizeof(memtable->arenas[0]));
     memtable->magic = 0;
     mem_free(MEM_MEMTABLE, memtable, sizeof(*memtable));
+}
+
+YIELDS void
+memtable_unpin_slowly(struct memtable **pointer)
+{
+    struct memtable *memtable = *pointer;
+
+    while (memtable->refs == 1 && memtable->arena_count > 0) {
+        arena_fini(&memtable->arenas[--memtable->arena_count]);
+        fiber_work(STEP_UNITS);
+    }
+    memtable_unpin(pointer);
 }
 
 /* ---- The hash index. ---- */
@@ -381,6 +444,9 @@ note_write(struct memtable *memtable, uint64_t ts, uint64_t lsn)
     memtable->lsn_newest = MAX(memtable->lsn_newest, lsn);
     if (memtable->lsn_first == 0) {
         memtable->lsn_first = lsn;
+    }
+    if (memtable->arena.bytes >= ARENA_BYTES) {
+        arena_renew(memtable);
     }
 }
 

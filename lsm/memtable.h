@@ -51,7 +51,9 @@ struct memtable_key {
 struct memtable {
     uint64_t magic;
     uint32_t refs;
-    struct arena arena;
+    struct arena arena;   /* The one being filled. */
+    struct arena *arenas; /* Full ones, so that a large memtable can be freed in steps. */
+    uint32_t arena_count, arena_capacity;
     struct tree tree;
     struct range_map ranges;
     struct memtable_bucket *buckets;
@@ -66,7 +68,8 @@ struct memtable {
     uint64_t entry_ts_newest; /* Without range deletes. */
     uint64_t lsn_first;       /* Log position of the first write; 0 when empty. */
     uint64_t lsn_newest;
-    uint64_t keys_range_deleted; /* About how many keys lay under range deletes when they came. */
+    uint32_t tables_range_deleted; /* Whole tables that range deletes hid when they came. */
+    uint64_t keys_range_deleted;   /* About how many keys lay under range deletes when they came. */
     struct memtable_version *free[MEMTABLE_CLASSES];
     struct vlog *vlog; /* Borrowed; may be NULL (tests). */
     uint64_t *vlog_files;
@@ -79,11 +82,17 @@ struct memtable {
     struct memtable *older;
 };
 
-/* Reference count 1. bytes_expected sizes the hash index; hash_seed must be unknown to clients. */
+/* Reference count 1. bytes_expected sizes the hash index; hash_seed must be unknown to clients.
+ * Clearing the index of a large memtable takes a millisecond: memtable_prepare does the same in
+ * steps. */
 struct memtable *memtable_new(uint64_t bytes_expected, uint64_t hash_seed, struct vlog *vlog);
+YIELDS struct memtable *memtable_prepare(uint64_t bytes_expected, uint64_t hash_seed,
+                                         struct vlog *vlog);
 void memtable_pin(struct memtable *memtable);
 /* Accepts NULL; clears the pointer. */
 void memtable_unpin(struct memtable **memtable);
+/* The same; if it is the last reference, in steps. Nobody may pin it meanwhile. */
+YIELDS void memtable_unpin_slowly(struct memtable **memtable);
 
 /* What it takes from the budget. */
 static inline uint64_t

@@ -439,61 +439,86 @@ out:
 
 /* ---- Skipping what a range delete hides. ---- */
 
+/* Is it hidden, for one that comes from within the range? */
 static bool
-skip_hides(const struct merge_skip *skip, const struct lsm_entry *entry)
+skip_hides(const struct merge *merge, const struct merge_skip *skip, const struct lsm_entry *entry)
 {
-    return entry->ts < skip->ts &&
-           (skip->high_is_open || slice_compare(entry->key, skip->high) < 0);
+    if (entry->ts >= skip->ts) {
+        return false;
+    }
+    if (merge->is_backward) {
+        return slice_compare(entry->key, skip->low) >= 0;
+    }
+    return skip->high_is_open || slice_compare(entry->key, skip->high) < 0;
 }
 
-static YIELDS err_t
-memtable_skip(struct merge_child *child, const struct merge_skip *skip)
+static YIELDS void
+memtable_skip(const struct merge *merge, struct merge_child *child, const struct merge_skip *skip)
 {
     struct memtable_iter *iter = &child->memtable_iter;
 
-    if (iter->memtable->entry_ts_newest < skip->ts) {
-        if (skip->high_is_open) {
+    if (iter->memtable->entry_ts_newest < skip->ts) { /* All of it is older. */
+        if (merge->is_backward) {
+            memtable_iter_seek_before(iter, skip->low);
+        } else if (skip->high_is_open) {
             iter->key = NULL;
         } else {
             memtable_iter_seek(iter, skip->high, LSM_TS_MAX);
         }
     }
-    while (memtable_iter_is_valid(iter) && skip_hides(skip, &iter->entry)) {
-        memtable_iter_next(iter);
+    while (memtable_iter_is_valid(iter) && skip_hides(merge, skip, &iter->entry)) {
+        if (merge->is_backward) {
+            memtable_iter_previous(iter);
+        } else {
+            memtable_iter_next(iter);
+        }
         fiber_work(WORK_UNITS_PER_SKIP);
     }
     child_refresh(child);
-    return ERR_OK;
 }
 
-/* Does the range delete hide the rest of this table, behind where the child stands? */
+/* Does the range delete hide all of this table that lies ahead of the child? */
 static bool
-table_is_hidden(const struct lsm_table *table, const struct merge_skip *skip)
+table_is_hidden(const struct merge *merge, const struct lsm_table *table,
+                const struct merge_skip *skip)
 {
-    return table->meta->ts_newest < skip->ts &&
-           (skip->high_is_open || table_meta_compare_end(table->meta, skip->high) < 0);
+    if (table->meta->ts_newest >= skip->ts) {
+        return false;
+    }
+    if (merge->is_backward) {
+        return slice_compare(table->meta->smallest, skip->low) >= 0;
+    }
+    return skip->high_is_open || table_meta_compare_end(table->meta, skip->high) < 0;
 }
 
-/* Step over whole tables without opening them. True when the child now stands at the begin of a
- * table, or at the end of all. */
+/* Step over whole tables without opening them. *moved_out: the child left its table. */
 static YIELDS err_t
-run_skip_tables(struct merge *merge, struct merge_child *child, const struct merge_skip *skip)
+run_skip_tables(struct merge *merge, struct merge_child *child, const struct merge_skip *skip,
+                bool *moved_out)
 {
-    uint32_t index = child->table_index;
+    int64_t step = merge->is_backward ? -1 : 1;
+    int64_t index = child->table_index;
     err_t err;
 
-    while (index < child->table_count && table_is_hidden(child->tables[index], skip)) {
-        index++;
+    while (index >= 0 && index < child->table_count &&
+           table_is_hidden(merge, child->tables[index], skip)) {
+        index += step;
     }
-    if (index == child->table_index) {
+    *moved_out = index != child->table_index;
+    if (!*moved_out) {
         return ERR_OK;
     }
-    if (index == child->table_count) {
+    if (index < 0 || index >= child->table_count) {
         child_table_leave(child);
         child_refresh(child);
         return ERR_OK;
     }
-    child_table_enter(merge, child, index, true);
+    child_table_enter(merge, child, (uint32_t)index, true);
+    if (merge->is_backward) {
+        err = table_iter_seek_last(child->table_iter);
+        return err != ERR_OK ? child_failed(merge, child, err)
+                             : child_settle_backward(merge, child);
+    }
     err = table_iter_seek_first(child->table_iter);
     return err != ERR_OK ? child_failed(merge, child, err) : child_settle_forward(merge, child);
 }
@@ -503,18 +528,17 @@ run_skip(struct merge *merge, struct merge_child *child, const struct merge_skip
 {
     err_t err = ERR_OK;
 
-    while (child->entry != NULL && skip_hides(skip, child->entry)) {
-        uint32_t index = child->table_index;
+    while (child->entry != NULL && skip_hides(merge, skip, child->entry)) {
+        bool moved = false;
 
-        TRY(run_skip_tables(merge, child, skip));
-        if (child->entry == NULL || !skip_hides(skip, child->entry)) {
-            break;
-        }
-        if (child->table_index != index) {
+        TRY(run_skip_tables(merge, child, skip, &moved));
+        if (moved) {
             continue;
         }
-        if (child->tables[index]->meta->ts_newest < skip->ts && !skip->high_is_open) {
-            TRY(run_seek(merge, child, skip->high, LSM_TS_MAX));
+        if (child->tables[child->table_index]->meta->ts_newest < skip->ts) {
+            /* Its older part is hidden, so the range ends within it. */
+            TRY(merge->is_backward ? run_seek_before(merge, child, skip->low)
+                                   : run_seek(merge, child, skip->high, LSM_TS_MAX));
             break;
         }
         TRY(child_step(merge, child));
@@ -528,13 +552,12 @@ YIELDS err_t
 merge_skip_hidden(struct merge *merge, const struct merge_skip *skip)
 {
     struct merge_child *child;
-    err_t err;
+    err_t err = ERR_OK;
 
     ASSERT(merge->heap_count > 0);
-    ASSERT(!merge->is_backward);
     child = &merge->children[merge->heap[0]];
     if (child->kind == MERGE_MEMTABLE) {
-        TRY(memtable_skip(child, skip));
+        memtable_skip(merge, child, skip);
     } else {
         TRY(run_skip(merge, child, skip));
     }

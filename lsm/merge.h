@@ -12,9 +12,10 @@
 #include "lsm/table.h"
 #include "lsm/version.h"
 
-/* Entries which a range delete hides: of keys below `high` (all, when high_is_open), older than
- * `ts`. */
+/* Entries which a range delete hides: of keys in [low, high) (no high when high_is_open), older
+ * than `ts`. */
 struct merge_skip {
+    struct slice low;
     struct slice high;
     bool high_is_open;
     uint64_t ts;
@@ -68,8 +69,8 @@ merge_entry(const struct merge *merge)
 struct lsm_table *merge_table(const struct merge *merge);
 /* One step in the direction of the last seek. */
 YIELDS err_t merge_step(struct merge *merge);
-/* Forward only: move the child that has the current entry to its first entry that the range
- * delete does not hide. Tables wholly hidden are not opened. */
+/* The current entry is hidden: move the child that has it to its next entry, in the direction of
+ * the last seek, that is not. Tables wholly hidden are not opened. */
 YIELDS err_t merge_skip_hidden(struct merge *merge, const struct merge_skip *skip);
 /* Forward only: move the child that has the current entry to (key, ts). */
 YIELDS err_t merge_seek_child(struct merge *merge, struct slice key, uint64_t ts);

@@ -23,6 +23,7 @@ struct lsm_table {
     uint64_t *vlog_files;          /* Whose values it points to; a reference is held to each. */
     uint32_t vlog_file_count;
     const void *busy_with; /* The compaction whose input it is, or NULL. */
+    bool is_condemned;     /* A range delete in memory hides all of it. */
     bool is_shunned;       /* Corrupt: not compacted again. */
     bool is_obsolete;      /* In no newer version: the last unpin removes the file. */
     bool cover_is_checked; /* Its range deletes have dropped what tables they can. */
