@@ -13,6 +13,9 @@ enum {
     CACHE_BLOCK_BYTES = 4096, /* Expected, for the size of the hash table and the ghosts. */
     CACHE_BUCKETS_MIN = 16,
     CACHE_GHOST_WAYS = 4,
+    CACHE_LEAST_SHARE = 4, /* 1/4 of the capacity is never lent. */
+    CACHE_EVICT_MAX = 64,  /* Blocks for the room of one. */
+    CACHE_EVICT_UNITS = 3, /* Of fiber_work. */
     CACHE_PINNED_MAX = 64, /* Pinned blocks met in a row before eviction gives up. */
 };
 #define BLOCK_CACHE_MAGIC UINT64_C(0x6f72626974636163)
@@ -38,6 +41,7 @@ struct block_cache {
     uint64_t small_bytes;
     uint64_t main_bytes;
     uint64_t capacity_bytes;
+    uint64_t lent_bytes; /* Of them, used by others. */
 
     struct cache_ghost *ghosts; /* bucket_count of them, in sets of CACHE_GHOST_WAYS. */
     uint32_t ghost_number;
@@ -296,24 +300,58 @@ evict_main(struct block_cache *cache)
     return true;
 }
 
-/* Make room for `more` bytes. False when what is pinned leaves none. */
+static uint64_t
+cache_limit(const struct block_cache *cache)
+{
+    uint64_t least = cache->capacity_bytes / CACHE_LEAST_SHARE;
+
+    return MAX(least, cache->capacity_bytes - MIN(cache->capacity_bytes, cache->lent_bytes));
+}
+
+static bool
+evict_one(struct block_cache *cache)
+{
+    bool from_small = list_is_empty(&cache->main) ||
+                      (cache->small_bytes >= cache_limit(cache) / CACHE_SMALL_SHARE &&
+                       !list_is_empty(&cache->small));
+
+    return from_small ? evict_small(cache) : evict_main(cache);
+}
+
+/* Make room for `more` bytes, by at most CACHE_EVICT_MAX steps: after the limit has fallen, the
+ * reader of one block does not pay for all. False when there is none. */
 static bool
 cache_make_room(struct block_cache *cache, uint64_t more)
 {
     uint32_t pinned_in_a_row = 0;
 
-    while (cache_bytes(cache) > 0 && cache_bytes(cache) + more > cache->capacity_bytes) {
-        bool from_small = list_is_empty(&cache->main) ||
-                          (cache->small_bytes >= cache->capacity_bytes / CACHE_SMALL_SHARE &&
-                           !list_is_empty(&cache->small));
-        bool progressed = from_small ? evict_small(cache) : evict_main(cache);
-
-        pinned_in_a_row = progressed ? 0 : pinned_in_a_row + 1;
-        if (pinned_in_a_row > CACHE_PINNED_MAX) {
+    for (uint32_t steps = 0;
+         cache_bytes(cache) > 0 && cache_bytes(cache) + more > cache_limit(cache); steps++) {
+        pinned_in_a_row = evict_one(cache) ? 0 : pinned_in_a_row + 1;
+        if (pinned_in_a_row > CACHE_PINNED_MAX || steps == CACHE_EVICT_MAX) {
             return false;
         }
     }
-    return cache_bytes(cache) + more <= cache->capacity_bytes;
+    return cache_bytes(cache) + more <= cache_limit(cache);
+}
+
+void
+block_cache_lend(struct block_cache *cache, uint64_t bytes)
+{
+    OBJ_CHECK(cache, BLOCK_CACHE_MAGIC);
+    cache->lent_bytes = bytes;
+}
+
+void
+block_cache_settle(struct block_cache *cache)
+{
+    uint32_t pinned_in_a_row = 0;
+
+    OBJ_CHECK(cache, BLOCK_CACHE_MAGIC);
+    while (cache_bytes(cache) > cache_limit(cache) && pinned_in_a_row <= CACHE_PINNED_MAX) {
+        pinned_in_a_row = evict_one(cache) ? 0 : pinned_in_a_row + 1;
+        fiber_work(CACHE_EVICT_UNITS);
+    }
 }
 
 /* ---- Use. ---- */
@@ -585,7 +623,7 @@ block_cache_resize(struct block_cache *cache, uint64_t capacity_bytes)
         }
     }
     cache_tables_free(old_buckets, old_ghosts, old_count);
-    cache_make_room(cache, 0);
+    while (cache_bytes(cache) > cache_limit(cache) && evict_one(cache)) {}
 }
 
 void

@@ -127,6 +127,10 @@ void block_cache_free(struct block_cache **cache);
  * end by themselves after the last unpin. Before the files' folder or the shard goes away. */
 YIELDS void block_cache_drain(struct block_cache *cache);
 void block_cache_resize(struct block_cache *cache, uint64_t capacity_bytes);
+/* Part of the capacity is used by others for a while (memtables that wait for their flush), but a
+ * quarter of it stays. Costs nothing by itself: block_cache_settle evicts what is too much now. */
+void block_cache_lend(struct block_cache *cache, uint64_t bytes);
+YIELDS void block_cache_settle(struct block_cache *cache);
 struct block_cache_stats {
     uint64_t hits, misses, inserted, evicted, bytes, capacity_bytes;
 };

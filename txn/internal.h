@@ -13,7 +13,10 @@
 enum {
     STORE_DIR_BYTES_MAX = IO_PATH_BYTES_MAX - 64,
     STORE_MEMORY_DEFAULT = 64 << 20,
-    STORE_MEMTABLES = 3, /* Active and waiting for flush; they share half of the memory. */
+    STORE_MEMTABLES = 3, /* Active and waiting for flush. */
+    /* Off the top, with a sixteenth of the memory: indexes and filters of tables, buffers of the
+     * log and of compaction, receive buffers, stacks. */
+    STORE_RESERVE_BYTES = 24 << 20,
     STORE_MEMTABLE_MIN = 256 << 10,
     STORE_LOG_FACTOR = 4,     /* The log holds at most about this many memtables' bytes. */
     STORE_OP_OVERHEAD = 96,   /* A write in the memtable beside its record's bytes, at most. */

@@ -64,6 +64,7 @@ lsm_options_fill(struct store *store, const struct store_options *options, const
 {
     uint64_t memory =
         options->memory_bytes != 0 ? options->memory_bytes : (uint64_t)STORE_MEMORY_DEFAULT;
+    uint64_t usable = memory - MIN(memory / 2, (uint64_t)STORE_RESERVE_BYTES + memory / 16);
 
     *lsm = options->lsm;
     lsm->dir = dir;
@@ -71,10 +72,10 @@ lsm_options_fill(struct store *store, const struct store_options *options, const
         lsm->memtables_max = STORE_MEMTABLES;
     }
     if (lsm->memtable_bytes == 0) {
-        lsm->memtable_bytes = MAX(memory / 2 / lsm->memtables_max, (uint64_t)STORE_MEMTABLE_MIN);
+        lsm->memtable_bytes = MAX(usable / 4, (uint64_t)STORE_MEMTABLE_MIN);
     }
     if (lsm->cache_bytes == 0) {
-        lsm->cache_bytes = memory / 4;
+        lsm->cache_bytes = usable - usable / 4;
     }
     lsm->wait_durable = wait_for_log;
     lsm->wait_durable_arg = store;

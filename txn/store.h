@@ -18,9 +18,11 @@
 struct store;
 
 struct store_options {
-    const char *dir;       /* The shard's folder, e.g. "shard-0"; made if missing. */
-    uint64_t memory_bytes; /* The shard's share of --memory: memtables 1/2, cache 1/4, rest for
-                              sessions and the runtime; 0: 64 MiB. */
+    const char *dir; /* The shard's folder, e.g. "shard-0"; made if missing. */
+    /* The shard's share of --memory. Off the top goes a reserve for tables' indexes, buffers and
+     * stacks; of the rest the active memtable may take a quarter and the block cache three, from
+     * which frozen memtables borrow. 0: 64 MiB. */
+    uint64_t memory_bytes;
     enum wal_durability durability;
     uint64_t interval_us;
     uint64_t wal_segment_bytes; /* 0: default. */
