@@ -2,8 +2,8 @@
  *
  *     head -> block (filling) -> block (full) -> block (one large piece) -> ...
  *
- * Blocks double up to ARENA_BLOCK_BYTES_MAX, or to one huge page; a piece that would waste much of a block gets one of
- * its own behind the head, so that the head goes on filling. */
+ * Blocks double up to ARENA_BLOCK_BYTES_MAX, or to one huge page; a piece that would waste much of
+ * a block gets one of its own behind the head, so that the head goes on filling. */
 #include "engine/base/mem.h"
 
 #include <stdarg.h>
