@@ -329,6 +329,9 @@ resp_arg(const struct resp_parser *parser, struct slice input, uint32_t index)
 
     ASSERT(index < parser->arg_count);
     span = parser->args[index];
+    if (span.size == 0) {
+        return SLICE(""); /* `unquoted` may have no bytes to point into. */
+    }
     if ((span.offset & SPAN_IN_UNQUOTED) != 0) {
         return slice_of(parser->unquoted.data + (span.offset & ~SPAN_IN_UNQUOTED), span.size);
     }
