@@ -86,11 +86,25 @@ stats_note(struct net *net, struct session *session, const struct kv_request *re
     }
 }
 
+/* What was replied since that place: of the session's stream, where earlier replies may have left
+ * meanwhile, or of a run's buffer. Nothing when the session was closed. */
+static struct slice
+answer_get(const struct session *session, const struct reply *reply, uint64_t start)
+{
+    uint64_t gone = reply == &session->output ? session->output_offset : 0;
+
+    if (start < gone || start - gone > reply->buf.size) {
+        return slice_of(NULL, 0);
+    }
+    return slice_of(reply->buf.data + (start - gone), reply->buf.size - (size_t)(start - gone));
+}
+
 /* Runs a request whose checks are done; replies go to request->reply. */
 static YIELDS void
 request_execute(struct net *net, struct session *session, struct kv_request *request)
 {
-    size_t reply_start = request->reply->buf.size;
+    bool is_own = request->reply == &session->output;
+    uint64_t reply_start = (is_own ? session->output_offset : 0) + request->reply->buf.size;
     uint64_t ticks = stopwatch_ticks();
     struct slice answer;
     bool has_failed;
@@ -102,10 +116,7 @@ request_execute(struct net *net, struct session *session, struct kv_request *req
         kv_execute(request);
     }
     net->executing--;
-    /* A command that flushed the session's own output (CLIENT KILL of itself) moves its end. */
-    reply_start = MIN(reply_start, request->reply->buf.size);
-    answer =
-        slice_of(request->reply->buf.data + reply_start, request->reply->buf.size - reply_start);
+    answer = answer_get(session, request->reply, reply_start);
     has_failed = answer.size > 0 && answer.data[0] == '-';
     if (has_failed) {
         net_error_count(net, answer);
@@ -455,7 +466,9 @@ dispatch_request(struct session *session, struct slice input, uint64_t consumed)
     } else {
         pause_wait(session, command);
         request_init(session, &request, command, argv, argc);
+        session_hold(session);
         is_used = request_route(session, &request, input, consumed);
+        session_release(session);
     }
     if (!is_used) {
         session->input_used += consumed;

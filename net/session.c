@@ -224,6 +224,21 @@ session_mark(struct session *session, uint64_t offset, uint32_t shard, lsn_t lsn
         .offset = offset, .lsn = lsn, .made_us = shard_now_us(), .shard = shard};
 }
 
+void
+session_hold(struct session *session)
+{
+    ASSERT(!session->is_held);
+    session->is_held = true;
+    session->held_from = session_output_end(session);
+}
+
+void
+session_release(struct session *session)
+{
+    ASSERT(session->is_held);
+    session->is_held = false;
+}
+
 /* Into the peer's list, by position; most come in order, so the search starts at the end. */
 static void
 session_wait(struct session *session, const struct session_mark *mark)
@@ -305,7 +320,12 @@ session_flush(struct session *session)
     }
     session_marks_check(session);
     if (session->mark_count > 0) {
+        ASSERT(mark_at(session, 0)->offset >= session->output_offset);
         size = (size_t)(mark_at(session, 0)->offset - session->output_offset);
+    }
+    if (session->is_held) {
+        ASSERT(session->held_from >= session->output_offset);
+        size = MIN(size, (size_t)(session->held_from - session->output_offset));
     }
     if (size > 0) {
         session_output_take(session, size);

@@ -58,7 +58,9 @@ struct session {
 
     struct reply output; /* .buf: from stream offset output_offset on. */
     uint64_t output_offset;
-    struct buf sending;                           /* In flight. */
+    uint64_t held_from; /* The running command's reply starts here... */
+    bool is_held;       /* ... and may not leave before its marks are made. */
+    struct buf sending; /* In flight. */
     struct session_mark marks[SESSION_MARKS_MAX]; /* Ring. */
     uint32_t mark_first, mark_count;
 
@@ -107,6 +109,10 @@ session_output_end(const struct session *session)
 {
     return session->output_offset + session->output.buf.size;
 }
+/* Nothing that is replied from here on leaves before session_release: a command may suspend
+ * between its reply and the marks for it. */
+void session_hold(struct session *session);
+void session_release(struct session *session);
 /* At once (CLIENT KILL, timeouts) or when the replies were sent. */
 void session_close(struct session *session);
 void session_close_after_reply(struct session *session);
