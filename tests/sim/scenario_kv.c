@@ -14,6 +14,7 @@
 #include "engine/rt/msg.h"
 #include "models/kv/kv.h"
 #include "tests/sim/kv_model.h"
+#include "tests/sim/kv_words.h"
 #include "tests/sim/scenarios.h"
 #include "txn/store.h"
 
@@ -27,8 +28,6 @@ enum {
     TOKENS_MAX = 4096,
     LIFE_US_MAX = 60 * 1000 * 1000,
     DRAIN_US = 600 * 1000 * 1000,
-    SHORT_TTL_MS_MAX = 50,
-    LONG_TTL_MS = 100 * 3600 * 1000,
     /* The store's clock may be ahead of the wall clock by what restarts have added. */
     EXPIRED_FOR_SURE_US = 300 * 1000,
 };
@@ -45,7 +44,6 @@ struct client {
     uint32_t durable;     /* Index: a crash leaves this state or a later one. */
     uint32_t settled;     /* Index: commands up to it have been answered. */
     uint64_t matches_lsn; /* After a start, the position the found state had at least. */
-    bool has_short_ttl;
 };
 
 /* A counter and a string on which all clients work, of each shard. */
@@ -173,225 +171,6 @@ shown(const struct kv_model_reply *reply)
     return (int)MIN(reply->size, (size_t)100);
 }
 
-/* ---- A client's commands. ---- */
-
-static struct slice
-client_key(const struct client *client)
-{
-    return client->names[below(KV_MODEL_KEYS)];
-}
-
-/* Bytes that are nobody else's; sometimes a number. */
-static struct slice
-value_draw(uint8_t *out, size_t capacity)
-{
-    uint64_t id = test.next_value++;
-    size_t size = 8 + below(below(10) == 0 ? test.value_bytes_max : 40);
-
-    if (below(4) == 0) {
-        return slice_of(out,
-                        (size_t)snprintf((char *)out, capacity, "%llu", (unsigned long long)id));
-    }
-    if (below(120) == 0) {
-        size = 50000 + below(60000);
-    }
-    size = MIN(size, capacity);
-    for (size_t i = 0; i < size; i++) {
-        out[i] = (uint8_t)(id >> (8 * (i % 3))) ^ (uint8_t)(i / 7);
-    }
-    return slice_of(out, size);
-}
-
-enum { VALUE_CAPACITY = 120000, NUMBER_BYTES = 24 };
-
-/* Memory of a command that is being made; a crash forgets it. */
-struct words {
-    struct slice argv[KV_MODEL_ARGS_MAX];
-    uint32_t argc;
-    char numbers[2][NUMBER_BYTES];
-    uint8_t *value; /* [VALUE_CAPACITY], of the client for the life. */
-};
-
-static void
-add(struct words *words, struct slice word)
-{
-    ASSERT(words->argc < KV_MODEL_ARGS_MAX);
-    words->argv[words->argc++] = word;
-}
-
-static void
-add_text(struct words *words, const char *text)
-{
-    add(words, slice_from_text(text));
-}
-
-static void
-add_number(struct words *words, uint32_t which, int64_t number)
-{
-    snprintf(words->numbers[which], NUMBER_BYTES, "%lld", (long long)number);
-    add_text(words, words->numbers[which]);
-}
-
-static int64_t
-ttl_draw(struct client *client)
-{
-    if (below(3) == 0) {
-        client->has_short_ttl = true;
-        return 1 + (int64_t)below(SHORT_TTL_MS_MAX);
-    }
-    return LONG_TTL_MS + (int64_t)below(1000);
-}
-
-static void
-words_set(struct client *client, struct words *words)
-{
-    add_text(words, "SET");
-    add(words, client_key(client));
-    add(words, value_draw(words->value, VALUE_CAPACITY));
-    switch (below(8)) {
-    case 0:
-        add_text(words, "NX");
-        break;
-    case 1:
-        add_text(words, "XX");
-        add_text(words, "KEEPTTL");
-        break;
-    case 2:
-        add_text(words, "GET");
-        break;
-    case 3:
-        add_text(words, "PX");
-        add_number(words, 0, ttl_draw(client));
-        break;
-    default:
-        break;
-    }
-}
-
-static void
-words_write(struct client *client, struct words *words)
-{
-    static const char *const deletes[] = {"DEL", "UNLINK"};
-
-    switch (below(9)) {
-    case 0:
-        add_text(words, "APPEND");
-        add(words, client_key(client));
-        add(words, value_draw(words->value, 200));
-        break;
-    case 1:
-        add_text(words, "INCRBY");
-        add(words, client_key(client));
-        add_number(words, 0, (int64_t)below(100) - 50);
-        break;
-    case 2:
-        add_text(words, "SETRANGE");
-        add(words, client_key(client));
-        add_number(words, 0, (int64_t)below(300));
-        add(words, value_draw(words->value, 100));
-        break;
-    case 3:
-        add_text(words, "PEXPIRE");
-        add(words, client_key(client));
-        add_number(words, 0, below(10) == 0 ? -1 : ttl_draw(client));
-        break;
-    case 4:
-        add_text(words, "PERSIST");
-        add(words, client_key(client));
-        break;
-    case 5:
-        add_text(words, "GETDEL");
-        add(words, client_key(client));
-        break;
-    case 6:
-        add_text(words, "SETNX");
-        add(words, client_key(client));
-        add(words, value_draw(words->value, 200));
-        break;
-    default:
-        add_text(words, deletes[below(2)]);
-        add(words, client_key(client));
-        add(words, client_key(client));
-        break;
-    }
-}
-
-static void
-words_several(struct client *client, struct words *words)
-{
-    uint32_t first = (uint32_t)below(KV_MODEL_KEYS);
-    uint32_t second = (first + 1) % KV_MODEL_KEYS;
-
-    switch (below(5)) {
-    case 0:
-        add_text(words, "RENAME");
-        break;
-    case 1:
-        add_text(words, "RENAMENX");
-        break;
-    case 2:
-    case 3:
-        add_text(words, below(2) == 0 ? "MSET" : "MSETNX");
-        add(words, client->names[first]);
-        add(words, value_draw(words->value, 100));
-        add(words, client->names[second]);
-        add(words, value_draw(words->value + 100, 100));
-        return;
-    default:
-        add_text(words, "COPY");
-        add(words, client->names[first]);
-        add(words, client->names[second]);
-        if (below(2) == 0) {
-            add_text(words, "REPLACE");
-        }
-        return;
-    }
-    add(words, client->names[first]);
-    add(words, client->names[second]);
-}
-
-static void
-words_read(const struct client *client, struct words *words)
-{
-    static const char *const one_key[] = {"GET", "STRLEN", "EXISTS", "PTTL", "TYPE", "TOUCH"};
-
-    switch (below(4)) {
-    case 0:
-        add_text(words, "MGET");
-        add(words, client->names[0]);
-        add(words, client->names[1]);
-        add(words, client->names[2]);
-        break;
-    case 1:
-        add_text(words, "GETRANGE");
-        add(words, client_key(client));
-        add_number(words, 0, (int64_t)below(50));
-        add_number(words, 1, (int64_t)below(100));
-        break;
-    default:
-        add_text(words, one_key[below(ARRAY_COUNT(one_key))]);
-        add(words, client_key(client));
-        break;
-    }
-}
-
-static void
-words_draw(struct client *client, struct words *words)
-{
-    uint64_t draw = below(100);
-
-    words->argc = 0;
-    if (draw < 35) {
-        words_set(client, words);
-    } else if (draw < 60) {
-        words_write(client, words);
-    } else if (draw < 72) {
-        words_several(client, words);
-    } else {
-        words_read(client, words);
-    }
-}
-
 /* ---- What a client knows. ---- */
 
 static struct kv_model_state *
@@ -423,8 +202,8 @@ state_behind(const struct client *client, uint32_t index, uint32_t touched)
 }
 
 static void
-client_check_reply(const struct client *client, const struct words *words, const struct call *call,
-                   const struct kv_model_reply *expected)
+client_check_reply(const struct client *client, const struct kv_words *words,
+                   const struct call *call, const struct kv_model_reply *expected)
 {
     RUN_CHECK(test.run, replies_equal(&call->reply, expected),
               "client %u: %.*s %.*s: answered %.*s instead of %.*s", client->number,
@@ -459,17 +238,17 @@ client_settle(struct client *client, const struct call *call, bool has_written, 
 
 /* A key with a short life is not asked about before it is dead on every clock. */
 static void
-client_outlive(struct client *client)
+client_outlive(struct client *client, struct kv_words *words)
 {
-    if (client->has_short_ttl) {
-        fiber_sleep_us(SHORT_TTL_MS_MAX * 1000 + EXPIRED_FOR_SURE_US);
+    if (words->has_short_ttl) {
+        fiber_sleep_us(KV_WORDS_SHORT_TTL_MS * 1000 + EXPIRED_FOR_SURE_US);
         kv_model_expire(client_state(client), io_wall_us() / 1000);
-        client->has_short_ttl = false;
+        words->has_short_ttl = false;
     }
 }
 
 static void
-client_command(struct client *client, struct words *words, struct call *call,
+client_command(struct client *client, struct kv_words *words, struct call *call,
                struct kv_model_reply *expected)
 {
     struct kv_model_state *state;
@@ -479,7 +258,8 @@ client_command(struct client *client, struct words *words, struct call *call,
     if (client->count + 2 >= STATES_MAX) {
         return;
     }
-    words_draw(client, words);
+    words->names = client->names;
+    kv_words_draw(words);
     client->states[client->count] = *client_state(client);
     client->count++;
     state = client_state(client);
@@ -504,7 +284,7 @@ client_command(struct client *client, struct words *words, struct call *call,
     has_written = state->changed != 0;
     client->count -= !has_written;
     client_settle(client, call, has_written, touched);
-    client_outlive(client);
+    client_outlive(client, words);
 }
 
 /* ---- Reading other clients' keys. ---- */
@@ -529,7 +309,7 @@ value_matches(const struct kv_model_value *value, const struct kv_model_reply *r
 }
 
 static void
-read_foreign(struct words *words, struct call *call)
+read_foreign(struct kv_words *words, struct call *call)
 {
     struct client *owner = &test.clients[below(test.client_count)];
     uint32_t key = (uint32_t)below(KV_MODEL_KEYS);
@@ -537,8 +317,8 @@ read_foreign(struct words *words, struct call *call)
     uint32_t match = UINT32_MAX;
 
     words->argc = 0;
-    add_text(words, "GET");
-    add(words, owner->names[key]);
+    kv_words_add_text(words, "GET");
+    kv_words_add(words, owner->names[key]);
     *call = (struct call){.argv = words->argv,
                           .argc = words->argc,
                           .db = owner->db,
@@ -574,7 +354,7 @@ read_foreign(struct words *words, struct call *call)
 /* ---- Shared keys. ---- */
 
 static void
-count_shared(struct shared *shared, uint32_t shard, struct words *words, struct call *call)
+count_shared(struct shared *shared, uint32_t shard, struct kv_words *words, struct call *call)
 {
     long long answer = 0;
     uint64_t bit;
@@ -583,9 +363,9 @@ count_shared(struct shared *shared, uint32_t shard, struct words *words, struct 
         return;
     }
     words->argc = 0;
-    add_text(words, "INCRBY");
-    add(words, shared->counter);
-    add_text(words, "1");
+    kv_words_add_text(words, "INCRBY");
+    kv_words_add(words, shared->counter);
+    kv_words_add_text(words, "1");
     shared->started++;
     call_run(call, shard);
     if (reply_is_excused(&call->reply)) {
@@ -607,7 +387,7 @@ count_shared(struct shared *shared, uint32_t shard, struct words *words, struct 
 }
 
 static void
-append_shared(struct shared *shared, uint32_t shard, struct words *words, struct call *call)
+append_shared(struct shared *shared, uint32_t shard, struct kv_words *words, struct call *call)
 {
     uint32_t token = shared->next_token;
     char text[TOKEN_BYTES + 1];
@@ -619,9 +399,9 @@ append_shared(struct shared *shared, uint32_t shard, struct words *words, struct
     snprintf(text, sizeof(text), "<%06u>", token);
     words->argc = 0;
     memcpy(words->value, text, TOKEN_BYTES);
-    add_text(words, "APPEND");
-    add(words, shared->tokens);
-    add(words, slice_of(words->value, TOKEN_BYTES));
+    kv_words_add_text(words, "APPEND");
+    kv_words_add(words, shared->tokens);
+    kv_words_add(words, slice_of(words->value, TOKEN_BYTES));
     shared->token_state[token] = 1;
     call_run(call, shard);
     if (reply_is_excused(&call->reply)) {
@@ -636,7 +416,7 @@ append_shared(struct shared *shared, uint32_t shard, struct words *words, struct
 }
 
 static void
-work_shared(struct words *words, struct call *call)
+work_shared(struct kv_words *words, struct call *call)
 {
     uint32_t shard = (uint32_t)below(shard_count());
 
@@ -683,7 +463,7 @@ clients_settle_empty(uint32_t db, bool is_all, bool is_durable)
 
 /* Alone: no other client is in a command. */
 static void
-flush_some(struct words *words, struct call *call)
+flush_some(struct kv_words *words, struct call *call)
 {
     uint32_t db = (uint32_t)below(DATABASES);
     bool is_all = below(3) == 0;
@@ -697,7 +477,7 @@ flush_some(struct words *words, struct call *call)
     }
     clients_push_empty(db, is_all);
     words->argc = 0;
-    add_text(words, is_all ? "FLUSHALL" : "FLUSHDB");
+    kv_words_add_text(words, is_all ? "FLUSHALL" : "FLUSHDB");
     *call = (struct call){
         .argv = words->argv, .argc = 1, .db = db, .waits = true, .reply = call->reply};
     call_run(call, shard_id());
@@ -711,7 +491,7 @@ flush_some(struct words *words, struct call *call)
 /* ---- Clients. ---- */
 
 static void
-client_step(struct client *client, struct words *words, struct call *call,
+client_step(struct client *client, struct kv_words *words, struct call *call,
             struct kv_model_reply *expected)
 {
     uint64_t draw = below(100);
@@ -736,7 +516,11 @@ static void
 client_run(void *arg)
 {
     struct client *client = arg;
-    struct words words = {.value = malloc(VALUE_CAPACITY)};
+    struct kv_words words = {
+        .value = malloc(KV_WORDS_VALUE_BYTES),
+        .next_value = &test.next_value,
+        .value_bytes_max = test.value_bytes_max,
+    };
     struct kv_model_reply expected = {0};
     struct call call = {0};
 
@@ -794,7 +578,7 @@ open_kv(void *arg)
 }
 
 static void
-call_words(struct words *words, struct call *call, uint32_t db, uint32_t shard)
+call_words(struct kv_words *words, struct call *call, uint32_t db, uint32_t shard)
 {
     struct kv_model_reply reply = call->reply;
 
@@ -806,8 +590,8 @@ call_words(struct words *words, struct call *call, uint32_t db, uint32_t shard)
 static bool
 key_is_dead(const struct kv_model_value *value)
 {
-    return !value->exists ||
-           (value->expire_ms != 0 && value->expire_ms < LONG_TTL_MS / 2 + io_wall_us() / 1000);
+    return !value->exists || (value->expire_ms != 0 &&
+                              value->expire_ms < KV_WORDS_LONG_TTL_MS / 2 + io_wall_us() / 1000);
 }
 
 /* Is this state what GET and PTTL find of all keys? */
@@ -853,13 +637,13 @@ client_find(struct client *client)
     struct kv_model_reply found[KV_MODEL_KEYS] = {{0}};
     bool has_ttl[KV_MODEL_KEYS];
     struct call call = {0};
-    struct words words;
+    struct kv_words words;
     uint32_t match = UINT32_MAX;
 
     for (uint32_t key = 0; key < KV_MODEL_KEYS; key++) {
         words.argc = 0;
-        add_text(&words, "GET");
-        add(&words, client->names[key]);
+        kv_words_add_text(&words, "GET");
+        kv_words_add(&words, client->names[key]);
         call_words(&words, &call, client->db, shard_id());
         kv_model_reply_put(&found[key], call.reply.text, call.reply.size);
         words.argv[0] = SLICE("PTTL");
@@ -904,7 +688,6 @@ client_restart(struct client *client)
     client->count = 1;
     client->durable = 0;
     client->settled = 0;
-    client->has_short_ttl = false;
 }
 
 /* One log, one prefix: if a client's state at position P survived, no client of the shard lost
@@ -939,11 +722,11 @@ static void
 check_shared_counter(struct shared *shared)
 {
     struct call call = {0};
-    struct words words = {.argc = 0};
+    struct kv_words words = {.argc = 0};
     long long found = 0;
 
-    add_text(&words, "GET");
-    add(&words, shared->counter);
+    kv_words_add_text(&words, "GET");
+    kv_words_add(&words, shared->counter);
     call_words(&words, &call, SHARED_DB, shard_id());
     kv_model_reply_put(&call.reply, "", 1);
     if (strcmp(call.reply.text, "$-1\r\n") != 0) {
@@ -968,12 +751,12 @@ check_shared_tokens(struct shared *shared)
 {
     static uint8_t counts[TOKENS_MAX];
     struct call call = {0};
-    struct words words = {.argc = 0};
+    struct kv_words words = {.argc = 0};
     size_t size = 0;
     const char *at;
 
-    add_text(&words, "GET");
-    add(&words, shared->tokens);
+    kv_words_add_text(&words, "GET");
+    kv_words_add(&words, shared->tokens);
     call_words(&words, &call, SHARED_DB, shard_id());
     kv_model_reply_put(&call.reply, "", 1);
     memset(counts, 0, sizeof(counts));
@@ -1006,7 +789,7 @@ check_shard(void *arg)
 {
     (void)arg;
     /* What was about to expire has expired, whatever clock is asked. */
-    fiber_sleep_us(SHORT_TTL_MS_MAX * 1000 + EXPIRED_FOR_SURE_US);
+    fiber_sleep_us(KV_WORDS_SHORT_TTL_MS * 1000 + EXPIRED_FOR_SURE_US);
     for (uint32_t i = 0; i < test.client_count; i++) {
         if (test.clients[i].shard == shard_id()) {
             client_find(&test.clients[i]);
@@ -1070,7 +853,7 @@ check_scan(void *arg)
 {
     uint32_t db = *(const uint32_t *)arg;
     struct call call = {0};
-    struct words words = {.argc = 0};
+    struct kv_words words = {.argc = 0};
     char cursor[32] = "0";
     uint32_t found = 0;
     uint32_t expected = live_keys(db);
@@ -1078,10 +861,10 @@ check_scan(void *arg)
 
     for (uint32_t rounds = 0; rounds < 1000; rounds++) {
         words.argc = 0;
-        add_text(&words, "SCAN");
-        add_text(&words, cursor);
-        add_text(&words, "COUNT");
-        add_number(&words, 0, 1 + (int64_t)below(20));
+        kv_words_add_text(&words, "SCAN");
+        kv_words_add_text(&words, cursor);
+        kv_words_add_text(&words, "COUNT");
+        kv_words_add_number(&words, 0, 1 + (int64_t)below(20));
         call_words(&words, &call, db, shard_id());
         kv_model_reply_put(&call.reply, "", 1);
         found += scan_count(&call.reply, cursor, sizeof(cursor));
@@ -1093,7 +876,7 @@ check_scan(void *arg)
     RUN_CHECK(test.run, found == expected, "SCAN of database %u gives %u keys, there are %u", db,
               found, expected);
     words.argc = 0;
-    add_text(&words, "DBSIZE");
+    kv_words_add_text(&words, "DBSIZE");
     call_words(&words, &call, db, shard_id());
     kv_model_reply_put(&call.reply, "", 1);
     RUN_CHECK(test.run, sscanf(call.reply.text, ":%lld", &size) == 1, "DBSIZE answers %s",
