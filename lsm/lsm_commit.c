@@ -107,6 +107,7 @@ frozen_remove_oldest(struct lsm *lsm, struct memtable *memtable)
     }
     lsm->frozen_count--;
     memtable->newer = NULL;
+    lsm_cache_lend(lsm);
     memtable_unpin(&memtable);
 }
 

@@ -404,6 +404,16 @@ mem_alloc(enum mem_tag tag, size_t size)
     return block;
 }
 
+size_t
+mem_good_size(size_t size)
+{
+#ifdef HAVE_JEMALLOC
+    return nallocx(MAX(size, (size_t)1), 0);
+#else
+    return size;
+#endif
+}
+
 void *
 mem_zalloc(enum mem_tag tag, size_t size)
 {
@@ -516,6 +526,8 @@ mem_free_huge(enum mem_tag tag, void *block, size_t size)
         return;
     }
 #ifdef HAVE_JEMALLOC
+    /* The allocator would keep so much memory resident for seconds, beyond the budget. */
+    (void)madvise(block, size, MADV_DONTNEED);
     sdallocx(block, size, MALLOCX_ALIGN(MEM_HUGE_BYTES));
 #else
     free(block);

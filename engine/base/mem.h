@@ -68,6 +68,8 @@ void mem_free(enum mem_tag tag, void *block, size_t size);
  * it, each on its own thread, with a message in between. Both accept NULL. */
 void mem_disown(enum mem_tag tag, void *block, size_t size);
 void mem_adopt(enum mem_tag tag, void *block, size_t size);
+/* What the allocator takes for a block of this size. */
+size_t mem_good_size(size_t size);
 /* Aligned for O_DIRECT (MEM_IO_ALIGN); free with mem_free_aligned. */
 void *mem_alloc_aligned(enum mem_tag tag, size_t size);
 void mem_free_aligned(enum mem_tag tag, void *block, size_t size);

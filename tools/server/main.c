@@ -27,6 +27,11 @@
 #include "tools/server/options.h"
 #include "txn/store.h"
 
+/* Read by jemalloc at its start: what is freed goes back to the system within a second, since the
+ * budget of --memory is about resident memory. */
+extern const char *malloc_conf;
+const char *malloc_conf = "dirty_decay_ms:1000,muzzy_decay_ms:0";
+
 enum { PORT_WAIT_MS = 2000, PORT_WAIT_STEP_MS = 50 };
 
 /* A shard's part of the server and the outcome of a phase there. */
