@@ -465,3 +465,107 @@ FIBER_TEST(lsm_compaction, a_read_below_the_horizon_is_refused_unless_its_snapsh
     lsm_close(&tree);
     arena_fini(&arena);
 }
+
+/* ---- Timestamps decide, not the place: writes may come in any order of ts. ---- */
+
+static uint64_t
+ts_found(const char *key, uint64_t snapshot)
+{
+    struct lsm_iter *iter = NULL;
+    struct arena arena;
+    struct lsm_value value;
+
+    arena_init(&arena, MEM_SESSIONS);
+    cr_assert_eq(lsm_get(tree, slice_from_text(key), snapshot, &arena, &value), ERR_OK);
+    arena_fini(&arena);
+    cr_assert_eq(lsm_iter_open(tree, slice_from_text(key), slice_of(NULL, 0), snapshot, &iter),
+                 ERR_OK);
+    for (uint32_t backward = 0; backward < 2; backward++) { /* A scan says the same. */
+        bool is_there;
+
+        cr_assert_eq(backward ? lsm_iter_last(iter) : lsm_iter_first(iter), ERR_OK);
+        while (backward && lsm_iter_is_valid(iter) &&
+               !slice_equal(lsm_iter_entry(iter)->key, slice_from_text(key))) {
+            cr_assert_eq(lsm_iter_previous(iter), ERR_OK);
+        }
+        is_there =
+            lsm_iter_is_valid(iter) && slice_equal(lsm_iter_entry(iter)->key, slice_from_text(key));
+        cr_assert_eq(is_there, value.is_found);
+        cr_assert(!is_there || lsm_iter_entry(iter)->ts == value.ts);
+    }
+    lsm_iter_close(&iter);
+    return value.is_found ? value.ts : 0;
+}
+
+FIBER_TEST(lsm_compaction, a_newer_version_counts_wherever_it_lies)
+{
+    open_with(true);
+    put("a", 20);
+    put("b", 10);
+    put("c", 20);
+    flush();
+    put("a", 10); /* Above the newer one. */
+    put("b", 20);
+    lsm_rotate(tree, lsn, slice_of(NULL, 0));
+    put("c", 10);
+    for (uint32_t round = 0; round < 3; round++) {
+        cr_assert_eq(ts_found("a", 30), 20);
+        cr_assert_eq(ts_found("b", 30), 20);
+        cr_assert_eq(ts_found("c", 30), 20);
+        cr_assert_eq(ts_found("a", 15), 10);
+        cr_assert_eq(ts_found("b", 15), 10);
+        cr_assert_eq(ts_found("c", 15), 10);
+        flush(); /* In memory, frozen, and in tables. */
+    }
+    delete_range("a", "c", 15); /* Hides what is older than itself, wherever. */
+    put("b", 12);
+    for (uint32_t round = 0; round < 2; round++) {
+        cr_assert_eq(ts_found("a", 30), 20);
+        cr_assert_eq(ts_found("a", 15), 0);
+        cr_assert_eq(ts_found("a", 14), 10);
+        cr_assert_eq(ts_found("b", 18), 0);
+        cr_assert_eq(ts_found("b", 14), 12);
+        flush();
+    }
+    lsm_close(&tree);
+}
+
+FIBER_TEST(lsm_compaction, a_range_delete_spares_writes_of_its_own_commit)
+{
+    open_with(true);
+    put("a", 10);
+    put("b", 20);
+    delete_range("a", "z", 20);
+    for (uint32_t round = 0; round < 3; round++) {
+        cr_assert_eq(ts_found("a", 30), 0);
+        cr_assert_eq(ts_found("b", 30), 20);
+        lsm_horizon_set(tree, 25);
+        flush();
+        if (round == 1) {
+            cr_assert_eq(lsm_compact(tree, everything, everything), ERR_OK);
+        }
+    }
+    lsm_close(&tree);
+}
+
+FIBER_TEST(lsm_compaction, a_delete_waits_for_what_is_older_in_memory)
+{
+    open_with(true);
+    delete_key("a", 20);
+    delete_range("b", "c", 20);
+    lsm_rotate(tree, lsn, slice_of(NULL, 0));
+    put("a", 10);
+    put("b", 10);
+    lsm_horizon_set(tree, 30);
+    cr_assert_eq(lsm_flush(tree), ERR_OK);
+    cr_assert_eq(ts_found("a", 30), 0);
+    cr_assert_eq(ts_found("b", 30), 0);
+    cr_assert_eq(lsm_compact(tree, everything, everything), ERR_OK);
+    cr_assert_eq(ts_found("a", 30), 0);
+    cr_assert_eq(ts_found("b", 30), 0);
+    flush();
+    cr_assert_eq(lsm_compact(tree, everything, everything), ERR_OK);
+    cr_assert_eq(ts_found("a", 30), 0);
+    cr_assert_eq(entries_in_tables(), 0);
+    lsm_close(&tree);
+}
