@@ -17,6 +17,8 @@ enum {
     BATCH_OPS_MAX = 6,
     LIFE_US_MAX = 60 * 1000 * 1000,
     DRAIN_US = 600 * 1000 * 1000,
+    HEAL_US_MAX = 10 * 1000 * 1000,
+    RETRY_US = 3 * 1000 * 1000,
     CLAIM_US = 3 * WAL_HEARTBEAT_US,
     LARGE_BYTES_MAX = 200 << 10,
     WALL_STEP_US_MAX = 150 * 1000 * 1000, /* Further than the store's clock follows at once. */
@@ -25,6 +27,7 @@ enum {
 struct store_shard {
     struct model *model;
     struct store *store;
+    uint64_t commits; /* That succeeded, in this life. */
 };
 
 struct store_test {
@@ -193,6 +196,7 @@ commit_one(lsn_t *lsn_out)
     err = store_commit(shard->store, &batch, &ts, lsn_out);
     if (err == ERR_OK) { /* It took effect just now: nobody has run since. */
         step = model_commit(shard->model, id, ops, count, ts, *lsn_out);
+        shard->commits++;
     }
     store_batch_fini(&batch);
     buf_fini(&values);
@@ -672,6 +676,42 @@ end_life(struct run *run)
     SOMETIMES("store: closed in order");
 }
 
+static bool
+all_commit(void *arg)
+{
+    const struct run *run = arg;
+
+    for (uint32_t i = 0; i < run->shards; i++) {
+        if (test.shards[i].commits == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void
+await_commits(struct run *run)
+{
+    for (uint32_t i = 0; i < run->shards; i++) {
+        test.shards[i].commits = 0;
+    }
+    run_until(run, all_commit, run, HEAL_US_MAX, "commits after the disk has healed");
+}
+
+/* The disk is well again: everything must go on, without a restart. */
+static void
+heal(struct run *run)
+{
+    sim_world_calm(run->world);
+    sim_world_options(run->world)->disk_bytes = 0;
+    await_commits(run);
+    run_for(run, RETRY_US); /* What had failed is tried again. */
+    test.has_errors = false;
+    await_commits(run);
+    run_for_operations(run, run_between(run, 10, 200), LIFE_US_MAX);
+    SOMETIMES("store: went on after errors of the disk");
+}
+
 static void
 live(struct run *run)
 {
@@ -688,6 +728,8 @@ live(struct run *run)
         RUN_CHECK(run, test.has_errors, "fatal without an error of the disk: %s",
                   sim_world_fatal_message(run->world));
         SOMETIMES("store: an error of the disk ended the process");
+    } else if (test.has_errors && run_chance(run, 40)) {
+        heal(run);
     }
     end_life(run);
     calm(run);
