@@ -7,7 +7,7 @@ test_engine_SOURCES += tests/unit/engine/test_fiber.c tests/unit/engine/test_mem
 test_engine_SOURCES += tests/unit/engine/test_msg.c
 test_engine_LDADD = libtestlib.a $(engine_libs) $(CRITERION_LIBS)
 test_engine_SOURCES += tests/unit/engine/test_crc16.c
-test_engine_SOURCES += tests/unit/engine/test_sim.c
+test_engine_SOURCES += tests/unit/engine/test_sim.c tests/unit/engine/test_canary.c
 test_engine_SOURCES += tests/unit/engine/test_uring_files.c tests/unit/engine/test_uring_net.c
 test_engine_SOURCES += tests/unit/engine/test_uring_kernel.c tests/unit/engine/test_uring_runtime.c
 
