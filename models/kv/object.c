@@ -520,8 +520,15 @@ payload_get(struct kv *kv, struct kv_request *request, const struct kv_object *o
     struct slice key = kv_stored_key(small, request->arena, KV_KIND_PAYLOAD, object->keyspace,
                                      object->id, object->name);
     struct lsm_value value;
-    err_t err = store_get(kv->store, key, request->arena, &value);
+    err_t err;
 
+    /* The value in the arena, and a copy in the reply. */
+    if (mem_over(mem_account_current(), MEM_SESSIONS, 2 * object->head.length)) {
+        return err_set(ERR_NO_MEMORY,
+                       "a string of %llu bytes does not fit the memory budget now; raise --memory",
+                       (unsigned long long)object->head.length);
+    }
+    err = store_get(kv->store, key, request->arena, &value);
     if (err != ERR_OK) {
         return err;
     }
