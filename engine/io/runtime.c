@@ -236,7 +236,7 @@ shards_make(struct runtime *runtime, const struct runtime_options *options)
     };
     uint64_t seed = options->seed;
     /* Spinning for a peer that waits for our core helps nobody. */
-    bool may_spin = !options->never_spin && (uint32_t)get_nprocs() >= runtime->count;
+    bool may_spin = !options->never_spin && (uint32_t)get_nprocs() > runtime->count;
     err_t err;
 
     if (seed == 0 && getrandom(&seed, sizeof(seed), 0) != sizeof(seed)) {
