@@ -506,12 +506,15 @@ FIBER_TEST(lsm_compaction, a_newer_version_counts_wherever_it_lies)
     flush();
     put("a", 10); /* Above the newer one. */
     put("b", 20);
+    put("d", 20);
     lsm_rotate(tree, lsn, slice_of(NULL, 0));
     put("c", 10);
+    put("d", 10);
     for (uint32_t round = 0; round < 3; round++) {
         cr_assert_eq(ts_found("a", 30), 20);
         cr_assert_eq(ts_found("b", 30), 20);
         cr_assert_eq(ts_found("c", 30), 20);
+        cr_assert_eq(ts_found("d", 30), 20);
         cr_assert_eq(ts_found("a", 15), 10);
         cr_assert_eq(ts_found("b", 15), 10);
         cr_assert_eq(ts_found("c", 15), 10);
