@@ -185,7 +185,13 @@ wants_cut(const struct output *output, struct slice key)
     struct slice last = buf_slice(&output->last_key);
     uint64_t bytes;
 
-    if (target == 0 || output->writer == NULL || slice_equal(last, key)) {
+    if (output->writer == NULL || slice_equal(last, key)) {
+        return false;
+    }
+    if (output->vlog_file_count >= OUTPUT_VLOG_FILES_MAX) {
+        return true;
+    }
+    if (target == 0) {
         return false;
     }
     bytes = table_writer_bytes(output->writer);

@@ -15,8 +15,9 @@
 
 enum {
     LSM_KEYSPACE_BYTES = 5,
-    OUTPUT_KEYSPACE_SHARE = 16,   /* A table of less than 1/16 of its target is not cut. */
-    OUTPUT_RANGES_MAX = 64 << 10, /* Range deletes in one table. */
+    OUTPUT_KEYSPACE_SHARE = 16,      /* A table of less than 1/16 of its target is not cut. */
+    OUTPUT_RANGES_MAX = 64 << 10,    /* Range deletes in one table. */
+    OUTPUT_VLOG_FILES_MAX = 4 << 10, /* Value logs that one table points to. */
 };
 
 struct output_options {
