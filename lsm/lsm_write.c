@@ -77,11 +77,12 @@ lsm_has_room(const struct lsm *lsm, size_t bytes)
     return !is_slowed(lsm) && (!active_is_full(lsm) || lsm_can_rotate(lsm));
 }
 
-/* What keeps background work from making room; ERR_OK when nothing does. */
+/* What keeps background work from making the room that is missing; ERR_OK when nothing does. */
 static err_t
 room_error(const struct lsm *lsm)
 {
-    err_t err = lsm->flush_error != ERR_OK ? lsm->flush_error : lsm->compact_error;
+    bool waits_for_flush = lsm->frozen_count + 1 >= lsm->options.memtables_max;
+    err_t err = waits_for_flush ? lsm->flush_error : lsm->compact_error;
 
     switch (err) {
     case ERR_OK:
