@@ -20,7 +20,7 @@ build_packages="gcc libc6-dev make autoconf automake git python3 redis-tools
     liburing-dev libjemalloc-dev liblz4-dev libxxhash-dev libinih-dev libsystemd-dev
     librocksdb-dev"
 test_packages="libcriterion-dev pkg-config clang clang-format-14 libclang-rt-14-dev llvm-14
-    redis-server tcl libhiredis-dev gdb mandoc"
+    redis-server tcl libhiredis-dev gdb mandoc systemtap-sdt-dev libbpf-dev bpftool"
 
 case ${1:-} in
 build) packages=$build_packages ;;

@@ -9,6 +9,7 @@
  * disk, without a timer to tune. */
 #include "engine/base/assert.h"
 #include "engine/base/canary.h"
+#include "engine/base/probe.h"
 #include "engine/base/sometimes.h"
 #include "wal/internal.h"
 
@@ -294,6 +295,8 @@ in_flight_retire(struct wal *wal)
         wal->ceiling_durable = MAX(wal->ceiling_durable, batch->ceiling);
         if (batch->records > 0) {
             hist_record(&wal->commit_us, shard_now_us() - batch->opened_us);
+            PROBE3(wal_commit, shard_id(), shard_now_us() - batch->opened_us,
+                   batch->end - batch->position);
         }
         list_remove(&batch->link);
         batch_give(wal, batch);
