@@ -635,12 +635,12 @@ draw_errors(struct run *run)
     }
 }
 
+/* The disk is well again; what failed before may still be reported. */
 static void
 calm(struct run *run)
 {
     sim_world_calm(run->world);
     sim_world_options(run->world)->disk_bytes = 0;
-    test.has_errors = false;
 }
 
 static void
@@ -702,8 +702,7 @@ await_commits(struct run *run)
 static void
 heal(struct run *run)
 {
-    sim_world_calm(run->world);
-    sim_world_options(run->world)->disk_bytes = 0;
+    calm(run);
     await_commits(run);
     run_for(run, RETRY_US); /* What had failed is tried again. */
     test.has_errors = false;
@@ -733,6 +732,7 @@ live(struct run *run)
     }
     end_life(run);
     calm(run);
+    test.has_errors = false;
 }
 
 static void
