@@ -34,7 +34,7 @@ grep -v '^password-file = ' "$work/orbit.conf" >"$work/start.conf"
     >"$work/log" 2>&1 &
 server=$!
 tries=0
-until grep -q ' ready: ' "$work/log" || [ $tries = 200 ]; do
+until grep -qs ' ready: ' "$work/log" || [ $tries = 200 ]; do
     sleep 0.1 # The next look at its log.
     tries=$((tries + 1))
 done
