@@ -130,6 +130,9 @@ async function main() {
         await clients[RESP].connect();
     }
     const failed = await runAll();
+    // The last restart broke both connections, and a client that is destroyed while it connects
+    // again goes on doing so, which would keep this process alive.
+    await Promise.all([clients[2].ping(), clients[3].ping()]);
     clients[2].destroy();
     clients[3].destroy();
     process.exitCode = failed ? 1 : 0;
