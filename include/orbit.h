@@ -31,12 +31,14 @@ extern "C" {
 #define ORBIT_VALUE_BYTES_MAX ((size_t)1 << 30)
 #define ORBIT_BATCH_BYTES_MAX ((size_t)15 << 20) /* Values above 64 KiB count 32 bytes. */
 #define ORBIT_SHARDS_MAX      256
+#define ORBIT_GET_MANY_MAX    65536 /* Keys of one orbit_get_many. */
+#define ORBIT_OPS_MAX         1024  /* Operations of one database that are under way. */
 
 enum orbit_error {
     ORBIT_OK = 0,
     ORBIT_NOT_FOUND = 1, /* The key is not there. */
     ORBIT_INVALID = 2,   /* An argument is wrong, or the wrong thread called. */
-    ORBIT_LIMIT = 3,     /* A key, value or batch is too large. */
+    ORBIT_LIMIT = 3,     /* A key, value or batch is too large, or too much is under way. */
     ORBIT_NO_MEMORY = 4,
     ORBIT_NO_SPACE = 5,    /* The disk is full: nothing was written; reads go on. */
     ORBIT_IO = 6,          /* The disk failed. */
@@ -77,8 +79,8 @@ struct orbit_options {
 struct orbit; /* Opaque. */
 
 int orbit_open(const struct orbit_options *options, struct orbit **db_out);
-/* Everything written becomes durable. No other call may be running, and scans and snapshots must
- * have been freed. Accepts a pointer to NULL; clears it. */
+/* Everything written becomes durable, and operations under way are ended first. No other call may be
+ * running, and scans and snapshots must have been freed. Accepts a pointer to NULL; clears it. */
 void orbit_close(struct orbit **db);
 
 /* ---- Single keys. ---- */
@@ -88,6 +90,18 @@ int orbit_get(struct orbit *db, const void *key, size_t key_size, void **value_o
               size_t *size_out);
 /* Accepts NULL. From any thread. */
 void orbit_free(void *value);
+
+/* What orbit_get_many found for one key. */
+struct orbit_result {
+    int error;   /* ORBIT_OK, or ORBIT_NOT_FOUND. */
+    void *value; /* With ORBIT_OK the caller's, to be given to orbit_free; otherwise NULL. */
+    size_t size;
+};
+/* results[i] for keys[i], which has sizes[i] bytes, for up to ORBIT_GET_MANY_MAX keys. What has to
+ * be read from disk is read at the same time. The keys of one shard are read at one moment. On an
+ * error no result is set. */
+int orbit_get_many(struct orbit *db, const void *const *keys, const size_t *sizes, size_t count,
+                   struct orbit_result *results);
 /* expire_ms: milliseconds since 1970 at which the key ceases to be; 0: never. */
 int orbit_put(struct orbit *db, const void *key, size_t key_size, const void *value,
               size_t value_size, uint64_t expire_ms);
@@ -142,11 +156,64 @@ void orbit_scan_free(struct orbit_scan **scan);
 int orbit_scan_next(struct orbit_scan *scan, const void **key_out, size_t *key_size_out,
                     const void **value_out, size_t *value_size_out);
 
+struct orbit_row {
+    const void *key;
+    size_t key_size;
+    const void *value;
+    size_t value_size;
+};
+/* The next keys at once, in the scan's order: several times cheaper than one by one. 1..capacity
+ * rows are given, as many as are at hand, so fewer than capacity does not mean the end;
+ * ORBIT_NOT_FOUND behind the last one. What rows point to stays until the next call with this
+ * scan. May be mixed with orbit_scan_next. */
+int orbit_scan_batch(struct orbit_scan *scan, struct orbit_row *rows, size_t capacity,
+                     size_t *count_out);
+
 /* ---- ORBIT_INLINE. ---- */
 
-/* Does what background work can be done now, for a few hundred microseconds at most. True when more
- * is waiting. Call it when the program has nothing better to do. */
+/* Does what background work can be done now, for a few hundred microseconds at most, and ends the
+ * operations below that are finished. True when more is waiting to be done. Call it when the
+ * program has nothing better to do. */
 bool orbit_poll(struct orbit *db);
+
+/* ---- ORBIT_INLINE: many operations under way on one thread. ----
+ *
+ *     op->done = on_read;
+ *     orbit_get_start(db, op, "name", 4);
+ *     ...                                    more may be started
+ *     orbit_wait(db, 1000000);               calls on_read(op)
+ *
+ * The caller owns struct orbit_op, sets done and owner, and leaves the struct, the key and the
+ * value alone until done has been called. done is called once, by orbit_poll, orbit_wait or
+ * orbit_close, never by the function that started the operation. It may call any function but
+ * orbit_close, start further operations, and free or reuse the op; it should not take long.
+ *
+ * Writes take effect in the order in which they were started, also against orbit_put and its
+ * kind. A read that is started while a write is under way may see the write or not; of writes
+ * that have ended it sees all. Deadlines: none; an operation ends when its disk answers.
+ *
+ * In ORBIT_THREADS these are ORBIT_INVALID: there, call from several threads, or read many keys
+ * with orbit_get_many. */
+struct orbit_op {
+    void (*done)(struct orbit_op *op);
+    void *owner; /* The caller's. */
+    /* For done. orbit_message() tells more about an error there. */
+    int error;
+    const void *value; /* Of a get: valid until done returns. NULL unless error is ORBIT_OK. */
+    size_t value_size;
+    /* Orbit's. */
+    void *private_[4];
+};
+
+/* When these fail nothing was started and done will not be called: ORBIT_INVALID, ORBIT_LIMIT
+ * (also when ORBIT_OPS_MAX operations are under way), ORBIT_NO_MEMORY. */
+int orbit_get_start(struct orbit *db, struct orbit_op *op, const void *key, size_t key_size);
+int orbit_put_start(struct orbit *db, struct orbit_op *op, const void *key, size_t key_size,
+                    const void *value, size_t value_size, uint64_t expire_ms);
+int orbit_delete_start(struct orbit *db, struct orbit_op *op, const void *key, size_t key_size);
+/* Works, or sleeps, until an operation has ended or timeout_us have passed (UINT64_MAX: no limit),
+ * and calls done of all that have ended. Returns how many; 0 at once when none is under way. */
+size_t orbit_wait(struct orbit *db, uint64_t timeout_us);
 
 #ifdef __cplusplus
 }
