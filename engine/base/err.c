@@ -150,9 +150,11 @@ err_code_of_errno(int number)
         return ERR_CLOSED;
     case EMFILE:
     case ENFILE:
+    case EMLINK:
         return ERR_LIMIT;
     case ENOTSUP:
     case ENOSYS:
+    case EXDEV: /* A hard link to another file system. */
         return ERR_UNSUPPORTED;
     case ENAMETOOLONG:
     case EINVAL:

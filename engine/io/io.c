@@ -277,22 +277,35 @@ io_batch_wait(struct io_batch *batch)
 
 /* ---- Names. ---- */
 
-err_t
-io_rename(const char *from, const char *to)
+/* One operation on two paths. */
+static err_t
+io_paths_op(void (*start)(struct io *io, struct io_op *op, const char *from, const char *to),
+            const char *verb, const char *from, const char *to)
 {
-    struct io *io = io_current();
     struct io_wait wait;
     int64_t result;
     char what[IO_WHAT_BYTES_MAX];
 
     io_wait_init(&wait, NULL);
-    io->ops->rename(io, &wait.op, from, to);
+    start(io_current(), &wait.op, from, to);
     result = io_wait_end(&wait);
     if (result < 0) {
-        snprintf(what, sizeof(what), "renaming %s to %s", from, to);
+        snprintf(what, sizeof(what), "%s %s to %s", verb, from, to);
         return err_from_errno((int)result, what);
     }
     return ERR_OK;
+}
+
+err_t
+io_rename(const char *from, const char *to)
+{
+    return io_paths_op(io_current()->ops->rename, "renaming", from, to);
+}
+
+err_t
+io_link(const char *from, const char *to)
+{
+    return io_paths_op(io_current()->ops->link, "linking", from, to);
 }
 
 /* One operation on one path. */
@@ -313,6 +326,12 @@ err_t
 io_unlink(const char *path)
 {
     return io_path_op(io_current()->ops->unlink, "removing", path);
+}
+
+err_t
+io_rmdir(const char *path)
+{
+    return io_path_op(io_current()->ops->rmdir, "removing folder", path);
 }
 
 err_t

@@ -87,7 +87,11 @@ void io_batch_write(struct io_batch *batch, struct io_op *op, struct io_file *fi
 YIELDS err_t io_batch_wait(struct io_batch *batch);
 
 YIELDS err_t io_rename(const char *from, const char *to);
+/* A second name for a file (hard link), on the same file system (ERR_UNSUPPORTED across two).
+ * ERR_EXISTS when `to` is there. */
+YIELDS err_t io_link(const char *from, const char *to);
 YIELDS err_t io_unlink(const char *path); /* ERR_NOT_FOUND when missing. */
+YIELDS err_t io_rmdir(const char *path);  /* ERR_NOT_FOUND when missing; only an empty folder. */
 YIELDS err_t io_mkdir(const char *path);  /* ERR_EXISTS when there. */
 YIELDS err_t io_sync_dir(const char *path);
 /* visit is called for each name in the folder (no . and ..) in an order that is stable for equal
@@ -160,7 +164,9 @@ struct io_ops {
     void (*allocate)(struct io *io, struct io_op *op, struct io_file *file, uint64_t size);
     void (*truncate)(struct io *io, struct io_op *op, struct io_file *file, uint64_t size);
     void (*rename)(struct io *io, struct io_op *op, const char *from, const char *to);
+    void (*link)(struct io *io, struct io_op *op, const char *from, const char *to);
     void (*unlink)(struct io *io, struct io_op *op, const char *path);
+    void (*rmdir)(struct io *io, struct io_op *op, const char *path);
     void (*mkdir)(struct io *io, struct io_op *op, const char *path);
     void (*sync_dir)(struct io *io, struct io_op *op, const char *path);
     /* Synchronous: used at start and by maintenance only. */

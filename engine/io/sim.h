@@ -38,7 +38,9 @@ struct sim_world; /* Opaque. */
     X(ALLOCATE, "allocate")                                                                        \
     X(TRUNCATE, "truncate")                                                                        \
     X(RENAME, "rename")                                                                            \
+    X(LINK, "link")                                                                                \
     X(UNLINK, "unlink")                                                                            \
+    X(RMDIR, "rmdir")                                                                              \
     X(MKDIR, "mkdir")                                                                              \
     X(SYNC_DIR, "sync_dir")                                                                        \
     X(HELPER, "helper")
@@ -93,7 +95,7 @@ struct sim_options {
     struct sim_range write;
     struct sim_range write_durable;
     struct sim_range sync; /* Files and folders. */
-    struct sim_range name; /* open, rename, unlink, mkdir, truncate, allocate. */
+    struct sim_range name; /* open, rename, link, unlink, rmdir, mkdir, truncate, allocate. */
     struct sim_range helper;
     struct sim_range message;
     struct sim_range turn; /* What a turn of a shard takes. */

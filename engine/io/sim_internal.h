@@ -180,6 +180,8 @@ int sim_disk_open(struct sim_world *world, const char *path, uint32_t flags,
                   struct sim_inode **inode_out);
 int sim_disk_rename(struct sim_world *world, const char *from, const char *to);
 int sim_disk_unlink(struct sim_world *world, const char *path);
+int sim_disk_link(struct sim_world *world, const char *from, const char *to);
+int sim_disk_rmdir(struct sim_world *world, const char *path);
 int sim_disk_mkdir(struct sim_world *world, const char *path);
 int sim_disk_list(struct sim_world *world, const char *path, void (*visit)(const char *, void *),
                   void *arg);

@@ -418,6 +418,52 @@ sim_disk_unlink(struct sim_world *world, const char *path)
 }
 
 int
+sim_disk_link(struct sim_world *world, const char *from, const char *to)
+{
+    char name[IO_PATH_BYTES_MAX];
+    char to_name[IO_PATH_BYTES_MAX];
+    struct sim_inode *dir = path_parent(world, from, name);
+    struct sim_inode *to_dir = path_parent(world, to, to_name);
+    struct sim_inode *inode = dir == NULL ? NULL : names_get(&dir->current, name);
+
+    if (inode == NULL || to_dir == NULL || to_name[0] == '\0') {
+        return -ENOENT;
+    }
+    if (inode->is_dir) {
+        return -EPERM;
+    }
+    if (names_get(&to_dir->current, to_name) != NULL) {
+        return -EEXIST;
+    }
+    inode->links++;
+    names_set(world, &to_dir->current, to_name, inode);
+    name_op_add(world, SIM_NAME_LINK, to_dir, to_name, inode);
+    return 0;
+}
+
+int
+sim_disk_rmdir(struct sim_world *world, const char *path)
+{
+    char name[IO_PATH_BYTES_MAX];
+    struct sim_inode *dir = path_parent(world, path, name);
+    struct sim_inode *inode = dir == NULL ? NULL : names_get(&dir->current, name);
+
+    if (inode == NULL) {
+        return -ENOENT;
+    }
+    if (!inode->is_dir) {
+        return -ENOTDIR;
+    }
+    if (inode->current.count > 0) {
+        return -ENOTEMPTY;
+    }
+    names_remove(&dir->current, name, inode);
+    inode->links--;
+    name_op_add(world, SIM_NAME_UNLINK, dir, name, inode);
+    return 0;
+}
+
+int
 sim_disk_rename(struct sim_world *world, const char *from, const char *to)
 {
     char name[IO_PATH_BYTES_MAX];

@@ -310,6 +310,18 @@ ops_rename(struct io *base, struct io_op *op, const char *from, const char *to)
 }
 
 static void
+ops_link(struct io *base, struct io_op *op, const char *from, const char *to)
+{
+    ops_name(base, op, SIM_OP_LINK, from, to);
+}
+
+static void
+ops_rmdir(struct io *base, struct io_op *op, const char *path)
+{
+    ops_name(base, op, SIM_OP_RMDIR, path, "");
+}
+
+static void
 ops_unlink(struct io *base, struct io_op *op, const char *path)
 {
     ops_name(base, op, SIM_OP_UNLINK, path, "");
@@ -582,6 +594,10 @@ event_perform(struct sim_io *io, struct sim_event *event)
         return do_resize(world, event);
     case SIM_OP_RENAME:
         return sim_disk_rename(world, event->path, event->to_path);
+    case SIM_OP_LINK:
+        return sim_disk_link(world, event->path, event->to_path);
+    case SIM_OP_RMDIR:
+        return sim_disk_rmdir(world, event->path);
     case SIM_OP_UNLINK:
         return sim_disk_unlink(world, event->path);
     case SIM_OP_MKDIR:
@@ -691,6 +707,8 @@ event_crash(struct sim_io *io, struct sim_event *event)
         }
         break;
     case SIM_OP_RENAME:
+    case SIM_OP_LINK:
+    case SIM_OP_RMDIR:
     case SIM_OP_UNLINK:
     case SIM_OP_MKDIR:
     case SIM_OP_SYNC_DIR:
@@ -819,7 +837,9 @@ const struct io_ops sim_io_ops = {
     .allocate = ops_allocate,
     .truncate = ops_truncate,
     .rename = ops_rename,
+    .link = ops_link,
     .unlink = ops_unlink,
+    .rmdir = ops_rmdir,
     .mkdir = ops_mkdir,
     .sync_dir = ops_sync_dir,
     .list = ops_list,

@@ -536,7 +536,23 @@ uring_rename(struct io *io, struct io_op *op, const char *from, const char *to)
 }
 
 void
-uring_unlink(struct io *io, struct io_op *op, const char *path)
+uring_link(struct io *io, struct io_op *op, const char *from, const char *to)
+{
+    struct uring *uring = uring_of(io);
+    struct io_uring_sqe *sqe;
+
+    name_op_prepare(op, from);
+    if (!path_fits(from) || !path_fits(to)) {
+        uring_defer(uring, op, -ENAMETOOLONG);
+        return;
+    }
+    sqe = uring_sqe(uring);
+    io_uring_prep_linkat(sqe, uring->group->data_fd, from, uring->group->data_fd, to, 0);
+    uring_sqe_tag(sqe, op, URING_KIND_OP);
+}
+
+static void
+name_remove(struct io *io, struct io_op *op, const char *path, int flags)
 {
     struct uring *uring = uring_of(io);
     struct io_uring_sqe *sqe;
@@ -547,8 +563,20 @@ uring_unlink(struct io *io, struct io_op *op, const char *path)
         return;
     }
     sqe = uring_sqe(uring);
-    io_uring_prep_unlinkat(sqe, uring->group->data_fd, path, 0);
+    io_uring_prep_unlinkat(sqe, uring->group->data_fd, path, flags);
     uring_sqe_tag(sqe, op, URING_KIND_OP);
+}
+
+void
+uring_unlink(struct io *io, struct io_op *op, const char *path)
+{
+    name_remove(io, op, path, 0);
+}
+
+void
+uring_rmdir(struct io *io, struct io_op *op, const char *path)
+{
+    name_remove(io, op, path, AT_REMOVEDIR);
 }
 
 void

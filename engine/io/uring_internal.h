@@ -144,7 +144,7 @@ enum uring_op_step {
     URING_STEP_ALLOCATE,
     URING_STEP_TRUNCATE,
     URING_STEP_OPEN,
-    URING_STEP_NAME, /* rename, unlink, mkdir */
+    URING_STEP_NAME, /* rename, link, unlink, rmdir, mkdir */
     URING_STEP_SYNC_DIR,
 };
 
@@ -197,6 +197,8 @@ void uring_allocate(struct io *io, struct io_op *op, struct io_file *file, uint6
 void uring_truncate(struct io *io, struct io_op *op, struct io_file *file, uint64_t size);
 void uring_rename(struct io *io, struct io_op *op, const char *from, const char *to);
 void uring_unlink(struct io *io, struct io_op *op, const char *path);
+void uring_link(struct io *io, struct io_op *op, const char *from, const char *to);
+void uring_rmdir(struct io *io, struct io_op *op, const char *path);
 void uring_mkdir(struct io *io, struct io_op *op, const char *path);
 void uring_sync_dir(struct io *io, struct io_op *op, const char *path);
 int uring_list(struct io *io, const char *path, void (*visit)(const char *, void *), void *arg);

@@ -178,6 +178,48 @@ Test(sim, a_rename_is_seen_as_a_whole_or_not_at_all_after_a_power_cut)
 }
 
 static err_t
+make_links(void *arg)
+{
+    struct io_file *file;
+    err_t err;
+
+    (void)arg;
+    TRY(io_open("a", IO_CREATE, &file));
+    err = write_byte(file, 0, 7, IO_DURABLE);
+    io_close(&file);
+    TRY(err);
+    TRY(io_mkdir("d"));
+    TRY(io_link("a", "d/durable"));
+    TRY(io_sync_dir(""));
+    TRY(io_sync_dir("d"));
+    TRY(io_unlink("a"));
+    TRY(io_sync_dir(""));
+    TRY(io_link("d/durable", "d/perhaps"));
+    cr_assert_eq(io_link("d/durable", "d/perhaps"), ERR_EXISTS);
+    cr_assert_eq(io_link("missing", "d/other"), ERR_NOT_FOUND);
+    cr_assert_eq(io_rmdir("d"), ERR_EXISTS, "a folder with a name in it stays");
+out:
+    return err;
+}
+
+Test(sim, a_second_name_keeps_the_file_when_the_first_one_goes)
+{
+    uint32_t kept = 0;
+
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        world = sim_world_new(seed, &options);
+        cr_assert_eq(live(make_links, NULL), ERR_OK);
+        sim_world_crash(world, SIM_CRASH_POWER_CUT);
+        cr_assert_not(sim_disk_exists(world, "a"));
+        cr_assert_eq(peek("d/durable", 0), 7);
+        kept += sim_disk_exists(world, "d/perhaps");
+        sim_world_free(&world);
+    }
+    cr_assert_gt(kept, 0);
+    cr_assert_lt(kept, SEEDS, "an unsynced name may be lost");
+}
+
+static err_t
 fail_a_sync(void *arg)
 {
     struct io_file *file;

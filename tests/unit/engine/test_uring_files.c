@@ -143,6 +143,12 @@ names(void *arg)
     cr_assert_eq(io_unlink("d/b"), ERR_OK);
     cr_assert_eq(io_sync_dir("d"), ERR_OK);
     cr_assert_eq(io_sync_dir("."), ERR_OK);
+    cr_assert_eq(io_mkdir("e"), ERR_OK);
+    cr_assert_eq(io_link("d/a", "e/a"), ERR_OK);
+    cr_assert_eq(io_link("d/a", "d/c"), ERR_EXISTS);
+    cr_assert_eq(io_rmdir("e"), ERR_EXISTS, "a folder with a name in it stays");
+    cr_assert_eq(io_unlink("e/a"), ERR_OK);
+    cr_assert_eq(io_rmdir("e"), ERR_OK);
     cr_assert_eq(io_list("d", list_visit, listed), ERR_OK);
     cr_assert_str_eq(listed, "a c y ");
     cr_assert_eq(io_list("e", list_visit, listed), ERR_NOT_FOUND);
