@@ -43,6 +43,8 @@ struct lsm_recovered {
 
 YIELDS err_t lsm_open(const struct lsm_options *options, struct lsm_recovered *recovered_out,
                       struct lsm **lsm_out);
+/* The owner has applied its log: files that nothing refers to are removed. Once, after lsm_open. */
+YIELDS err_t lsm_files_collect(struct lsm *lsm);
 /* Ends background work; unflushed writes stay in the log. Accepts NULL. */
 YIELDS void lsm_close(struct lsm **lsm);
 
@@ -78,6 +80,10 @@ struct lsm_value {
 /* The newest version at or below snapshot. */
 YIELDS err_t lsm_get(struct lsm *lsm, struct slice key, uint64_t snapshot, struct arena *arena,
                      struct lsm_value *value_out);
+/* The same without suspending: *is_answered_out false, and value_out untouched, when something has
+ * to be read from disk. */
+err_t lsm_try_get(struct lsm *lsm, struct slice key, uint64_t snapshot, struct arena *arena,
+                  struct lsm_value *value_out, bool *is_answered_out);
 /* Several at once: all reads are in flight together. results[i] as lsm_get's. */
 YIELDS err_t lsm_multi_get(struct lsm *lsm, const struct slice *keys, uint32_t count,
                            uint64_t snapshot, struct arena *arena, struct lsm_value *results);
@@ -125,6 +131,50 @@ YIELDS err_t lsm_flush(struct lsm *lsm);
 YIELDS err_t lsm_compact(struct lsm *lsm, struct slice lower, struct slice upper);
 /* Checksums and order of all tables, levels against the manifest, no stray files. */
 YIELDS err_t lsm_verify(struct lsm *lsm);
+
+/* ---- Checkpoints (lsm/checkpoint.c; theory: lsm/README.md). ----
+ *
+ * A hold keeps what is in tables at one moment: the version, the flushed position, the note, and
+ * every value log there is. A named checkpoint is a hold that the manifest remembers: its tables
+ * and value logs stay until it is dropped and no other name or version needs them. What the tables
+ * do not have yet is the owner's to keep: the log from flushed_lsn up to log_end. */
+enum {
+    LSM_CHECKPOINTS_MAX = 64,           /* Of a tree; one more gives ERR_LIMIT. */
+    LSM_CHECKPOINT_NAME_BYTES_MAX = 64, /* Letters, digits, - and _; ERR_INVALID otherwise. */
+};
+err_t lsm_checkpoint_name_check(const char *name);
+
+struct lsm_hold;
+/* One at a time: waits for the other's end, and then captures without suspending, so that what the
+ * caller reads before its next suspension (the log's end) is of the same moment. */
+YIELDS struct lsm_hold *lsm_hold_take(struct lsm *lsm);
+/* Accepts NULL; clears the pointer. */
+void lsm_hold_drop(struct lsm_hold **hold);
+uint64_t lsm_hold_flushed_lsn(const struct lsm_hold *hold);
+/* Makes `dir` (which must not be there: ERR_EXISTS) a tree of its own: links to the tables and
+ * value logs, a manifest and CURRENT; durable on return, but for the name of `dir` in its parent.
+ * On an error `dir` is left for the caller to remove. ERR_UNSUPPORTED: another file system. */
+YIELDS err_t lsm_hold_export(struct lsm_hold *hold, const char *dir);
+
+struct lsm_checkpoint_info {
+    char name[LSM_CHECKPOINT_NAME_BYTES_MAX + 1];
+    uint64_t ts;          /* Given by the owner: no commit above it is in the checkpoint. */
+    uint64_t flushed_lsn; /* The log is needed above it, */
+    uint64_t log_end;     /* and up to here. */
+    uint32_t tables;
+    uint32_t vlogs;
+    uint64_t table_bytes;
+};
+/* Durable on return. ERR_EXISTS, ERR_INVALID, ERR_LIMIT; after ERR_IO or ERR_NO_SPACE the name may
+ * or may not be there at the next opening. The hold stays the caller's. */
+YIELDS err_t lsm_checkpoint_add(struct lsm_hold *hold, const char *name, uint64_t ts,
+                                uint64_t log_end);
+/* As lsm_hold_export. ERR_NOT_FOUND; ERR_CORRUPT when one of its files is missing. */
+YIELDS err_t lsm_checkpoint_export(struct lsm *lsm, const char *name, const char *dir);
+/* ERR_NOT_FOUND. Files that nothing else refers to are gone on return. */
+YIELDS err_t lsm_checkpoint_drop(struct lsm *lsm, const char *name);
+/* Number `index` in the order of their making; false beyond the last one. */
+bool lsm_checkpoint_get(const struct lsm *lsm, uint32_t index, struct lsm_checkpoint_info *out);
 
 void lsm_budget_set(struct lsm *lsm, uint64_t memtable_bytes, uint64_t cache_bytes);
 
