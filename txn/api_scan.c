@@ -445,3 +445,48 @@ orbit_scan_next(struct orbit_scan *scan, const void **key_out, size_t *key_size_
 out:
     return api_result(err);
 }
+
+/* Until a shard has to be asked for more, which would take back what rows point to. */
+static size_t
+rows_take(struct orbit_scan *scan, struct orbit_row *rows, size_t capacity)
+{
+    size_t count = 0;
+    uint32_t shard = 0;
+
+    while (count < capacity && scan_pick(scan, &shard)) {
+        struct scan_part *part = &scan->parts[shard];
+        struct slice key;
+        struct slice value;
+
+        entry_at(part, &key, &value);
+        part->given = key;
+        part->at += ENTRY_HEADER_BYTES + key.size + value.size;
+        rows[count++] = (struct orbit_row){key.data, key.size, value.data, value.size};
+        if (!part_has_entry(part) && !part->is_ended) {
+            break;
+        }
+    }
+    return count;
+}
+
+int
+orbit_scan_batch(struct orbit_scan *scan, struct orbit_row *rows, size_t capacity,
+                 size_t *count_out)
+{
+    size_t count;
+    err_t err;
+
+    OBJ_CHECK(scan, SCAN_MAGIC);
+    if (capacity == 0) {
+        return api_result(err_set(ERR_INVALID, "a batch of no rows was asked for"));
+    }
+    TRY(scan_load(scan));
+    count = rows_take(scan, rows, capacity);
+    if (count == 0) {
+        err = err_set(ERR_NOT_FOUND, "the scan has ended");
+        goto out;
+    }
+    *count_out = count;
+out:
+    return api_result(err);
+}

@@ -270,6 +270,45 @@ expect_scan(const struct orbit_scan_options *scan_options, unsigned from, unsign
     cr_assert_null(scan);
 }
 
+/* The same, row by row and in batches of any size by turns; rows of a batch stand together. */
+static void
+expect_batches(const struct orbit_scan_options *scan_options, unsigned from, unsigned to)
+{
+    enum { ROWS = 300 };
+    struct orbit_scan *scan = NULL;
+    struct orbit_row rows[ROWS];
+    char expected[16];
+    size_t count = 0;
+
+    must(orbit_scan_new(db, scan_options, &scan));
+    cr_assert_eq(orbit_scan_batch(scan, rows, 0, &count), ORBIT_INVALID);
+    for (unsigned i = from, call = 0; i < to; call++) {
+        if (call % 3 == 2) {
+            must(orbit_scan_next(scan, &rows[0].key, &rows[0].key_size, &rows[0].value,
+                                 &rows[0].value_size));
+            count = 1;
+        } else {
+            size_t capacity = 1 + call * 37 % ROWS;
+
+            must(orbit_scan_batch(scan, rows, capacity, &count));
+            cr_assert_geq(count, 1);
+            cr_assert_leq(count, capacity);
+        }
+        for (size_t k = 0; k < count; k++, i++) {
+            cr_assert_lt(i, to);
+            key_of(scan_options->reverse ? to - 1 - (i - from) : i, expected);
+            cr_assert_eq(rows[k].key_size, strlen(expected));
+            cr_assert_eq(memcmp(rows[k].key, expected, rows[k].key_size), 0);
+            cr_assert_eq(rows[k].value_size, rows[k].key_size);
+            cr_assert_eq(memcmp(rows[k].value, expected, rows[k].value_size), 0);
+        }
+    }
+    count = 77;
+    cr_assert_eq(orbit_scan_batch(scan, rows, ROWS, &count), ORBIT_NOT_FOUND);
+    cr_assert_eq(count, 77);
+    orbit_scan_free(&scan);
+}
+
 static void
 scans(void)
 {
@@ -279,13 +318,16 @@ scans(void)
     struct orbit_scan_options none = {.lower = "l", .lower_size = 1};
 
     put_scanned();
-    expect_scan(&all, 0, SCANNED);
-    all.reverse = true;
-    expect_scan(&all, 0, SCANNED);
-    expect_scan(&some, 100, 200);
-    some.reverse = true;
-    expect_scan(&some, 100, 200);
-    expect_scan(&none, 0, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        all.reverse = i == 1;
+        some.reverse = i == 1;
+        expect_scan(&all, 0, SCANNED);
+        expect_batches(&all, 0, SCANNED);
+        expect_scan(&some, 100, 200);
+        expect_batches(&some, 100, 200);
+        expect_scan(&none, 0, 0);
+        expect_batches(&none, 0, 0);
+    }
 }
 
 Test(api, scans_give_ranges_in_both_directions_inline)
