@@ -7,6 +7,9 @@
 
 #include "engine/base/poison.h"
 
+/* A usual row's key, and what the copy writes over its end. */
+enum { CURSOR_KEY_BYTES = 2 * ROW_USUAL_SIZE_MAX + 2 * ROW_COPY_BYTES };
+
 /* ---- Rows. ---- */
 
 /* Most numbers fit a byte. NULL when the input ends or the number is too large. */
@@ -23,37 +26,6 @@ read_varint(const uint8_t *at, const uint8_t *end, uint64_t *value_out)
     return used == 0 ? NULL : at + used;
 }
 
-/* Slot, times: what follows the three sizes. */
-static const uint8_t *
-row_decode_stamps(const struct block *block, const uint8_t *at, const uint8_t *end, uint8_t flags,
-                  struct block_row *row)
-{
-    uint64_t number;
-
-    row->has_slot = (flags & ROW_SLOT_AS_BEFORE) == 0;
-    if (row->has_slot) {
-        if (end - at < 2) {
-            return NULL;
-        }
-        row->slot = get_le16(at);
-        at += 2;
-    }
-    at = read_varint(at, end, &number);
-    if (at == NULL) {
-        return NULL;
-    }
-    row->ts = block->ts_base + unzigzag(number);
-    row->expire_us = 0;
-    if (__builtin_expect((flags & ROW_HAS_EXPIRY) != 0, 0)) {
-        at = read_varint(at, end, &number);
-        if (at == NULL) {
-            return NULL;
-        }
-        row->expire_us = (row->ts >> 12) + unzigzag(number);
-    }
-    return at;
-}
-
 bool
 block_row_decode(const struct block *block, uint32_t offset, struct block_row *row)
 {
@@ -68,11 +40,17 @@ block_row_decode(const struct block *block, uint32_t offset, struct block_row *r
     at = read_varint(at, end, &shared);
     at = at == NULL ? NULL : read_varint(at, end, &unshared);
     at = at == NULL ? NULL : read_varint(at, end, &value_bytes);
-    at = at == NULL ? NULL : row_decode_stamps(block, at, end, flags, row);
-    if (at == NULL || shared > LSM_KEY_BYTES_MAX || unshared > LSM_KEY_BYTES_MAX - shared) {
-        return false;
+    row->slot = block->slot;
+    if (at != NULL && (flags & ROW_HAS_SLOT) != 0) {
+        row->slot = end - at < 2 ? 0 : get_le16(at);
+        at = end - at < 2 ? NULL : at + 2;
     }
-    if (unshared > (uint64_t)(end - at) || value_bytes > (uint64_t)(end - at) - unshared) {
+    row->has_expiry = (flags & ROW_HAS_EXPIRY) != 0;
+    if (at != NULL && row->has_expiry) {
+        at = read_varint(at, end, &row->expiry);
+    }
+    if (at == NULL || shared > LSM_KEY_BYTES_MAX || unshared > LSM_KEY_BYTES_MAX - shared ||
+        unshared > (uint64_t)(end - at) || value_bytes > (uint64_t)(end - at) - unshared) {
         return false;
     }
     row->kind = flags & ROW_KIND_MASK;
@@ -84,6 +62,26 @@ block_row_decode(const struct block *block, uint32_t offset, struct block_row *r
     return true;
 }
 
+/* The same, by the fast path when the row is a usual one. */
+static inline bool
+row_decode(const struct block *block, uint32_t offset, struct block_row *row)
+{
+    struct block_row_usual usual;
+
+    if (!block_row_usual(block, offset, &usual)) {
+        return block_row_decode(block, offset, row);
+    }
+    row->kind = usual.kind;
+    row->shared = usual.shared;
+    row->unshared = usual.unshared;
+    row->suffix = block->data + usual.key_at;
+    row->value = slice_of(row->suffix + usual.unshared, usual.value_bytes);
+    row->slot = block->slot;
+    row->has_expiry = false;
+    row->next = usual.next;
+    return true;
+}
+
 static err_t
 block_corrupt(const struct block *block, uint32_t offset)
 {
@@ -91,25 +89,33 @@ block_corrupt(const struct block *block, uint32_t offset)
                    block->bytes);
 }
 
+static inline struct slice
+block_prefix(const struct block *block)
+{
+    return slice_of(block->data + block->prefix_at, block->prefix_bytes);
+}
+
 static inline uint32_t
 restart_offset(const struct block *block, uint32_t restart)
 {
-    return get_le32(block->offsets + (size_t)restart * sizeof(uint32_t));
+    return get_le32(block->data + BLOCK_HEADER_BYTES +
+                    (size_t)block->restart_count * sizeof(uint64_t) +
+                    (size_t)restart * sizeof(uint32_t));
 }
 
 static inline uint64_t
 restart_head(const struct block *block, uint32_t restart)
 {
-    return get_le64(block->heads + (size_t)restart * sizeof(uint64_t));
+    return get_le64(block->data + BLOCK_HEADER_BYTES + (size_t)restart * sizeof(uint64_t));
 }
 
-/* A restart stores key and slot whole. */
+/* A restart stores its key whole. */
 static err_t
 restart_decode(const struct block *block, uint32_t restart, struct block_row *row)
 {
     uint32_t offset = restart_offset(block, restart);
 
-    if (!block_row_decode(block, offset, row) || row->shared != 0 || !row->has_slot) {
+    if (!row_decode(block, offset, row) || row->shared != 0) {
         return block_corrupt(block, offset);
     }
     return ERR_OK;
@@ -120,13 +126,13 @@ restart_decode(const struct block *block, uint32_t restart, struct block_row *ro
 static bool
 restarts_are_sound(const struct block *block)
 {
-    uint32_t first = BLOCK_HEADER_BYTES + block->restart_count * BLOCK_RESTART_BYTES;
     uint32_t previous = 0;
 
     for (uint32_t i = 0; i < block->restart_count; i++) {
         uint32_t offset = restart_offset(block, i);
 
-        if (i == 0 ? offset != first : offset <= previous) {
+        if (i == 0 ? offset != block->times + block->row_count * block->ts_bytes
+                   : offset <= previous) {
             return false;
         }
         if (offset >= block->bytes) {
@@ -137,40 +143,61 @@ restarts_are_sound(const struct block *block)
     return true;
 }
 
-err_t
-block_open(struct slice bytes, struct block *block_out)
+/* What the header says; the numbers fit the bytes. */
+static err_t
+block_open_header(struct slice bytes, struct block *block)
 {
-    struct block block = {.data = bytes.data};
-    struct block_row row;
-    uint32_t prefix_bytes;
+    uint64_t fixed_bytes;
 
     if (bytes.size < BLOCK_HEADER_BYTES || bytes.size > BLOCK_BYTES_MAX) {
         return err_set(ERR_CORRUPT, "block of %zu bytes", bytes.size);
     }
-    if (get_le32(bytes.data) != BLOCK_FORM_ROWS) {
-        return err_set(ERR_CORRUPT, "block of unknown form %u", get_le32(bytes.data));
+    if (get_le16(bytes.data) != BLOCK_FORM_ROWS) {
+        return err_set(ERR_CORRUPT, "block of unknown form %u", get_le16(bytes.data));
     }
-    block.row_count = get_le32(bytes.data + 4);
-    block.restart_count = get_le32(bytes.data + 8);
-    prefix_bytes = get_le32(bytes.data + 12);
-    block.ts_base = get_le64(bytes.data + 16);
-    if (block.restart_count == 0 || block.restart_count > block.row_count ||
-        block.restart_count > (bytes.size - BLOCK_HEADER_BYTES) / BLOCK_RESTART_BYTES) {
-        return err_set(ERR_CORRUPT, "block with %u restarts for %u rows", block.restart_count,
-                       block.row_count);
+    block->data = bytes.data;
+    block->bytes = (uint32_t)bytes.size;
+    block->ts_bytes = bytes.data[2];
+    block->ts_shift = bytes.data[3];
+    block->row_count = get_le32(bytes.data + 4);
+    block->prefix_bytes = get_le32(bytes.data + 8);
+    block->slot = get_le16(bytes.data + 12);
+    block->ts_base = get_le64(bytes.data + 16);
+    if (block->ts_bytes > sizeof(uint64_t) || block->ts_shift > 63 ||
+        get_le16(bytes.data + 14) != 0 || block->row_count == 0 ||
+        block->row_count > block->bytes / BLOCK_ROW_BYTES_MIN) {
+        return err_set(ERR_CORRUPT, "header of a block is malformed");
     }
-    block.bytes = (uint32_t)bytes.size;
-    block.heads = bytes.data + BLOCK_HEADER_BYTES;
-    block.offsets = block.heads + (size_t)block.restart_count * sizeof(uint64_t);
+    block->ts_mask = block->ts_bytes == 0 ? 0 : UINT64_MAX >> (64 - 8 * block->ts_bytes);
+    block->restart_count = (block->row_count + BLOCK_RESTART_ROWS - 1) / BLOCK_RESTART_ROWS;
+    block->times = BLOCK_HEADER_BYTES + block->restart_count * BLOCK_RESTART_BYTES;
+    fixed_bytes = (uint64_t)block->times +
+                  (uint64_t)block->row_count * (block->ts_bytes + BLOCK_ROW_BYTES_MIN);
+    if (fixed_bytes > block->bytes) {
+        return err_set(ERR_CORRUPT, "block of %u bytes with %u rows", block->bytes,
+                       block->row_count);
+    }
+    return ERR_OK;
+}
+
+err_t
+block_open(struct slice bytes, struct block *block_out)
+{
+    struct block block;
+    struct block_row row;
+    err_t err;
+
+    TRY(block_open_header(bytes, &block));
     if (!restarts_are_sound(&block)) {
         return err_set(ERR_CORRUPT, "restarts of a block are out of order");
     }
-    if (restart_decode(&block, 0, &row) != ERR_OK || prefix_bytes > row.unshared) {
+    if (restart_decode(&block, 0, &row) != ERR_OK || block.prefix_bytes > row.unshared) {
         return err_set(ERR_CORRUPT, "first row of a block is malformed");
     }
-    block.prefix = slice_of(row.suffix, prefix_bytes);
+    block.prefix_at = (uint32_t)(row.suffix - block.data);
     *block_out = block;
-    return ERR_OK;
+out:
+    return err;
 }
 
 /* ---- Searching. ---- */
@@ -197,7 +224,7 @@ heads_bound(const struct block *block, uint32_t low, uint32_t high, uint64_t hea
 static err_t
 restart_find(const struct block *block, struct slice key, uint64_t ts, uint32_t *restart_out)
 {
-    enum key_place place = key_place(key, block->prefix);
+    enum key_place place = key_place(key, block_prefix(block));
     uint32_t low, high;
     uint64_t head;
     err_t err;
@@ -206,7 +233,7 @@ restart_find(const struct block *block, struct slice key, uint64_t ts, uint32_t 
         *restart_out = place == KEY_BELOW ? 0 : block->restart_count - 1;
         return ERR_OK;
     }
-    head = key_head(key, block->prefix.size);
+    head = key_head(key, block->prefix_bytes);
     low = heads_bound(block, 0, block->restart_count, head, false);
     high = heads_bound(block, low, block->restart_count, head, true);
     while (low < high) { /* Those with an equal head: by the whole key. */
@@ -214,7 +241,8 @@ restart_find(const struct block *block, struct slice key, uint64_t ts, uint32_t 
         struct block_row row;
 
         TRY(restart_decode(block, middle, &row));
-        if (version_compare(slice_of(row.suffix, row.unshared), row.ts, key, ts) <= 0) {
+        if (version_compare(slice_of(row.suffix, row.unshared),
+                            block_row_ts(block, middle * BLOCK_RESTART_ROWS), key, ts) <= 0) {
             low = middle + 1;
         } else {
             high = middle;
@@ -227,15 +255,14 @@ out:
 }
 
 static void
-entry_from_row(struct lsm_entry *entry, const struct block_row *row, struct slice key,
-               uint16_t slot)
+entry_from_row(struct lsm_entry *entry, const struct block_row *row, struct slice key, uint64_t ts)
 {
     *entry = (struct lsm_entry){
         .key = key,
         .value = row->value,
-        .ts = row->ts,
-        .expire_us = row->expire_us,
-        .slot = slot,
+        .ts = ts,
+        .expire_us = block_row_expiry(row, ts),
+        .slot = row->slot,
         .kind = row->kind,
     };
 }
@@ -269,29 +296,28 @@ block_get(const struct block *block, struct slice key, uint64_t snapshot,
 {
     struct block_row row;
     size_t matched = 0;
-    uint16_t slot = 0;
-    uint32_t offset;
-    uint32_t restart;
+    uint32_t restart, offset, number;
     err_t err;
 
     TRY(restart_find(block, key, snapshot, &restart));
-    for (offset = restart_offset(block, restart); offset < block->bytes; offset = row.next) {
+    offset = restart_offset(block, restart);
+    for (number = restart * BLOCK_RESTART_ROWS; number < block->row_count; number++) {
         int order;
 
-        if (!block_row_decode(block, offset, &row)) {
+        if (offset >= block->bytes || !row_decode(block, offset, &row)) {
             err = block_corrupt(block, offset);
             goto out;
         }
-        slot = row.has_slot ? row.slot : slot;
         order = row_compare(&row, key, &matched);
         if (order > 0) {
             break;
         }
-        if (order == 0 && row.ts <= snapshot) {
-            entry_from_row(entry_out, &row, key, slot);
+        if (order == 0 && block_row_ts(block, number) <= snapshot) {
+            entry_from_row(entry_out, &row, key, block_row_ts(block, number));
             *found_out = true;
             return ERR_OK;
         }
+        offset = row.next;
     }
     *found_out = false;
     err = ERR_OK;
@@ -306,6 +332,7 @@ block_cursor_init(struct block_cursor *cursor, enum mem_tag tag)
 {
     *cursor = (struct block_cursor){0};
     buf_init(&cursor->key, tag);
+    buf_reserve(&cursor->key, CURSOR_KEY_BYTES);
 }
 
 void
@@ -326,51 +353,43 @@ void
 block_cursor_set(struct block_cursor *cursor, const struct block *block)
 {
     cursor->block = block;
-    cursor->restart = 0;
+    cursor->row = 0;
     cursor_end(cursor);
+    buf_clear(&cursor->key);
 }
 
-/* Make the row at `offset` current. The row before it was current, or it is a restart. */
+/* Make row `number` at `offset` the current one; the cursor's key is that of the row before, or of
+ * any row when this one is a restart. */
 static err_t
-cursor_load(struct block_cursor *cursor, uint32_t offset)
+cursor_load(struct block_cursor *cursor, uint32_t offset, uint32_t number)
 {
     const struct block *block = cursor->block;
     struct block_row row;
 
-    if (offset >= block->bytes) {
+    if (number == block->row_count && offset == block->bytes) {
         cursor_end(cursor);
         return ERR_OK;
     }
-    if (cursor->restart + 1 < block->restart_count &&
-        offset >= restart_offset(block, cursor->restart + 1)) {
-        cursor->restart++;
-    }
-    if (!block_row_decode(block, offset, &row) || row.shared > cursor->key.size) {
+    if (number >= block->row_count || offset >= block->bytes || !row_decode(block, offset, &row) ||
+        row.shared > cursor->key.size) {
         cursor_end(cursor);
         return block_corrupt(block, offset);
     }
     cursor->key.size = row.shared;
     buf_append(&cursor->key, row.suffix, row.unshared);
-    entry_from_row(&cursor->entry, &row, buf_slice(&cursor->key),
-                   row.has_slot ? row.slot : cursor->entry.slot);
+    entry_from_row(&cursor->entry, &row, buf_slice(&cursor->key), block_row_ts(block, number));
     cursor->offset = offset;
     cursor->next = row.next;
+    cursor->row = number;
     return ERR_OK;
 }
 
 static err_t
 cursor_load_restart(struct block_cursor *cursor, uint32_t restart)
 {
-    struct block_row row;
-    err_t err;
-
-    cursor_end(cursor);
-    TRY(restart_decode(cursor->block, restart, &row));
-    cursor->restart = restart;
-    buf_clear(&cursor->key);
-    TRY(cursor_load(cursor, restart_offset(cursor->block, restart)));
-out:
-    return err;
+    buf_clear(&cursor->key); /* So that a restart which shares something is found out. */
+    return cursor_load(cursor, restart_offset(cursor->block, restart),
+                       restart * BLOCK_RESTART_ROWS);
 }
 
 err_t
@@ -380,22 +399,29 @@ block_cursor_first(struct block_cursor *cursor)
     return cursor_load_restart(cursor, 0);
 }
 
+static err_t
+cursor_step(struct block_cursor *cursor)
+{
+    return block_cursor_next_usual(cursor) ? ERR_OK
+                                           : cursor_load(cursor, cursor->next, cursor->row + 1);
+}
+
 err_t
 block_cursor_next(struct block_cursor *cursor)
 {
     ASSERT(block_cursor_is_valid(cursor));
-    return cursor_load(cursor, cursor->next);
+    return cursor_step(cursor);
 }
 
-/* From the restart at or before, to the last row that begins below `end`. */
+/* From the restart at or before, to row number `row` or the end. */
 static err_t
-cursor_walk_to(struct block_cursor *cursor, uint32_t restart, uint32_t end)
+cursor_walk_to(struct block_cursor *cursor, uint32_t row)
 {
     err_t err;
 
-    TRY(cursor_load_restart(cursor, restart));
-    while (cursor->next < end) {
-        TRY(cursor_load(cursor, cursor->next));
+    TRY(cursor_load_restart(cursor, row / BLOCK_RESTART_ROWS));
+    while (block_cursor_is_valid(cursor) && cursor->row < row) {
+        TRY(cursor_step(cursor));
     }
 out:
     return err;
@@ -405,24 +431,18 @@ err_t
 block_cursor_last(struct block_cursor *cursor)
 {
     ASSERT(cursor->block != NULL);
-    return cursor_walk_to(cursor, cursor->block->restart_count - 1, cursor->block->bytes);
+    return cursor_walk_to(cursor, cursor->block->row_count - 1);
 }
 
 err_t
 block_cursor_previous(struct block_cursor *cursor)
 {
-    uint32_t end = cursor->offset;
-    uint32_t restart = cursor->restart;
-
     ASSERT(block_cursor_is_valid(cursor));
-    if (end == restart_offset(cursor->block, restart)) {
-        if (restart == 0) {
-            cursor_end(cursor);
-            return ERR_OK;
-        }
-        restart--;
+    if (cursor->row == 0) {
+        cursor_end(cursor);
+        return ERR_OK;
     }
-    return cursor_walk_to(cursor, restart, end);
+    return cursor_walk_to(cursor, cursor->row - 1);
 }
 
 err_t
@@ -437,7 +457,7 @@ block_cursor_seek(struct block_cursor *cursor, struct slice key, uint64_t ts)
     TRY(cursor_load_restart(cursor, restart));
     while (block_cursor_is_valid(cursor) &&
            version_compare(cursor->entry.key, cursor->entry.ts, key, ts) < 0) {
-        TRY(cursor_load(cursor, cursor->next));
+        TRY(cursor_step(cursor));
     }
 out:
     return err;
@@ -446,9 +466,8 @@ out:
 err_t
 block_cursor_seek_before(struct block_cursor *cursor, struct slice key)
 {
-    uint32_t last = 0;
-    uint32_t last_restart = 0;
     uint32_t restart;
+    uint32_t row = 0;
     err_t err;
 
     ASSERT(cursor->block != NULL);
@@ -459,15 +478,140 @@ block_cursor_seek_before(struct block_cursor *cursor, struct slice key)
         TRY(cursor_load_restart(cursor, restart - 1)); /* A version with LSM_TS_MAX itself. */
     }
     while (block_cursor_is_valid(cursor) && slice_compare(cursor->entry.key, key) < 0) {
-        last = cursor->next;
-        last_restart = cursor->restart;
-        TRY(cursor_load(cursor, cursor->next));
+        row = cursor->row + 1;
+        TRY(cursor_step(cursor));
     }
-    if (last == 0) {
+    if (row == 0) {
         cursor_end(cursor);
     } else {
-        TRY(cursor_walk_to(cursor, last_restart, last));
+        TRY(cursor_walk_to(cursor, row - 1));
     }
+out:
+    return err;
+}
+
+/* ---- Many rows. ---- */
+
+static void
+rows_put(struct block_rows *rows, uint32_t i, const struct block_cursor *cursor, uint8_t *key)
+{
+    const struct lsm_entry *entry = &cursor->entry;
+
+    memcpy(key, entry->key.data, entry->key.size);
+    rows->keys[i] = slice_of(key, entry->key.size);
+    rows->values[i] = entry->value;
+    rows->ts[i] = entry->ts;
+    if (rows->expire_us != NULL) {
+        rows->expire_us[i] = entry->expire_us;
+    }
+    if (rows->slots != NULL) {
+        rows->slots[i] = entry->slot;
+    }
+    if (rows->kinds != NULL) {
+        rows->kinds[i] = entry->kind;
+    }
+    rows->has_expiry |= entry->expire_us != 0;
+    rows->has_special_kind |= entry->kind != LSM_PUT;
+}
+
+/* The usual rows that follow row i of the output, which the cursor stands at. Gives the number of
+ * the last row written. The cursor is left behind: rows_leave puts it there. */
+static uint32_t
+rows_put_usual(struct block_rows *rows, uint32_t i, struct block_cursor *cursor)
+{
+    const struct block *block = cursor->block;
+    const uint8_t *end = block->data + block->bytes;
+    const uint8_t *key_end = rows->key_bytes + rows->key_bytes_size;
+    uint32_t count = MIN(rows->capacity, block->row_count - cursor->row + i);
+    uint32_t offset = cursor->next;
+    struct slice last = rows->keys[i];
+    uint32_t kinds_differ = 0;
+
+    while (i + 1 < count && (size_t)(key_end - last.data) > last.size + CURSOR_KEY_BYTES) {
+        uint8_t *key = rows->key_bytes + (last.data - rows->key_bytes) + last.size;
+        struct block_row_usual row;
+
+        if (!block_row_usual(block, offset, &row) || row.shared > last.size) {
+            break;
+        }
+        i++;
+        block_row_copy(key, last.data, row.shared, key_end);
+        block_row_copy(key + row.shared, block->data + row.key_at, row.unshared, end);
+        last = slice_of(key, row.shared + row.unshared);
+        rows->keys[i] = last;
+        rows->values[i] = slice_of(block->data + row.key_at + row.unshared, row.value_bytes);
+        rows->ts[i] = block_row_ts(block, ++cursor->row);
+        if (rows->expire_us != NULL) {
+            rows->expire_us[i] = 0;
+        }
+        if (rows->slots != NULL) {
+            rows->slots[i] = block->slot;
+        }
+        if (rows->kinds != NULL) {
+            rows->kinds[i] = row.kind;
+        }
+        kinds_differ |= row.kind ^ LSM_PUT;
+        cursor->entry.kind = row.kind;
+        cursor->offset = offset;
+        cursor->next = offset = row.next;
+    }
+    rows->has_special_kind |= kinds_differ != 0;
+    return i;
+}
+
+/* Bring the cursor, whose row, offset and kind are right, up to row i of the output. */
+static void
+rows_leave(const struct block_rows *rows, uint32_t i, struct block_cursor *cursor)
+{
+    buf_clear(&cursor->key);
+    buf_append(&cursor->key, rows->keys[i].data, rows->keys[i].size);
+    cursor->entry.key = buf_slice(&cursor->key);
+    cursor->entry.value = rows->values[i];
+    cursor->entry.ts = rows->ts[i];
+    cursor->entry.expire_us = 0;
+    cursor->entry.slot = cursor->block->slot;
+}
+
+/* Is there room at `key` for the key of the row after the cursor's? Yes when that is malformed. */
+static bool
+rows_have_room(const struct block_rows *rows, const uint8_t *key, const struct block_cursor *cursor)
+{
+    size_t room = rows->key_bytes_size - (size_t)(key - rows->key_bytes);
+    struct block_row row;
+
+    return cursor->next >= cursor->block->bytes || !row_decode(cursor->block, cursor->next, &row) ||
+           (size_t)row.shared + row.unshared <= room;
+}
+
+err_t
+block_rows_decode(struct block_cursor *cursor, struct block_rows *rows)
+{
+    uint8_t *key = rows->key_bytes;
+    uint32_t i = 0;
+    err_t err = ERR_OK;
+
+    ASSERT(block_cursor_is_valid(cursor));
+    ASSERT(rows->capacity > 0);
+    ASSERT(rows->key_bytes_size >= BLOCK_ROWS_KEY_BYTES_MIN);
+    rows->has_expiry = false;
+    rows->has_special_kind = false;
+    for (;;) {
+        uint32_t last;
+
+        rows_put(rows, i, cursor, key);
+        last = rows_put_usual(rows, i, cursor);
+        if (last != i) {
+            rows_leave(rows, last, cursor);
+        }
+        i = last + 1;
+        key = rows->key_bytes + (rows->keys[last].data - rows->key_bytes) + rows->keys[last].size;
+        if (i == rows->capacity || cursor->row + 1 == cursor->block->row_count ||
+            !rows_have_room(rows, key, cursor)) {
+            break;
+        }
+        TRY(cursor_load(cursor, cursor->next, cursor->row + 1));
+    }
+    rows->count = i;
 out:
     return err;
 }

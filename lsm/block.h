@@ -3,11 +3,13 @@
  * Pure: bytes in memory, no I/O, no suspension. A block has a form; there is one so far, rows.
  * Bytes: docs/format/table.md.
  *
- *     header | heads (8 bytes a restart) | offsets (4 bytes a restart) | row row row ...
+ *     header | heads (8 bytes a restart) | offsets (4 bytes a restart) | times | row row row ...
  *
  * A row stores what its key does not share with the key before. Every BLOCK_RESTART_ROWS-th row
  * is a restart, which stores its key whole. A search compares the heads of the restarts (the eight
- * bytes after what all keys of the block share) as numbers, then walks a few rows.
+ * bytes after what all keys of the block share) as numbers, then walks a few rows. Timestamps are
+ * a column of their own, as wide as the block's need: it is read for the row that was searched,
+ * not for those on the way.
  *
  * Blocks come from disk: every function that reads one gives ERR_CORRUPT for what cannot be, and
  * never reads outside the bytes, whether or not a checksum was right. */
@@ -24,6 +26,7 @@ enum {
     BLOCK_RESTART_ROWS = 8,
     BLOCK_HEADER_BYTES = 24,
     BLOCK_RESTART_BYTES = 12, /* Head and offset. */
+    BLOCK_ROW_BYTES_MIN = 4,  /* Flags and three sizes, without a timestamp. */
     BLOCK_BYTES_MAX = 1 << 20,
     BLOCK_TARGET_BYTES_MAX = 256 << 10, /* A block of this and one huge entry stay below. */
     BLOCK_FORM_ROWS = 1,
@@ -32,13 +35,17 @@ enum {
 /* A checked view of a block; borrows the bytes. */
 struct block {
     const uint8_t *data;
-    const uint8_t *heads;
-    const uint8_t *offsets;
     uint32_t bytes; /* The rows end with the block. */
     uint32_t row_count;
+    uint32_t prefix_at; /* Offset of what all keys share: the beginning of the first key. */
+    uint32_t prefix_bytes;
     uint32_t restart_count;
+    uint32_t times; /* Offset of the timestamps. */
     uint64_t ts_base;
-    struct slice prefix; /* What all keys share: the beginning of the first key. */
+    uint64_t ts_mask; /* Of ts_bytes bytes. */
+    uint16_t slot;    /* Of all rows that have none of their own. */
+    uint8_t ts_bytes;
+    uint8_t ts_shift;
 };
 
 /* ERR_CORRUPT when header or restarts cannot be. */
@@ -50,13 +57,14 @@ err_t block_get(const struct block *block, struct slice key, uint64_t snapshot,
                 struct lsm_entry *entry_out, bool *found_out);
 
 /* Walks a block in both directions. The entry's key lies in the cursor, its value in the block;
- * both are good until the cursor moves. The block must outlive its use. */
+ * both are good until the cursor moves. The block must outlive its use. The inlined step for
+ * usual rows: lsm/block_row.h. */
 struct block_cursor {
     const struct block *block;
-    uint32_t offset;  /* Of the current row; block->bytes when there is none. */
-    uint32_t next;    /* Of the row after it. */
-    uint32_t restart; /* The restart at or before the current row. */
-    struct buf key;
+    uint32_t offset; /* Of the current row; block->bytes when there is none. */
+    uint32_t next;   /* Of the row after it. */
+    uint32_t row;    /* Number of the current row. */
+    struct buf key;  /* Has always room for a usual row's. */
     struct lsm_entry entry;
 };
 
@@ -79,15 +87,44 @@ err_t block_cursor_seek_before(struct block_cursor *cursor, struct slice key);
 err_t block_cursor_next(struct block_cursor *cursor);
 err_t block_cursor_previous(struct block_cursor *cursor);
 
+/* Rows of a block as columns: arrays of the caller, `capacity` long each; expire_us, slots and
+ * kinds may be NULL and are then left out. Keys are written to key_bytes, values stay in the
+ * block. */
+enum { BLOCK_ROWS_KEY_BYTES_MIN = LSM_KEY_BYTES_MAX };
+struct block_rows {
+    uint32_t capacity;
+    struct slice *keys;
+    struct slice *values;
+    uint64_t *ts;
+    uint64_t *expire_us;
+    uint16_t *slots;
+    uint8_t *kinds;
+    uint8_t *key_bytes;
+    size_t key_bytes_size; /* At least BLOCK_ROWS_KEY_BYTES_MIN. */
+
+    /* Set by block_rows_decode. */
+    uint32_t count;
+    bool has_expiry;       /* Some row has one. */
+    bool has_special_kind; /* Some row is not an LSM_PUT. */
+};
+
+/* The rows from the cursor's current one on, as many as the block has and fit: at least one. The
+ * cursor, which must be valid, then stands at the last of them. On ERR_CORRUPT the cursor is
+ * invalid. */
+err_t block_rows_decode(struct block_cursor *cursor, struct block_rows *rows);
+
 /* Makes blocks, one after the other. */
 struct block_builder {
     struct buf bytes; /* The whole block, by block_builder_finish. */
     struct buf rows;
     struct buf restarts; /* Offsets in rows, 4 bytes each. */
+    struct buf times;    /* 8 bytes a row, as they are. */
     struct buf last_key; /* Of the last entry added, also over block_builder_reset. */
     uint32_t row_count;
-    uint16_t last_slot;
-    uint64_t ts_base;
+    uint16_t slot;
+    uint64_t ts_first;
+    uint64_t ts_min, ts_max;
+    uint64_t ts_differ; /* The bits in which timestamps differ from the first. */
 };
 
 void block_builder_init(struct block_builder *builder, enum mem_tag tag);

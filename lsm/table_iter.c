@@ -7,38 +7,13 @@
  *
  * A window covers whole blocks, so the pages at its borders may be read twice. A step that leaves
  * the windows (a seek, a step back) takes the plain way until forward steps come again. */
+#include "lsm/table_iter.h"
 #include "engine/base/assert.h"
 #include "lsm/table_internal.h"
 
 #include "engine/base/poison.h"
 
-enum { ITER_WINDOWS = 2, ITER_READ_AHEAD_BYTES_MAX = 8 << 20 };
-#define TABLE_ITER_MAGIC UINT64_C(0x6f726269746974)
-
-struct iter_window {
-    struct io_op op;
-    struct table_iter *iter;
-    uint8_t *bytes;
-    size_t capacity;
-    uint64_t offset;      /* In the file. */
-    uint32_t first_block; /* [first_block, last_block) are covered. */
-    uint32_t last_block;
-    bool is_in_flight;
-};
-
-struct table_iter {
-    uint64_t magic;
-    struct table *table; /* Pinned. */
-    struct table_iter_options options;
-    uint32_t block_index;
-    struct cached_block *block; /* Pinned; what the cursor stands in. */
-    struct block_cursor cursor;
-
-    struct iter_window windows[ITER_WINDOWS]; /* Of a reader ahead: [0] is used, [1] comes. */
-    uint32_t window;                          /* Which of the two is used. */
-    struct fiber *waiter;
-    bool is_closing; /* Freed by the last window that ends. */
-};
+enum { ITER_READ_AHEAD_BYTES_MAX = 8 << 20 };
 
 struct table_iter *
 table_iter_new(struct table *table, const struct table_iter_options *options)
@@ -408,6 +383,20 @@ table_iter_entry(const struct table_iter *iter)
 {
     ASSERT(table_iter_is_valid(iter));
     return &iter->cursor.entry;
+}
+
+err_t
+table_iter_rows(struct table_iter *iter, struct block_rows *rows)
+{
+    OBJ_CHECK(iter, TABLE_ITER_MAGIC);
+    ASSERT(table_iter_is_valid(iter));
+    return iter_result(iter, block_rows_decode(&iter->cursor, rows));
+}
+
+const struct table_meta *
+table_iter_meta(const struct table_iter *iter)
+{
+    return table_meta(iter->table);
 }
 
 uint32_t

@@ -1,7 +1,9 @@
 /* tests/unit/lsm/test_block.c - blocks and frames, without I/O. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
+#include <xxhash.h>
 
+#include "engine/base/assert.h"
 #include "engine/base/prng.h"
 #include "lsm/block.h"
 #include "lsm/block_frame.h"
@@ -63,6 +65,26 @@ rows_draw(struct prng *prng, uint32_t count)
     for (uint32_t i = 0; i < count; i++) {
         if (i == 0 || entry_compare(&drawn[i - 1], &drawn[i]) != 0) {
             rows.entries[rows.count++] = drawn[i];
+        }
+    }
+}
+
+/* Most rows of real tables: one slot, no expiry, a put; a few have long values. */
+static void
+rows_make_usual(struct prng *prng)
+{
+    static uint8_t long_value[40000];
+
+    for (uint32_t i = 0; i < rows.count; i++) {
+        struct lsm_entry *entry = &rows.entries[i];
+
+        if (prng_below(prng, 20) != 0) {
+            entry->slot = 5;
+            entry->expire_us = 0;
+            entry->kind = LSM_PUT;
+        }
+        if (prng_below(prng, 40) == 0) {
+            entry->value = slice_of(long_value, 100 + prng_below(prng, 20000));
         }
     }
 }
@@ -230,6 +252,141 @@ Test(lsm_block, searches_find_what_a_walk_over_an_array_finds, .init = setup, .f
     block_cursor_fini(&cursor);
 }
 
+/* All columns, some of which are left out in some rounds, in runs of any length from any row. */
+Test(lsm_block, rows_as_columns_are_those_of_a_walk, .init = setup, .fini = teardown)
+{
+    static uint8_t key_bytes[BLOCK_ROWS_KEY_BYTES_MIN];
+    static struct slice keys[ROWS_MAX], values[ROWS_MAX];
+    static uint64_t ts[ROWS_MAX], expire_us[ROWS_MAX];
+    static uint16_t slots[ROWS_MAX];
+    static uint8_t kinds[ROWS_MAX];
+    struct block_cursor cursor;
+    struct prng prng;
+
+    prng_init(&prng, 9);
+    block_cursor_init(&cursor, MEM_BACKGROUND);
+    for (uint32_t round = 0; round < 600; round++) {
+        bool wants_all = round % 3 != 0;
+        struct block_rows out = {.capacity = 1 + (uint32_t)prng_below(&prng, ROWS_MAX),
+                                 .keys = keys,
+                                 .values = values,
+                                 .ts = ts,
+                                 .expire_us = wants_all ? expire_us : NULL,
+                                 .slots = wants_all ? slots : NULL,
+                                 .kinds = wants_all ? kinds : NULL,
+                                 .key_bytes = key_bytes,
+                                 .key_bytes_size = sizeof(key_bytes)};
+        struct block block;
+        uint32_t i;
+
+        rows_draw(&prng, 1 + (uint32_t)prng_below(&prng, ROWS_MAX));
+        if (round % 2 == 0) {
+            rows_make_usual(&prng);
+        }
+        block = rows_build();
+        block_cursor_set(&cursor, &block);
+        i = (uint32_t)prng_below(&prng, rows.count);
+        cr_assert_eq(block_cursor_seek(&cursor, rows.entries[i].key, rows.entries[i].ts), ERR_OK);
+        while (block_cursor_is_valid(&cursor)) {
+            bool has_expiry = false;
+            bool has_special_kind = false;
+
+            cr_assert_eq(block_rows_decode(&cursor, &out), ERR_OK);
+            cr_assert_eq(out.count, MIN(out.capacity, rows.count - i));
+            for (uint32_t j = 0; j < out.count; j++, i++) {
+                const struct lsm_entry *entry = &rows.entries[i];
+
+                cr_assert(slice_equal(keys[j], entry->key));
+                cr_assert(slice_equal(values[j], entry->value));
+                cr_assert_eq(ts[j], entry->ts);
+                cr_assert(!wants_all || (expire_us[j] == entry->expire_us &&
+                                         slots[j] == entry->slot && kinds[j] == entry->kind));
+                has_expiry |= entry->expire_us != 0;
+                has_special_kind |= entry->kind != LSM_PUT;
+            }
+            cr_assert_eq(out.has_expiry, has_expiry);
+            cr_assert_eq(out.has_special_kind, has_special_kind);
+            assert_at(&cursor, (int64_t)i - 1);
+            cr_assert_eq(block_cursor_next(&cursor), ERR_OK);
+        }
+        cr_assert_eq(i, rows.count);
+    }
+    block_cursor_fini(&cursor);
+}
+
+Test(lsm_block, rows_as_columns_end_where_the_room_for_keys_does, .init = setup, .fini = teardown)
+{
+    static uint8_t keys[4][LSM_KEY_BYTES_MAX];
+    static uint8_t key_bytes[BLOCK_ROWS_KEY_BYTES_MIN];
+    static struct slice out_keys[4], out_values[4];
+    static uint64_t ts[4];
+    struct block_rows out = {.capacity = 4,
+                             .keys = out_keys,
+                             .values = out_values,
+                             .ts = ts,
+                             .key_bytes = key_bytes,
+                             .key_bytes_size = sizeof(key_bytes)};
+    struct block_cursor cursor;
+    struct block block;
+
+    for (uint32_t i = 0; i < 4; i++) {
+        memset(keys[i], 'k', LSM_KEY_BYTES_MAX);
+        keys[i][0] = (uint8_t)('1' + i);
+        block_builder_add(
+            &builder, &(struct lsm_entry){.key = slice_of(keys[i], i == 0 ? 9 : LSM_KEY_BYTES_MAX),
+                                          .ts = 7 + i,
+                                          .kind = LSM_PUT});
+    }
+    cr_assert_eq(block_open(block_builder_finish(&builder), &block), ERR_OK);
+    block_cursor_init(&cursor, MEM_BACKGROUND);
+    block_cursor_set(&cursor, &block);
+    cr_assert_eq(block_cursor_first(&cursor), ERR_OK);
+    for (uint32_t i = 0; i < 4; i++) {
+        cr_assert_eq(block_rows_decode(&cursor, &out), ERR_OK);
+        cr_assert_eq(out.count, 1);
+        cr_assert_eq(ts[0], 7 + i);
+        cr_assert_eq(out_keys[0].data[0], '1' + i);
+        cr_assert_eq(block_cursor_next(&cursor), ERR_OK);
+    }
+    cr_assert(!block_cursor_is_valid(&cursor));
+    block_cursor_fini(&cursor);
+}
+
+/* Goal: the column is as wide as it must be, whatever the timestamps have in common. */
+Test(lsm_block, timestamps_of_any_spread_come_back, .init = setup, .fini = teardown)
+{
+    struct block_cursor cursor;
+    struct prng prng;
+
+    prng_init(&prng, 10);
+    block_cursor_init(&cursor, MEM_BACKGROUND);
+    for (uint32_t spread = 0; spread <= 64; spread++) {
+        for (uint32_t shift = 0; shift < 64; shift += 7) {
+            uint64_t base = prng_next(&prng) >> prng_below(&prng, 40);
+            struct block block;
+
+            rows_draw(&prng, 40);
+            for (uint32_t i = 0; i < rows.count; i++) {
+                uint64_t more = spread == 0 ? 0 : prng_next(&prng) >> (64 - spread) << shift;
+
+                rows.entries[i].ts = base + more;
+                /* Keys in order and distinct, so that any timestamps are. */
+                put_be32(rows.keys[i], i);
+                rows.entries[i].key = slice_of(rows.keys[i], 4);
+            }
+            block = rows_build();
+            block_cursor_set(&cursor, &block);
+            cr_assert_eq(block_cursor_first(&cursor), ERR_OK);
+            for (uint32_t i = 0; i < rows.count; i++) {
+                assert_at(&cursor, i);
+                cr_assert_eq(block_cursor_next(&cursor), ERR_OK);
+            }
+            cr_assert(spread + shift > 8 || block.ts_bytes <= 1);
+        }
+    }
+    block_cursor_fini(&cursor);
+}
+
 Test(lsm_block, the_newest_possible_timestamp_is_a_version_like_others, .init = setup,
      .fini = teardown)
 {
@@ -274,7 +431,7 @@ Test(lsm_block, keys_of_64_kib_fit, .init = setup, .fini = teardown)
                                                         .kind = LSM_PUT});
     }
     cr_assert_eq(block_open(block_builder_finish(&builder), &block), ERR_OK);
-    cr_assert_eq(block.prefix.size, LSM_KEY_BYTES_MAX - 1);
+    cr_assert_eq(block.prefix_bytes, LSM_KEY_BYTES_MAX - 1);
     for (uint16_t i = 0; i < 3; i++) {
         cr_assert_eq(block_get(&block, slice_of(keys[i], sizeof(keys[i])), 7, &entry, &found),
                      ERR_OK);
@@ -284,6 +441,29 @@ Test(lsm_block, keys_of_64_kib_fit, .init = setup, .fini = teardown)
     cr_assert_eq(block_get(&block, slice_of(keys[0], LSM_KEY_BYTES_MAX - 1), 7, &entry, &found),
                  ERR_OK);
     cr_assert(!found);
+}
+
+static void
+use_rows(struct block_cursor *cursor)
+{
+    static uint8_t key_bytes[BLOCK_ROWS_KEY_BYTES_MIN];
+    static struct slice keys[16], values[16];
+    static uint64_t ts[16];
+    struct block_rows out = {.capacity = 16,
+                             .keys = keys,
+                             .values = values,
+                             .ts = ts,
+                             .key_bytes = key_bytes,
+                             .key_bytes_size = sizeof(key_bytes)};
+
+    while (block_cursor_is_valid(cursor) && block_rows_decode(cursor, &out) == ERR_OK) {
+        for (uint32_t i = 0; i < out.count; i++) {
+            (void)XXH3_64bits(values[i].data, values[i].size); /* Reads them. */
+        }
+        if (block_cursor_next(cursor) != ERR_OK) {
+            break;
+        }
+    }
 }
 
 /* All that a program does with a block, on bytes which may be anything. */
@@ -304,6 +484,9 @@ use_block(struct slice bytes)
          err = block_cursor_next(&cursor)) {}
     for (err_t err = block_cursor_last(&cursor); err == ERR_OK && block_cursor_is_valid(&cursor);
          err = block_cursor_previous(&cursor)) {}
+    if (block_cursor_first(&cursor) == ERR_OK) {
+        use_rows(&cursor);
+    }
     for (uint32_t i = 0; i < rows.count; i += 7) {
         (void)block_get(&block, rows.entries[i].key, rows.entries[i].ts, &entry, &found);
         (void)block_cursor_seek(&cursor, rows.entries[i].key, rows.entries[i].ts);
