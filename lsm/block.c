@@ -514,48 +514,106 @@ rows_put(struct block_rows *rows, uint32_t i, const struct block_cursor *cursor,
     rows->has_special_kind |= entry->kind != LSM_PUT;
 }
 
+/* The last key written, while it is short: rows are put together in registers, as reading back a
+ * key that was just written in two pieces stalls the processor. */
+typedef uint8_t key_half __attribute__((vector_size(16)));
+enum { KEY_HALF_BYTES = 16, SHORT_KEY_BYTES = 2 * KEY_HALF_BYTES };
+
+struct short_key {
+    key_half low, high;
+};
+
+static inline struct short_key
+short_key_load(const uint8_t *from)
+{
+    struct short_key key;
+
+    memcpy(&key.low, from, KEY_HALF_BYTES);
+    memcpy(&key.high, from + KEY_HALF_BYTES, KEY_HALF_BYTES);
+    return key;
+}
+
+/* The first `shared` bytes of `last`, then those of `next`, in which they lie in place. */
+static inline struct short_key
+short_key_join(struct short_key last, struct short_key next, uint32_t shared)
+{
+    static const key_half numbers = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    key_half border = (key_half){0} + (uint8_t)shared;
+    key_half takes_low = (key_half)(numbers < border);
+    key_half takes_high = (key_half)(numbers + KEY_HALF_BYTES < border);
+
+    return (struct short_key){
+        .low = (last.low & takes_low) | (next.low & ~takes_low),
+        .high = (last.high & takes_high) | (next.high & ~takes_high),
+    };
+}
+
 /* The usual rows that follow row i of the output, which the cursor stands at. Gives the number of
- * the last row written. The cursor is left behind: rows_leave puts it there. */
+ * the last row written. The cursor is left behind: rows_leave brings it up. */
 static uint32_t
 rows_put_usual(struct block_rows *rows, uint32_t i, struct block_cursor *cursor)
 {
-    const struct block *block = cursor->block;
-    const uint8_t *end = block->data + block->bytes;
-    const uint8_t *key_end = rows->key_bytes + rows->key_bytes_size;
-    uint32_t count = MIN(rows->capacity, block->row_count - cursor->row + i);
-    uint32_t offset = cursor->next;
-    struct slice last = rows->keys[i];
-    uint32_t kinds_differ = 0;
+    const struct block block = *cursor->block; /* Copies: what is written aliases nothing. */
+    const struct block_rows out = *rows;
+    const uint8_t *end = block.data + block.bytes;
+    uint32_t count = MIN(out.capacity, block.row_count - cursor->row + i);
+    uint32_t first = i;
+    uint32_t offset = cursor->offset;
+    uint32_t next = cursor->next;
+    uint8_t *key = out.key_bytes + (out.keys[i].data - out.key_bytes);
+    size_t key_size = out.keys[i].size;
+    size_t room = out.key_bytes_size - (size_t)(key - out.key_bytes);
+    struct short_key last = {0};
+    bool has_last = false;
+    uint8_t kind = cursor->entry.kind;
+    uint8_t kinds_differ = 0;
 
-    while (i + 1 < count && (size_t)(key_end - last.data) > last.size + CURSOR_KEY_BYTES) {
-        uint8_t *key = rows->key_bytes + (last.data - rows->key_bytes) + last.size;
+    while (i + 1 < count && room > key_size + CURSOR_KEY_BYTES) {
+        uint8_t *before = key;
         struct block_row_usual row;
 
-        if (!block_row_usual(block, offset, &row) || row.shared > last.size) {
+        if (!block_row_usual(&block, next, &row) || row.shared > key_size) {
             break;
         }
+        key += key_size;
+        room -= key_size;
+        key_size = row.shared + row.unshared;
+        if (__builtin_expect(key_size <= SHORT_KEY_BYTES && row.key_at >= row.shared &&
+                                 block.bytes - row.key_at >= SHORT_KEY_BYTES,
+                             1)) {
+            last = has_last ? last : short_key_load(before);
+            last = short_key_join(last, short_key_load(block.data + row.key_at - row.shared),
+                                  row.shared);
+            memcpy(key, &last, sizeof(last));
+            has_last = true;
+        } else {
+            block_row_copy(key, before, row.shared, key + CURSOR_KEY_BYTES);
+            block_row_copy(key + row.shared, block.data + row.key_at, row.unshared, end);
+            has_last = false;
+        }
         i++;
-        block_row_copy(key, last.data, row.shared, key_end);
-        block_row_copy(key + row.shared, block->data + row.key_at, row.unshared, end);
-        last = slice_of(key, row.shared + row.unshared);
-        rows->keys[i] = last;
-        rows->values[i] = slice_of(block->data + row.key_at + row.unshared, row.value_bytes);
-        rows->ts[i] = block_row_ts(block, ++cursor->row);
-        if (rows->expire_us != NULL) {
-            rows->expire_us[i] = 0;
+        out.keys[i] = slice_of(key, key_size);
+        out.values[i] = slice_of(block.data + row.key_at + row.unshared, row.value_bytes);
+        out.ts[i] = block_row_ts(&block, cursor->row + i - first);
+        if (out.expire_us != NULL) {
+            out.expire_us[i] = 0;
         }
-        if (rows->slots != NULL) {
-            rows->slots[i] = block->slot;
+        if (out.slots != NULL) {
+            out.slots[i] = block.slot;
         }
-        if (rows->kinds != NULL) {
-            rows->kinds[i] = row.kind;
+        if (out.kinds != NULL) {
+            out.kinds[i] = row.kind;
         }
-        kinds_differ |= row.kind ^ LSM_PUT;
-        cursor->entry.kind = row.kind;
-        cursor->offset = offset;
-        cursor->next = offset = row.next;
+        kind = row.kind;
+        kinds_differ |= kind ^ LSM_PUT;
+        offset = next;
+        next = row.next;
     }
     rows->has_special_kind |= kinds_differ != 0;
+    cursor->row += i - first;
+    cursor->offset = offset;
+    cursor->next = next;
+    cursor->entry.kind = kind;
     return i;
 }
 
