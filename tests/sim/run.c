@@ -124,6 +124,65 @@ run_draw_harmless_faults(struct run *run)
     }
 }
 
+bool
+run_draw_errors(struct run *run)
+{
+    struct sim_options *options = sim_world_options(run->world);
+
+    if (!run_chance(run, 25)) {
+        return false;
+    }
+    options->eio_read_ppm = run_chance(run, 50) ? (uint32_t)run_below(run, 3000) : 0;
+    options->eio_write_ppm = run_chance(run, 50) ? (uint32_t)run_below(run, 2000) : 0;
+    options->eio_sync_ppm = run_chance(run, 50) ? (uint32_t)run_below(run, 10000) : 0;
+    options->no_space_ppm = run_chance(run, 50) ? (uint32_t)run_below(run, 100000) : 0;
+    if (run_chance(run, 30)) {
+        options->disk_bytes = sim_disk_used(run->world) + run_below(run, 4 << 20);
+    }
+    return true;
+}
+
+void
+run_calm(struct run *run)
+{
+    sim_world_calm(run->world);
+    sim_world_options(run->world)->disk_bytes = 0;
+}
+
+/* ---- Rot. ---- */
+
+uint64_t
+run_rot_faults(const struct run *run)
+{
+    const struct sim_counters *counters = sim_world_counters(run->world);
+
+    return counters->faults[SIM_FAULT_BIT_FLIP] + counters->faults[SIM_FAULT_STALE] +
+           counters->faults[SIM_FAULT_MISDIRECTED];
+}
+
+void
+run_rot_one(struct run *run, const char *path_part)
+{
+    enum sim_astray astray = run_chance(run, 50) ? SIM_ASTRAY_STALE : SIM_ASTRAY_MISDIRECTED;
+
+    if (run_chance(run, 60)) {
+        sim_disk_astray_next(run->world, astray, run_chance(run, 50) ? path_part : NULL,
+                             (uint32_t)run_below(run, 30));
+    }
+}
+
+void
+run_rot_bits(struct run *run)
+{
+    uint64_t bits = run_between(run, 1, 12);
+
+    if (run_chance(run, 30)) {
+        sim_disk_flip_any(run->world, NULL);
+        return;
+    }
+    while (bits-- > 0 && sim_disk_flip_any(run->world, ".table")) {}
+}
+
 /* ---- Lives. ---- */
 
 void

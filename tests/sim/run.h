@@ -85,6 +85,19 @@ bool run_is_enough(const struct run *run);
  * clock steps. Called before every run; a scenario may change the options later. */
 void run_draw_harmless_faults(struct run *run);
 
+/* Errors of the disk, in one life of four: true when there are any. */
+bool run_draw_errors(struct run *run);
+/* The disk is well again; what failed before may still be reported. */
+void run_calm(struct run *run);
+
+/* Writes that went astray and bits that were flipped so far. */
+uint64_t run_rot_faults(const struct run *run);
+/* Perhaps: one of the next writes, or of those to paths with path_part, is lost or lands elsewhere,
+ * and is acknowledged. */
+void run_rot_one(struct run *run, const char *path_part);
+/* One bit of any file, or some in tables, which depend on no tail. */
+void run_rot_bits(struct run *run);
+
 /* Start a life. After a failure without faults that would excuse it the run fails. */
 void run_start(struct run *run, err_t (*init)(void *arg), void *arg);
 /* Turn the world until `until`, which must become true within for_us. */

@@ -619,31 +619,6 @@ draw_life(struct run *run)
 }
 
 static void
-draw_errors(struct run *run)
-{
-    struct sim_options *options = sim_world_options(run->world);
-
-    test.has_errors = run_chance(run, 25);
-    if (test.has_errors) {
-        options->eio_read_ppm = run_chance(run, 50) ? (uint32_t)run_below(run, 3000) : 0;
-        options->eio_write_ppm = run_chance(run, 50) ? (uint32_t)run_below(run, 2000) : 0;
-        options->eio_sync_ppm = run_chance(run, 50) ? (uint32_t)run_below(run, 10000) : 0;
-        options->no_space_ppm = run_chance(run, 50) ? (uint32_t)run_below(run, 100000) : 0;
-        if (run_chance(run, 30)) {
-            options->disk_bytes = sim_disk_used(run->world) + run_below(run, 4 << 20);
-        }
-    }
-}
-
-/* The disk is well again; what failed before may still be reported. */
-static void
-calm(struct run *run)
-{
-    sim_world_calm(run->world);
-    sim_world_options(run->world)->disk_bytes = 0;
-}
-
-static void
 open_fiber(void *arg)
 {
     (void)arg;
@@ -669,7 +644,7 @@ end_life(struct run *run)
         run_crash(run);
         return;
     }
-    calm(run);
+    run_calm(run);
     stop_workers(run);
     RUN_CHECK(run, sim_world_call_all(run->world, close_store, NULL) == ERR_OK, "closing");
     sim_world_stop(run->world);
@@ -702,7 +677,7 @@ await_commits(struct run *run)
 static void
 heal(struct run *run)
 {
-    calm(run);
+    run_calm(run);
     await_commits(run);
     run_for(run, RETRY_US); /* What had failed is tried again. */
     test.has_errors = false;
@@ -721,7 +696,7 @@ live(struct run *run)
         sim_world_options(run->world)->wall_step_us_max = WALL_STEP_US_MAX;
         sim_world_options(run->world)->wall_step_ppm = 2000;
     }
-    draw_errors(run);
+    test.has_errors = run_draw_errors(run);
     spawn_workers(run);
     if (!run_for_operations(run, run_between(run, 10, 400), LIFE_US_MAX)) {
         RUN_CHECK(run, test.has_errors, "fatal without an error of the disk: %s",
@@ -731,7 +706,7 @@ live(struct run *run)
         heal(run);
     }
     end_life(run);
-    calm(run);
+    run_calm(run);
     test.has_errors = false;
 }
 
@@ -775,39 +750,6 @@ const struct scenario scenario_store = {
 
 /* ---- Rot. ---- */
 
-static uint64_t
-rot_faults(const struct run *run)
-{
-    const struct sim_counters *counters = sim_world_counters(run->world);
-
-    return counters->faults[SIM_FAULT_BIT_FLIP] + counters->faults[SIM_FAULT_STALE] +
-           counters->faults[SIM_FAULT_MISDIRECTED];
-}
-
-static void
-rot_one(struct run *run)
-{
-    enum sim_astray astray = run_chance(run, 50) ? SIM_ASTRAY_STALE : SIM_ASTRAY_MISDIRECTED;
-
-    if (run_chance(run, 60)) {
-        sim_disk_astray_next(run->world, astray, run_chance(run, 50) ? "lsm" : NULL,
-                             (uint32_t)run_below(run, 30));
-    }
-}
-
-/* One bit anywhere, or some in tables, which depend on no tail. */
-static void
-rot_bits(struct run *run)
-{
-    uint64_t bits = run_between(run, 1, 12);
-
-    if (run_chance(run, 30)) {
-        sim_disk_flip_any(run->world, NULL);
-        return;
-    }
-    while (bits-- > 0 && sim_disk_flip_any(run->world, ".table")) {}
-}
-
 static void
 new_history(struct run *run)
 {
@@ -823,7 +765,7 @@ new_history(struct run *run)
 static void
 rot_episode(struct run *run)
 {
-    uint64_t faults_before = rot_faults(run);
+    uint64_t faults_before = run_rot_faults(run);
     err_t err;
 
     new_history(run);
@@ -832,7 +774,7 @@ rot_episode(struct run *run)
     spawn_workers(run);
     run_for_operations(run, run_between(run, 50, 300), LIFE_US_MAX);
     test.has_rot = true;
-    rot_one(run);
+    run_rot_one(run, "lsm");
     if (run_for_operations(run, run_between(run, 20, 200), LIFE_US_MAX)) {
         test.is_stopping = true;
         sim_world_run(run->world, nobody_works, NULL, DRAIN_US);
@@ -840,8 +782,8 @@ rot_episode(struct run *run)
     }
     sim_world_calm(run->world);
     run_crash(run);
-    if (rot_faults(run) == faults_before) {
-        rot_bits(run);
+    if (run_rot_faults(run) == faults_before) {
+        run_rot_bits(run);
     }
     err = sim_world_start(run->world, run->shards, open_store, NULL);
     run->lives++;
