@@ -79,6 +79,7 @@ struct lsm {
     } listeners[LSM_FLUSHED_LISTENERS_MAX];
     uint32_t listener_count;
     uint32_t iterators;
+    struct lsm_iter *iter_spare; /* Closed, ready for the next open; or NULL. */
     struct lsm_stats stats;
 };
 
@@ -103,6 +104,9 @@ void lsm_pace(struct lsm *lsm);                   /* Recompute slow_bytes_per_s.
 void lsm_cache_lend(struct lsm *lsm);
 /* The oldest write in any memtable but `except`; UINT64_MAX when there is none. */
 uint64_t lsm_memtables_oldest(const struct lsm *lsm, const struct memtable *except);
+
+/* lsm_iter.c: before a memtable or the version is replaced, so that nothing idle keeps it. */
+void lsm_iter_spare_drop(struct lsm *lsm);
 
 /* lsm_read.c: the value a pointer stands for. */
 YIELDS err_t lsm_large_read(struct lsm *lsm, struct slice pointer, struct arena *arena,

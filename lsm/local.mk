@@ -8,4 +8,4 @@ lsm_sources += lsm/memtable.c lsm/memtable_iter.c lsm/memtable_tree.c
 lsm_sources += lsm/range_delete.c lsm/snapshots.c
 lsm_sources += lsm/version.c lsm/manifest.c lsm/manifest_format.c lsm/merge.c
 lsm_sources += lsm/collect.c lsm/output.c lsm/flush.c lsm/compact.c lsm/compact_pick.c
-lsm_sources += lsm/lsm.c lsm/lsm_commit.c lsm/lsm_write.c lsm/lsm_read.c lsm/lsm_iter.c
+lsm_sources += lsm/lsm.c lsm/lsm_commit.c lsm/lsm_write.c lsm/lsm_read.c lsm/lsm_iter.c lsm/lsm_batch.c

@@ -435,6 +435,7 @@ lsm_close(struct lsm **pointer)
     OBJ_CHECK(lsm, LSM_MAGIC);
     ASSERT(lsm->iterators == 0);
     lsm->is_closing = true;
+    lsm_iter_spare_drop(lsm);
     cond_broadcast(&lsm->flush_cond);
     cond_broadcast(&lsm->compact_cond);
     cond_broadcast(&lsm->room_cond);

@@ -119,6 +119,7 @@ edit_install(struct lsm *lsm, const struct edit *edit, struct version *next,
     struct version *base = lsm->version;
 
     removed_mark(base, edit);
+    lsm_iter_spare_drop(lsm);
     lsm->version = next;
     version_unpin(&base);
     if (edit->has_flushed) {

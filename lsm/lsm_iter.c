@@ -1,53 +1,20 @@
 /* lsm/lsm_iter.c - scans: live entries at a snapshot.
  *
  * The iterator holds its snapshot, so the version it stands on is not collected under it, and it
- * pins memtables and tables. Forwards the merge stands on the current entry; backwards it stands
+ * pins memtables and tables. Forwards the merge stands on the current entry, of which nothing is
+ * copied; the key is only when another version of it may follow. Backwards it stands
  * before all versions of the current key, which is a copy, because which version counts is known
  * only when all were seen. A change of direction seeks anew. */
-#include "lsm/internal.h"
+#include "lsm/lsm_iter.h"
 
 #include "engine/base/assert.h"
 
 #include "engine/base/poison.h"
 
-#define LSM_ITER_MAGIC UINT64_C(0x6c736d2d69746572)
-
 enum {
     TS_MICROSECOND_SHIFT = 12,
     STEPS_BEFORE_SEEK = 8, /* Over versions of a key that are too new. */
-    WORK_UNITS_PER_ENTRY = 1,
-};
-
-/* Range deletes of one memtable or table. */
-struct range_source {
-    const struct range_map *map; /* Or NULL: */
-    const struct lsm_table *table;
-};
-
-enum iter_state { ITER_NOWHERE, ITER_FORWARD, ITER_BACKWARD };
-
-struct lsm_iter {
-    uint64_t magic;
-    struct lsm *lsm;
-    struct lsm_snapshot held;
-    uint64_t snapshot;
-    struct buf lower;
-    struct buf upper;
-    bool has_upper;
-    struct memtable **memtables; /* Pinned. */
-    uint32_t memtable_count;
-    struct version *version; /* Pinned. */
-    struct range_source *sources;
-    uint32_t source_count;
-    struct range_cover cover; /* Of the last key asked for. */
-    bool has_cover;
-    struct merge merge;
-    enum iter_state state;
-    bool is_valid;
-    struct lsm_entry entry;
-    struct buf key;   /* Copy of the current key. */
-    struct buf value; /* Backwards: copy of the value. */
-    uint64_t lsn;
+    STEPS_A_WORK_UNIT = 4, /* A step is about 25 ns. */
 };
 
 /* ---- Open and close. ---- */
@@ -70,7 +37,7 @@ memtables_pin(struct lsm_iter *iter)
     uint32_t at = 0;
 
     iter->memtable_count = lsm->frozen_count + 1;
-    iter->memtables = mem_alloc(MEM_SESSIONS, iter->memtable_count * sizeof(iter->memtables[0]));
+    iter->memtables = mem_alloc(MEM_TABLES, iter->memtable_count * sizeof(iter->memtables[0]));
     memtable_pin(lsm->active);
     iter->memtables[at++] = lsm->active;
     for (struct memtable *frozen = lsm->frozen_newest; frozen != NULL; frozen = frozen->older) {
@@ -80,21 +47,30 @@ memtables_pin(struct lsm_iter *iter)
     ASSERT(at == iter->memtable_count);
 }
 
+static void
+source_add(struct lsm_iter *iter, struct range_source source)
+{
+    if (iter->source_count == iter->source_capacity) {
+        uint32_t grown = iter->memtable_count + table_count(iter->version);
+
+        ASSERT(iter->source_count < grown);
+        iter->sources =
+            mem_realloc(MEM_TABLES, iter->sources, iter->source_capacity * sizeof(iter->sources[0]),
+                        grown * sizeof(iter->sources[0]));
+        iter->source_capacity = grown;
+    }
+    iter->sources[iter->source_count++] = source;
+}
+
 /* A range delete that comes later is newer than the snapshot, so what is empty now may be left
  * out. */
 static void
 sources_collect(struct lsm_iter *iter)
 {
-    uint32_t capacity = iter->memtable_count;
-
-    if (iter->version->range_deletes > 0) {
-        capacity += table_count(iter->version);
-    }
-    iter->sources = mem_alloc(MEM_SESSIONS, capacity * sizeof(iter->sources[0]));
+    iter->source_count = 0;
     for (uint32_t i = 0; i < iter->memtable_count; i++) {
         if (!range_map_is_empty(&iter->memtables[i]->ranges)) {
-            iter->sources[iter->source_count++] =
-                (struct range_source){.map = &iter->memtables[i]->ranges};
+            source_add(iter, (struct range_source){.map = &iter->memtables[i]->ranges});
         }
     }
     for (uint32_t i = 0; i < LSM_LEVELS && iter->version->range_deletes > 0; i++) {
@@ -102,13 +78,10 @@ sources_collect(struct lsm_iter *iter)
 
         for (uint32_t k = 0; k < level->count; k++) {
             if (level->tables[k]->meta->range_deletes > 0) {
-                iter->sources[iter->source_count++] =
-                    (struct range_source){.table = level->tables[k]};
+                source_add(iter, (struct range_source){.table = level->tables[k]});
             }
         }
     }
-    iter->sources = mem_realloc(MEM_SESSIONS, iter->sources, capacity * sizeof(iter->sources[0]),
-                                iter->source_count * sizeof(iter->sources[0]));
 }
 
 static void
@@ -132,11 +105,92 @@ children_add(struct lsm_iter *iter)
     }
 }
 
+/* Over the tree as it is, with neither bounds nor a snapshot. */
+static struct lsm_iter *
+iter_new(struct lsm *lsm)
+{
+    struct lsm_iter *iter = MEM_NEW(MEM_TABLES, struct lsm_iter);
+
+    iter->magic = LSM_ITER_MAGIC;
+    iter->lsm = lsm;
+    buf_init(&iter->lower, MEM_TABLES);
+    buf_init(&iter->upper, MEM_TABLES);
+    buf_init(&iter->key, MEM_TABLES);
+    buf_init(&iter->value, MEM_TABLES);
+    buf_init(&iter->target, MEM_TABLES);
+    iter->version = lsm->version;
+    version_pin(iter->version);
+    memtables_pin(iter);
+    children_add(iter);
+    return iter;
+}
+
+static void
+iter_free(struct lsm_iter *iter)
+{
+    batch_rows_free(&iter->rows);
+    merge_fini(&iter->merge);
+    for (uint32_t i = 0; i < iter->memtable_count; i++) {
+        memtable_unpin(&iter->memtables[i]);
+    }
+    mem_free(MEM_TABLES, iter->memtables, iter->memtable_count * sizeof(iter->memtables[0]));
+    mem_free(MEM_TABLES, iter->sources, iter->source_capacity * sizeof(iter->sources[0]));
+    version_unpin(&iter->version);
+    buf_fini(&iter->lower);
+    buf_fini(&iter->upper);
+    buf_fini(&iter->key);
+    buf_fini(&iter->value);
+    buf_fini(&iter->target);
+    iter->magic = 0;
+    MEM_FREE(MEM_TABLES, iter);
+}
+
+void
+lsm_iter_spare_drop(struct lsm *lsm)
+{
+    struct lsm_iter *iter = lsm->iter_spare;
+
+    lsm->iter_spare = NULL;
+    if (iter != NULL) {
+        iter_free(iter);
+    }
+}
+
+/* Does it stand on the present memtables and tables? */
+static bool
+iter_is_current(const struct lsm_iter *iter)
+{
+    const struct lsm *lsm = iter->lsm;
+
+    return iter->version == lsm->version && iter->memtables[0] == lsm->active &&
+           iter->memtable_count == lsm->frozen_count + 1;
+}
+
+static void
+iter_begin(struct lsm_iter *iter, struct slice lower, struct slice upper, uint64_t snapshot)
+{
+    iter->snapshot = snapshot;
+    snapshots_take(&iter->lsm->snapshots, snapshot, &iter->held);
+    buf_clear(&iter->lower);
+    buf_append(&iter->lower, lower.data, lower.size);
+    buf_clear(&iter->upper);
+    buf_append(&iter->upper, upper.data, upper.size);
+    iter->has_upper = upper.size > 0;
+    iter->upper_head = merge_head_of(upper);
+    merge_limit(&iter->merge, buf_slice(&iter->lower), buf_slice(&iter->upper), iter->has_upper);
+    sources_collect(iter);
+    iter->has_cover = false;
+    memset(&iter->cover, 0, sizeof(iter->cover));
+    iter->state = ITER_NOWHERE;
+    iter->current = NULL;
+    iter->lsn = 0;
+}
+
 YIELDS err_t
 lsm_iter_open(struct lsm *lsm, struct slice lower, struct slice upper, uint64_t snapshot,
               struct lsm_iter **iter_out)
 {
-    struct lsm_iter *iter;
+    struct lsm_iter *iter = lsm->iter_spare;
 
     OBJ_CHECK(lsm, LSM_MAGIC);
     if (snapshot < lsm->snapshots.horizon && !snapshots_hold(&lsm->snapshots, snapshot)) {
@@ -144,23 +198,13 @@ lsm_iter_open(struct lsm *lsm, struct slice lower, struct slice upper, uint64_t 
                        "the snapshot %llu lies before the horizon %llu and is not held",
                        (unsigned long long)snapshot, (unsigned long long)lsm->snapshots.horizon);
     }
-    iter = MEM_NEW(MEM_SESSIONS, struct lsm_iter);
-    iter->magic = LSM_ITER_MAGIC;
-    iter->lsm = lsm;
-    iter->snapshot = snapshot;
-    snapshots_take(&lsm->snapshots, snapshot, &iter->held);
-    buf_init(&iter->lower, MEM_SESSIONS);
-    buf_init(&iter->upper, MEM_SESSIONS);
-    buf_init(&iter->key, MEM_SESSIONS);
-    buf_init(&iter->value, MEM_SESSIONS);
-    buf_append(&iter->lower, lower.data, lower.size);
-    buf_append(&iter->upper, upper.data, upper.size);
-    iter->has_upper = upper.size > 0;
-    iter->version = lsm->version;
-    version_pin(iter->version);
-    memtables_pin(iter);
-    sources_collect(iter);
-    children_add(iter);
+    if (iter != NULL && iter_is_current(iter)) {
+        lsm->iter_spare = NULL;
+    } else {
+        lsm_iter_spare_drop(lsm);
+        iter = iter_new(lsm);
+    }
+    iter_begin(iter, lower, upper, snapshot);
     lsm->iterators++;
     *iter_out = iter;
     return ERR_OK;
@@ -170,27 +214,23 @@ void
 lsm_iter_close(struct lsm_iter **pointer)
 {
     struct lsm_iter *iter = *pointer;
+    struct lsm *lsm;
 
     *pointer = NULL;
     if (iter == NULL) {
         return;
     }
     OBJ_CHECK(iter, LSM_ITER_MAGIC);
-    merge_fini(&iter->merge);
-    for (uint32_t i = 0; i < iter->memtable_count; i++) {
-        memtable_unpin(&iter->memtables[i]);
-    }
-    mem_free(MEM_SESSIONS, iter->memtables, iter->memtable_count * sizeof(iter->memtables[0]));
-    mem_free(MEM_SESSIONS, iter->sources, iter->source_count * sizeof(iter->sources[0]));
-    version_unpin(&iter->version);
+    lsm = iter->lsm;
+    lsm->iterators--;
     snapshots_drop(&iter->held);
-    buf_fini(&iter->lower);
-    buf_fini(&iter->upper);
-    buf_fini(&iter->key);
-    buf_fini(&iter->value);
-    iter->lsm->iterators--;
-    iter->magic = 0;
-    mem_free(MEM_SESSIONS, iter, sizeof(*iter));
+    batch_rows_release(iter->rows);
+    if (lsm->iter_spare == NULL && !lsm->is_closing && iter_is_current(iter)) {
+        merge_release(&iter->merge);
+        lsm->iter_spare = iter;
+    } else {
+        iter_free(iter);
+    }
 }
 
 /* ---- Range deletes. ---- */
@@ -280,32 +320,49 @@ cover_find(struct lsm_iter *iter, struct slice key)
 
 /* ---- Moving. ---- */
 
-static bool
+static inline void
+step_count(struct lsm_iter *iter)
+{
+    if (++iter->work >= STEPS_A_WORK_UNIT) {
+        iter->work = 0;
+        fiber_work(1);
+    }
+}
+
+static inline bool
 is_live(const struct lsm_iter *iter, const struct lsm_entry *entry)
 {
     return entry->kind != LSM_DELETE &&
            (entry->expire_us == 0 || entry->expire_us > iter->snapshot >> TS_MICROSECOND_SHIFT);
 }
 
-static void
+static inline void
 key_copy(struct lsm_iter *iter, struct slice key)
 {
     buf_clear(&iter->key);
     buf_append(&iter->key, key.data, key.size);
 }
 
-/* From any version of the key in iter->key to the next key. */
+/* From any version of a key to the next key. */
 static YIELDS err_t
 key_leave(struct lsm_iter *iter)
 {
-    const struct lsm_entry *entry;
-    err_t err = ERR_OK;
+    const struct lsm_entry *entry = merge_entry(&iter->merge);
+    merge_head head = iter->merge.heap[0].head;
+    err_t err;
 
-    while ((entry = merge_entry(&iter->merge)) != NULL &&
-           slice_equal(entry->key, buf_slice(&iter->key))) {
+    if (merge_next_is_other_key(&iter->merge)) {
         TRY(merge_step(&iter->merge));
-        fiber_work(WORK_UNITS_PER_ENTRY);
+        step_count(iter);
+        return ERR_OK;
     }
+    key_copy(iter, entry->key);
+    do {
+        TRY(merge_step(&iter->merge));
+        step_count(iter);
+        entry = merge_entry(&iter->merge);
+    } while (entry != NULL && iter->merge.heap[0].head == head &&
+             slice_equal(entry->key, buf_slice(&iter->key)));
 out:
     return err;
 }
@@ -326,7 +383,7 @@ too_new_skip(struct lsm_iter *iter)
         } else {
             TRY(merge_seek_child(&iter->merge, buf_slice(&iter->key), iter->snapshot));
         }
-        fiber_work(WORK_UNITS_PER_ENTRY);
+        step_count(iter);
         entry = merge_entry(&iter->merge);
     }
 out:
@@ -345,37 +402,49 @@ hidden_skip(struct lsm_iter *iter)
 
     iter->lsn = MAX(iter->lsn, iter->cover.lsn);
     TRY(merge_skip_hidden(&iter->merge, &skip));
-    fiber_work(WORK_UNITS_PER_ENTRY);
+    step_count(iter);
 out:
     return err;
 }
 
-/* From where the merge stands to the first live entry, and make it the current one. */
-static YIELDS err_t
-forward_find(struct lsm_iter *iter)
+/* Does the merge, which goes forward, stand at or behind the upper bound? */
+static inline bool
+is_at_upper(const struct lsm_iter *iter)
+{
+    const struct merge_node *top = &iter->merge.heap[0];
+
+    if (__builtin_expect(!iter->has_upper || top->head < iter->upper_head, 1)) {
+        return false;
+    }
+    return top->head > iter->upper_head ||
+           slice_compare(top->entry->key, buf_slice(&iter->upper)) >= 0;
+}
+
+YIELDS err_t
+lsm_iter_settle(struct lsm_iter *iter)
 {
     const struct lsm_entry *entry;
     err_t err = ERR_OK;
 
     iter->state = ITER_FORWARD;
     while ((entry = merge_entry(&iter->merge)) != NULL) {
-        if (iter->has_upper && slice_compare(entry->key, buf_slice(&iter->upper)) >= 0) {
+        if (is_at_upper(iter)) {
             break;
         }
-        if (entry->ts > iter->snapshot) {
+        if (__builtin_expect(entry->ts > iter->snapshot, 0)) {
             TRY(too_new_skip(iter));
             continue;
         }
-        cover_find(iter, entry->key);
         iter->lsn = MAX(iter->lsn, entry->lsn);
-        if (iter->cover.ts > entry->ts) {
-            TRY(hidden_skip(iter));
-            continue;
+        if (iter->source_count > 0) {
+            cover_find(iter, entry->key);
+            if (iter->cover.ts > entry->ts) {
+                TRY(hidden_skip(iter));
+                continue;
+            }
         }
-        key_copy(iter, entry->key);
-        if (is_live(iter, entry)) {
-            iter->entry = *entry;
-            iter->is_valid = true;
+        if (__builtin_expect(is_live(iter, entry), 1)) {
+            iter->current = entry;
             break;
         }
         TRY(key_leave(iter));
@@ -402,7 +471,7 @@ backward_key_take(struct lsm_iter *iter, bool *found_out)
             buf_append(&iter->value, entry->value.data, entry->value.size);
         }
         TRY(merge_step(&iter->merge));
-        fiber_work(WORK_UNITS_PER_ENTRY);
+        step_count(iter);
         entry = merge_entry(&iter->merge);
     }
     iter->entry.key = buf_slice(&iter->key);
@@ -435,7 +504,7 @@ backward_find(struct lsm_iter *iter)
         }
         iter->lsn = MAX(iter->lsn, iter->entry.lsn);
         if (is_live(iter, &iter->entry)) {
-            iter->is_valid = true;
+            iter->current = &iter->entry;
             break;
         }
     }
@@ -447,18 +516,30 @@ static void
 iter_begin_move(struct lsm_iter *iter)
 {
     OBJ_CHECK(iter, LSM_ITER_MAGIC);
-    iter->is_valid = false;
+    iter->current = NULL;
 }
 
-/* After an error the merge stands anywhere. */
-static err_t
+err_t
+lsm_iter_failed(struct lsm_iter *iter, err_t err)
+{
+    iter->current = NULL;
+    iter->state = ITER_NOWHERE;
+    return err;
+}
+
+static inline err_t
 iter_end_move(struct lsm_iter *iter, err_t err)
 {
-    if (err != ERR_OK) {
-        iter->is_valid = false;
-        iter->state = ITER_NOWHERE;
-    }
-    return err;
+    return __builtin_expect(err == ERR_OK, 1) ? ERR_OK : lsm_iter_failed(iter, err);
+}
+
+/* The key may be the current entry's, which goes as soon as the first child moves. */
+static struct slice
+target_copy(struct lsm_iter *iter, struct slice key)
+{
+    buf_clear(&iter->target);
+    buf_append(&iter->target, key.data, key.size);
+    return buf_slice(&iter->target);
 }
 
 YIELDS err_t
@@ -469,9 +550,11 @@ lsm_iter_seek(struct lsm_iter *iter, struct slice key)
     iter_begin_move(iter);
     if (slice_compare(key, buf_slice(&iter->lower)) < 0) {
         key = buf_slice(&iter->lower);
+    } else {
+        key = target_copy(iter, key);
     }
     TRY(merge_seek(&iter->merge, key, iter->snapshot));
-    TRY(forward_find(iter));
+    TRY(lsm_iter_settle(iter));
 out:
     return iter_end_move(iter, err);
 }
@@ -490,6 +573,8 @@ lsm_iter_seek_before(struct lsm_iter *iter, struct slice key)
     iter_begin_move(iter);
     if (iter->has_upper && slice_compare(key, buf_slice(&iter->upper)) > 0) {
         key = buf_slice(&iter->upper);
+    } else {
+        key = target_copy(iter, key);
     }
     TRY(merge_seek_before(&iter->merge, key));
     TRY(backward_find(iter));
@@ -518,7 +603,7 @@ lsm_iter_next(struct lsm_iter *iter)
     enum iter_state state = iter->state;
     err_t err;
 
-    ASSERT(iter->is_valid);
+    ASSERT(iter->current != NULL);
     iter_begin_move(iter);
     if (state == ITER_FORWARD) {
         TRY(key_leave(iter));
@@ -526,7 +611,7 @@ lsm_iter_next(struct lsm_iter *iter)
         /* Behind the oldest version of the current key. */
         TRY(merge_seek(&iter->merge, buf_slice(&iter->key), 0));
     }
-    TRY(forward_find(iter));
+    TRY(lsm_iter_settle(iter));
 out:
     return iter_end_move(iter, err);
 }
@@ -537,7 +622,10 @@ lsm_iter_previous(struct lsm_iter *iter)
     enum iter_state state = iter->state;
     err_t err = ERR_OK;
 
-    ASSERT(iter->is_valid);
+    ASSERT(iter->current != NULL);
+    if (state != ITER_BACKWARD) {
+        key_copy(iter, iter->current->key); /* The merge takes it away while it seeks. */
+    }
     iter_begin_move(iter);
     if (state != ITER_BACKWARD) {
         TRY(merge_seek_before(&iter->merge, buf_slice(&iter->key)));
@@ -552,24 +640,24 @@ out:
 bool
 lsm_iter_is_valid(const struct lsm_iter *iter)
 {
-    return iter->is_valid;
+    return iter->current != NULL;
 }
 
 const struct lsm_entry *
 lsm_iter_entry(const struct lsm_iter *iter)
 {
-    ASSERT(iter->is_valid);
-    return &iter->entry;
+    ASSERT(iter->current != NULL);
+    return iter->current;
 }
 
 YIELDS err_t
 lsm_iter_value(struct lsm_iter *iter, struct arena *arena, struct slice *value_out)
 {
-    ASSERT(iter->is_valid);
-    if (iter->entry.kind == LSM_PUT_LARGE) {
-        return lsm_large_read(iter->lsm, iter->entry.value, arena, value_out);
+    ASSERT(iter->current != NULL);
+    if (iter->current->kind == LSM_PUT_LARGE) {
+        return lsm_large_read(iter->lsm, iter->current->value, arena, value_out);
     }
-    *value_out = arena_copy(arena, iter->entry.value);
+    *value_out = arena_copy(arena, iter->current->value);
     return ERR_OK;
 }
 

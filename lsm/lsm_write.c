@@ -212,6 +212,7 @@ lsm_rotate(struct lsm *lsm, uint64_t lsn, struct slice note)
     OBJ_CHECK(lsm, LSM_MAGIC);
     ASSERT(lsn >= frozen->lsn_newest);
     ASSERT(note.size <= MANIFEST_NOTE_BYTES_MAX);
+    lsm_iter_spare_drop(lsm);
     frozen->flush_lsn = lsn;
     buf_append(&frozen->note, note.data, note.size);
     frozen->older = lsm->frozen_newest;

@@ -3,6 +3,7 @@
 
 #include "engine/base/assert.h"
 #include "engine/rt/fiber.h"
+#include "lsm/block_key.h"
 
 #include "engine/base/poison.h"
 
@@ -24,9 +25,30 @@ merge_init(struct merge *merge, uint32_t children_max,
 }
 
 void
+merge_release(struct merge *merge)
+{
+    merge->heap_count = 0;
+    merge->runner_up = 0;
+    for (uint32_t i = 0; i < merge->child_count; i++) {
+        merge->children[i].entry = NULL;
+    }
+}
+
+void
+merge_limit(struct merge *merge, struct slice lower, struct slice upper, bool has_upper)
+{
+    merge->lower = lower;
+    merge->upper = upper;
+    merge->has_upper = has_upper;
+}
+
+void
 merge_fini(struct merge *merge)
 {
     for (uint32_t i = 0; i < merge->child_count; i++) {
+        if (merge->children[i].kind == MERGE_MEMTABLE) {
+            memtable_iter_fini(&merge->children[i].memtable_iter);
+        }
         if (merge->children[i].table_iter != NULL) {
             table_iter_free(&merge->children[i].table_iter);
         }
@@ -70,7 +92,7 @@ merge_table(const struct merge *merge)
     if (merge->heap_count == 0) {
         return NULL;
     }
-    child = &merge->children[merge->heap[0]];
+    child = merge->heap[0].child;
     return child->kind == MERGE_LEVEL ? child->tables[child->table_index] : NULL;
 }
 
@@ -112,6 +134,20 @@ child_table_enter(struct merge *merge, struct merge_child *child, uint32_t index
         options.read_ahead_bytes = READ_AHEAD_BYTES;
     }
     child->table_iter = table_iter_new(child->tables[index]->table, &options);
+    child->one_version_per_key = child->tables[index]->meta->one_version_per_key;
+}
+
+/* Does the table lie outside of what is asked for, on the side to which the merge moves? */
+static inline bool
+is_above(const struct merge *merge, const struct lsm_table *table)
+{
+    return merge->has_upper && slice_compare(table->meta->smallest, merge->upper) >= 0;
+}
+
+static bool
+is_below(const struct merge *merge, const struct lsm_table *table)
+{
+    return merge->lower.size > 0 && table_meta_compare_end(table->meta, merge->lower) < 0;
 }
 
 static err_t
@@ -128,7 +164,8 @@ child_settle_forward(struct merge *merge, struct merge_child *child)
     err_t err = ERR_OK;
 
     while (child->table_iter != NULL && !table_iter_is_valid(child->table_iter)) {
-        if (child->table_index + 1 >= child->table_count) {
+        if (child->table_index + 1 >= child->table_count ||
+            is_above(merge, child->tables[child->table_index + 1])) {
             child_table_leave(child);
             break;
         }
@@ -148,7 +185,7 @@ child_settle_backward(struct merge *merge, struct merge_child *child)
     err_t err = ERR_OK;
 
     while (child->table_iter != NULL && !table_iter_is_valid(child->table_iter)) {
-        if (child->table_index == 0) {
+        if (child->table_index == 0 || is_below(merge, child->tables[child->table_index - 1])) {
             child_table_leave(child);
             break;
         }
@@ -178,7 +215,7 @@ run_seek(struct merge *merge, struct merge_child *child, struct slice key, uint6
     uint32_t index = child_find(child, key);
     err_t err;
 
-    if (index == child->table_count) {
+    if (index == child->table_count || is_above(merge, child->tables[index])) {
         child_table_leave(child);
         child_refresh(child);
         return ERR_OK;
@@ -203,6 +240,11 @@ run_seek_before(struct merge *merge, struct merge_child *child, struct slice key
             return ERR_OK;
         }
         index--;
+        if (is_below(merge, child->tables[index])) {
+            child_table_leave(child);
+            child_refresh(child);
+            return ERR_OK;
+        }
     }
     child_table_enter(merge, child, index, false);
     err = table_iter_seek_before(child->table_iter, key);
@@ -254,32 +296,45 @@ child_step(struct merge *merge, struct merge_child *child)
 /* ---- The heap. ---- */
 
 static bool
-comes_first(const struct merge *merge, uint32_t a, uint32_t b)
+tie_comes_first(const struct merge *merge, const struct merge_node *a, const struct merge_node *b)
 {
-    const struct lsm_entry *left = merge->children[a].entry;
-    const struct lsm_entry *right = merge->children[b].entry;
-    int order = slice_compare(left->key, right->key);
+    int order = version_compare(a->entry->key, a->entry->ts, b->entry->key, b->entry->ts);
 
     if (order == 0) {
-        order = (left->ts < right->ts) - (left->ts > right->ts);
-    }
-    if (order == 0) {
-        order = (a > b) - (a < b); /* The same write twice: any order, but one. */
+        order = (a->child > b->child) - (a->child < b->child); /* The same write twice. */
     }
     return merge->is_backward ? order > 0 : order < 0;
+}
+
+static inline bool
+comes_first(const struct merge *merge, const struct merge_node *a, const struct merge_node *b)
+{
+    if (__builtin_expect(a->head != b->head, 1)) {
+        return a->head < b->head;
+    }
+    return tie_comes_first(merge, a, b);
+}
+
+static void
+runner_up_find(struct merge *merge)
+{
+    merge->runner_up = merge->heap_count > 1 ? 1 : 0;
+    if (merge->heap_count > 2 && comes_first(merge, &merge->heap[2], &merge->heap[1])) {
+        merge->runner_up = 2;
+    }
 }
 
 static void
 heap_sift(struct merge *merge, uint32_t at)
 {
-    uint32_t moved = merge->heap[at];
+    struct merge_node moved = merge->heap[at];
 
     for (uint32_t child = 2 * at + 1; child < merge->heap_count; child = 2 * at + 1) {
         if (child + 1 < merge->heap_count &&
-            comes_first(merge, merge->heap[child + 1], merge->heap[child])) {
+            comes_first(merge, &merge->heap[child + 1], &merge->heap[child])) {
             child++;
         }
-        if (!comes_first(merge, merge->heap[child], moved)) {
+        if (!comes_first(merge, &merge->heap[child], &moved)) {
             break;
         }
         merge->heap[at] = merge->heap[child];
@@ -288,31 +343,50 @@ heap_sift(struct merge *merge, uint32_t at)
     merge->heap[at] = moved;
 }
 
+static inline merge_head
+node_head(const struct merge *merge, const struct lsm_entry *entry)
+{
+    merge_head head = merge_head_of(entry->key);
+
+    return merge->is_backward ? ~head : head;
+}
+
 static void
 heap_build(struct merge *merge, bool is_backward)
 {
     merge->is_backward = is_backward;
     merge->heap_count = 0;
     for (uint32_t i = 0; i < merge->child_count; i++) {
-        if (merge->children[i].entry != NULL) {
-            merge->heap[merge->heap_count++] = i;
+        struct merge_child *child = &merge->children[i];
+
+        if (child->entry != NULL) {
+            merge->heap[merge->heap_count++] =
+                (struct merge_node){node_head(merge, child->entry), child->entry, child};
         }
     }
     for (uint32_t i = merge->heap_count / 2; i-- > 0;) {
         heap_sift(merge, i);
     }
+    runner_up_find(merge);
 }
 
 /* The child on top has moved. */
-static void
+static inline void
 heap_top_moved(struct merge *merge)
 {
-    if (merge->children[merge->heap[0]].entry == NULL) {
-        merge->heap[0] = merge->heap[--merge->heap_count];
+    struct merge_node *top = &merge->heap[0];
+
+    top->entry = top->child->entry;
+    if (__builtin_expect(top->entry != NULL, 1)) {
+        top->head = node_head(merge, top->entry);
+        if (merge->heap_count == 1 || comes_first(merge, top, &merge->heap[merge->runner_up])) {
+            return;
+        }
+    } else {
+        *top = merge->heap[--merge->heap_count];
     }
-    if (merge->heap_count > 1) {
-        heap_sift(merge, 0);
-    }
+    heap_sift(merge, 0);
+    runner_up_find(merge);
 }
 
 /* ---- Moving. ---- */
@@ -411,7 +485,7 @@ merge_step(struct merge *merge)
     err_t err;
 
     ASSERT(merge->heap_count > 0);
-    TRY(child_step(merge, &merge->children[merge->heap[0]]));
+    TRY(child_step(merge, merge->heap[0].child));
     heap_top_moved(merge);
 out:
     return err;
@@ -425,7 +499,7 @@ merge_seek_child(struct merge *merge, struct slice key, uint64_t ts)
 
     ASSERT(merge->heap_count > 0);
     ASSERT(!merge->is_backward);
-    child = &merge->children[merge->heap[0]];
+    child = merge->heap[0].child;
     if (child->kind == MERGE_LEVEL) {
         TRY(run_seek(merge, child, key, ts));
     } else {
@@ -555,7 +629,7 @@ merge_skip_hidden(struct merge *merge, const struct merge_skip *skip)
     err_t err = ERR_OK;
 
     ASSERT(merge->heap_count > 0);
-    child = &merge->children[merge->heap[0]];
+    child = merge->heap[0].child;
     if (child->kind == MERGE_MEMTABLE) {
         memtable_skip(merge, child, skip);
     } else {

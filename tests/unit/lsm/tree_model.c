@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "engine/base/assert.h"
+#include "lsm/lsm_batch.h"
 
 uint32_t
 model_below(struct model *model, uint32_t bound)
@@ -238,11 +239,10 @@ model_check_multi_get(struct model *model, uint64_t snapshot)
 }
 
 static void
-check_entry(struct model *model, const struct lsm_iter *iter, uint32_t key, uint64_t snapshot)
+check_entry(struct model *model, const struct lsm_entry *entry, uint32_t key, uint64_t snapshot)
 {
     uint8_t buffer[VALUE_BYTES_MAX];
     uint64_t ts;
-    const struct lsm_entry *entry = lsm_iter_entry(iter);
     const struct write *expected = model_get(model, key, snapshot, &ts);
 
     cr_assert_not_null(expected);
@@ -250,6 +250,7 @@ check_entry(struct model *model, const struct lsm_iter *iter, uint32_t key, uint
     cr_assert_eq(entry->ts, expected->ts);
     cr_assert(slice_equal(entry->value, value_of(expected, buffer)));
     cr_assert_eq(entry->slot, key);
+    cr_assert_eq(entry->expire_us, expected->expire_us);
 }
 
 /* The next live key from `key` on in the direction; KEYS: none within [lower, upper). */
@@ -283,13 +284,62 @@ scan_begin(struct model *model, struct lsm_iter *iter, uint64_t snapshot, int di
     return from_end ? lsm_iter_last(iter) : lsm_iter_seek_before(iter, model->keys[key]);
 }
 
-/* Walk to and fro, writing in between: the snapshot must not notice. */
+static void
+check_batch(struct model *model, const struct lsm_batch *batch, uint32_t *at, uint32_t lower,
+            uint32_t upper, uint64_t snapshot)
+{
+    uint32_t key = *at;
+
+    cr_assert_eq(batch->form, LSM_BATCH_ROWS);
+    cr_assert(!batch->has_large);
+    for (uint32_t i = 0; i < batch->count; i++) {
+        uint32_t row = lsm_batch_row(batch, i);
+        struct lsm_entry entry = {.key = batch->keys[row],
+                                  .value = batch->values[row],
+                                  .ts = batch->ts[row],
+                                  .expire_us = batch->expire_us[row],
+                                  .slot = batch->slots[row],
+                                  .kind = batch->kinds[row]};
+
+        cr_assert_neq(key, KEYS, "a row behind the last one");
+        check_entry(model, &entry, key, snapshot);
+        key = model_next(model, (int64_t)key + 1, 1, lower, upper, snapshot);
+    }
+    *at = key;
+}
+
+/* The next rows by a batch; they stay while others write. */
+static err_t
+scan_batch(struct model *model, struct lsm_iter *iter, uint64_t snapshot, uint32_t lower,
+           uint32_t upper, uint32_t *at)
+{
+    uint32_t rows_max = 1 + model_below(model, model_below(model, 2) == 0 ? 5 : LSM_BATCH_ROWS_MAX);
+    const struct lsm_batch *batch = NULL;
+    uint32_t again = *at;
+    err_t err = lsm_iter_batch(iter, rows_max, &batch);
+
+    if (err != ERR_OK) {
+        return err;
+    }
+    cr_assert(batch->count > 0 && batch->count <= rows_max);
+    check_batch(model, batch, at, lower, upper, snapshot);
+    if (model_below(model, 3) == 0) {
+        for (uint32_t i = model_below(model, 5); i > 0; i--) {
+            model_write(model);
+        }
+        check_batch(model, batch, &again, lower, upper, snapshot);
+    }
+    return ERR_OK;
+}
+
+/* Walk to and fro, row by row and by batches, writing in between: the snapshot must not notice. */
 static void
 scan_walk(struct model *model, struct lsm_iter *iter, uint64_t snapshot, uint32_t lower,
           uint32_t upper)
 {
     int direction = model_below(model, 2) == 0 ? 1 : -1;
     uint32_t turns = 1 + model_below(model, 4);
+    bool has_turned;
     uint32_t at;
     err_t err = scan_begin(model, iter, snapshot, direction, lower, upper, &at);
 
@@ -298,14 +348,19 @@ scan_walk(struct model *model, struct lsm_iter *iter, uint64_t snapshot, uint32_
         if (at == KEYS) {
             break;
         }
-        check_entry(model, iter, at, snapshot);
+        check_entry(model, lsm_iter_entry(iter), at, snapshot);
         if (model_below(model, 12) == 0) {
             model_write(model);
-            check_entry(model, iter, at, snapshot);
+            check_entry(model, lsm_iter_entry(iter), at, snapshot);
         }
-        if (model_below(model, 10) == 0) {
+        has_turned = model_below(model, 10) == 0;
+        if (has_turned) {
             direction = -direction;
             turns--;
+        }
+        if (direction > 0 && !has_turned && model_below(model, 3) == 0) {
+            err = scan_batch(model, iter, snapshot, lower, upper, &at);
+            continue;
         }
         err = direction > 0 ? lsm_iter_next(iter) : lsm_iter_previous(iter);
         at = model_next(model, (int64_t)at + direction, direction, lower, upper, snapshot);
@@ -339,7 +394,7 @@ model_check_all(struct model *model)
     for (err = lsm_iter_first(iter); went_well(model, err) && at != KEYS;
          err = lsm_iter_next(iter)) {
         cr_assert(lsm_iter_is_valid(iter), "key %u is missing", at);
-        check_entry(model, iter, at, model->ts);
+        check_entry(model, lsm_iter_entry(iter), at, model->ts);
         at = model_next(model, (int64_t)at + 1, 1, 0, KEYS, model->ts);
     }
     cr_assert(err != ERR_OK || !lsm_iter_is_valid(iter), "a key too many");
