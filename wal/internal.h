@@ -102,6 +102,8 @@ struct wal {
     struct list spares;
     uint32_t spare_count;
     lsn_t released;
+    bool is_held; /* A copy is being made: segments from `held` on stay. */
+    lsn_t held;
     struct cond prepare_cond; /* The preparing fiber waits here for something to do. */
     struct cond segment_cond; /* Appenders wait here for the end of an attempt. */
     uint32_t segment_waiters;
@@ -147,6 +149,20 @@ YIELDS err_t wal_segment_wait(struct wal *wal);
 void wal_segments_poke(struct wal *wal);
 
 /* ---- replay.c ---- */
+
+/* A window onto one segment. All zeros: empty. */
+struct wal_reader {
+    struct wal_segment *segment; /* NULL: nothing is loaded. */
+    uint64_t offset;
+    size_t size;
+    uint8_t *data;
+    size_t capacity;
+};
+/* The bytes [offset, offset + size) of the segment, which has them. Valid until the next call.
+ * ERR_IO, ERR_NO_MEMORY. */
+YIELDS err_t wal_reader_get(struct wal_reader *reader, struct wal_segment *segment, uint64_t offset,
+                            size_t size, const uint8_t **data_out);
+void wal_reader_fini(struct wal_reader *reader);
 
 /* Reads what is in the segments, from the first needed one on; sets tail, last_checksum, durable,
  * appended, current and the clock. */

@@ -13,20 +13,11 @@
 
 #include "engine/base/poison.h"
 
-/* A window onto one segment. */
-struct reader {
-    struct wal_segment *segment; /* NULL: nothing is loaded. */
-    uint64_t offset;
-    size_t size;
-    uint8_t *data;
-    size_t capacity;
-};
-
 struct replay {
     struct wal *wal;
     const struct wal_options *options;
     struct wal_recovered *recovered;
-    struct reader reader;
+    struct wal_reader reader;
     struct wal_segment *segment; /* Of the last batch that counted. */
     uint64_t position;           /* Behind it. */
     uint64_t checksum;           /* Its checksum; what the next one must name. */
@@ -35,10 +26,9 @@ struct replay {
 
 /* ---- Reading. ---- */
 
-/* The bytes [offset, offset + size) of the segment, which has them. Valid until the next call. */
-static YIELDS err_t
-reader_get(struct reader *reader, struct wal_segment *segment, uint64_t offset, size_t size,
-           const uint8_t **data_out)
+err_t
+wal_reader_get(struct wal_reader *reader, struct wal_segment *segment, uint64_t offset, size_t size,
+               const uint8_t **data_out)
 {
     size_t wanted;
     err_t err = ERR_OK;
@@ -72,8 +62,8 @@ out:
     return err;
 }
 
-static void
-reader_fini(struct reader *reader)
+void
+wal_reader_fini(struct wal_reader *reader)
 {
     mem_free_aligned(MEM_BACKGROUND, reader->data, reader->capacity);
 }
@@ -89,7 +79,7 @@ batch_read(struct replay *replay, struct wal_segment *segment, uint64_t position
     err_t err;
 
     *is_found_out = false;
-    TRY(reader_get(&replay->reader, segment, offset, WAL_BLOCK_BYTES, data_out));
+    TRY(wal_reader_get(&replay->reader, segment, offset, WAL_BLOCK_BYTES, data_out));
     if (!wal_header_decode(*data_out, replay->wal->log_id, position, header_out)) {
         return ERR_OK;
     }
@@ -97,7 +87,7 @@ batch_read(struct replay *replay, struct wal_segment *segment, uint64_t position
     if (disk_bytes > segment->bytes - offset) {
         return ERR_OK;
     }
-    TRY(reader_get(&replay->reader, segment, offset, disk_bytes, data_out));
+    TRY(wal_reader_get(&replay->reader, segment, offset, disk_bytes, data_out));
     err = wal_batch_verify(slice_of(*data_out, disk_bytes), header_out);
     if (err == ERR_CORRUPT) {
         SOMETIMES("wal: replay met a torn batch");
@@ -250,7 +240,7 @@ claim_check(struct replay *replay, struct wal_segment *segment, uint64_t place)
     uint64_t disk_bytes;
     err_t err;
 
-    TRY(reader_get(&replay->reader, segment, offset, WAL_BLOCK_BYTES, &data));
+    TRY(wal_reader_get(&replay->reader, segment, offset, WAL_BLOCK_BYTES, &data));
     if (!wal_header_decode_any(data, replay->wal->log_id, &header)) {
         goto out;
     }
@@ -259,7 +249,7 @@ claim_check(struct replay *replay, struct wal_segment *segment, uint64_t place)
     if (header.durable <= replay->position || disk_bytes > segment->bytes - offset) {
         goto out;
     }
-    TRY(reader_get(&replay->reader, segment, offset, disk_bytes, &data));
+    TRY(wal_reader_get(&replay->reader, segment, offset, disk_bytes, &data));
     if (wal_batch_verify(slice_of(data, disk_bytes), &header) == ERR_OK) {
         SOMETIMES("wal: a hole was told from a tail");
         SOMETIMES_IF(header.position != place, "wal: a misplaced batch gave a hole away");
@@ -323,12 +313,12 @@ foreign_check(struct replay *replay, struct wal_segment *segment)
     err_t err;
 
     TRY(segment_sync(segment));
-    TRY(reader_get(&replay->reader, segment, 0, WAL_BLOCK_BYTES, &data));
+    TRY(wal_reader_get(&replay->reader, segment, 0, WAL_BLOCK_BYTES, &data));
     if (wal_header_log_id(data, &log_id) && log_id != replay->wal->log_id &&
         wal_header_decode(data, log_id, segment->start, &header) &&
         wal_batch_disk_bytes(header.payload_bytes) <= segment->bytes) {
-        TRY(reader_get(&replay->reader, segment, 0, wal_batch_disk_bytes(header.payload_bytes),
-                       &data));
+        TRY(wal_reader_get(&replay->reader, segment, 0, wal_batch_disk_bytes(header.payload_bytes),
+                           &data));
         if (wal_batch_verify(slice_of(data, wal_batch_disk_bytes(header.payload_bytes)), &header) ==
             ERR_OK) {
             err = err_set(ERR_FORMAT, "%s belongs to log %016" PRIx64 ", not to %016" PRIx64,
@@ -383,6 +373,6 @@ wal_replay(struct wal *wal, const struct wal_options *options, struct wal_recove
     wal->closed_ts = recovered->closed;
     recovered->end = replay.position;
 out:
-    reader_fini(&replay.reader);
+    wal_reader_fini(&replay.reader);
     return err;
 }

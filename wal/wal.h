@@ -108,6 +108,16 @@ void wal_on_durable(struct wal *wal, void (*fn)(void *arg, lsn_t durable), void 
 /* Records at or below lsn are in tables: segments that lie wholly below are recycled. */
 void wal_release(struct wal *wal, lsn_t lsn);
 
+/* Nothing that replay from `from` on would read is recycled until wal_unhold. One at a time; `from`
+ * is at or above what was released. */
+void wal_hold(struct wal *wal, lsn_t from);
+void wal_unhold(struct wal *wal);
+/* Makes `dir` (ERR_EXISTS when it is there) the folder of a log with the same id, which replays the
+ * records in (from, to] and ends there: for a store whose tables have everything up to `from`. Held
+ * from `from` or earlier, durable up to `to` (asserted). Durable on return, but for the name of
+ * `dir` in its parent. ERR_CORRUPT when the log cannot be read up to `to`. */
+YIELDS err_t wal_copy(struct wal *wal, lsn_t from, lsn_t to, const char *dir);
+
 /* Timestamps that every batch header carries from now on. A higher ceiling is written at the end
  * of the turn, at every level. Neither may fall, except that the ceiling may before wal_close: to
  * where the clock stands, which nothing will pass any more. */
