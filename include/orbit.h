@@ -124,6 +124,25 @@ int orbit_batch_delete(struct orbit_batch *batch, const void *key, size_t key_si
 /* The batch can be committed again, or cleared and used for another. */
 int orbit_batch_commit(struct orbit *db, struct orbit_batch *batch);
 
+/* ---- Bulk ingest: sorted rows of any number, all or nothing. ---- */
+
+/* The rows are written as tables that nobody sees; the commit is one small record in the log. For
+ * loading: it costs a fraction of what puts cost. Keys must rise strictly. The rows of an ingest
+ * replace what their keys had. With several shards: ORBIT_CROSS_SHARD, as for a batch whose keys
+ * lie on several. An ingest belongs to one thread at a time. */
+struct orbit_ingest;
+
+int orbit_ingest_new(struct orbit *db, struct orbit_ingest **ingest_out);
+/* Key and value are copied. ORBIT_INVALID when the key is not above the one before; this may be
+ * told by a later call, as rows are handed on in groups. After an error the ingest can only be
+ * freed. */
+int orbit_ingest_put(struct orbit_ingest *ingest, const void *key, size_t key_size,
+                     const void *value, size_t value_size, uint64_t expire_ms);
+/* Takes effect as a whole, and returns when it is as durable as a put would be. Then free it. */
+int orbit_ingest_commit(struct orbit_ingest *ingest);
+/* Before the commit it takes back everything. Accepts a pointer to NULL; clears it. */
+void orbit_ingest_free(struct orbit_ingest **ingest);
+
 /* ---- Snapshots and scans. ---- */
 
 /* What was committed when it was taken, whatever follows. With several shards each shard's part is

@@ -50,6 +50,7 @@ entries_write(struct lsm *lsm, struct memtable *memtable, struct collect *collec
         fiber_work(WORK_UNITS_PER_ENTRY);
     }
 out:
+    memtable_iter_fini(&iter);
     return err;
 }
 
@@ -110,6 +111,7 @@ memtable_flush(struct lsm *lsm, struct memtable *memtable)
     edit.has_flushed = true;
     edit.flushed_lsn = memtable->flush_lsn;
     edit.note = buf_slice(&memtable->note);
+    lsm_ingest_settle_begin(lsm, memtable->flush_lsn, &edit);
     TRY(lsm_commit(lsm, &edit, memtable, &lsm->flush_error));
     lsm->stats.flushes++;
     lsm->stats.flush_bytes += bytes;

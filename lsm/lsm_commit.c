@@ -58,6 +58,8 @@ edit_write(struct lsm *lsm, const struct edit *edit, const struct version *next)
         uint64_t file_number = lsm_file_number_new(lsm);
 
         manifest_encode_snapshot(&payload, next, lsm->next_file_number, flushed_lsn, note);
+        manifest_encode_settled(&payload, edit);
+        lsm_checkpoints_encode(lsm, &payload);
         err = manifest_begin(lsm->manifest, file_number, buf_slice(&payload));
     } else {
         manifest_encode_edit(&payload, edit, lsm->next_file_number);
@@ -78,9 +80,10 @@ edit_adds(const struct edit *edit, uint64_t file_number)
     return false;
 }
 
-/* The removed tables, which `base` still holds, are in no newer version: their files may go. */
+/* The removed tables, which `base` still holds, are in no newer version: their files may go,
+ * unless a named checkpoint has them. */
 static void
-removed_mark(const struct version *base, const struct edit *edit)
+removed_mark(const struct lsm *lsm, const struct version *base, const struct edit *edit)
 {
     for (uint32_t i = 0; i < edit->remove_count; i++) {
         const struct level *level = &base->levels[edit->removes[i].level];
@@ -88,7 +91,7 @@ removed_mark(const struct version *base, const struct edit *edit)
 
         for (uint32_t k = 0; k < level->count; k++) {
             if (level->tables[k]->meta->file_number == file_number &&
-                !edit_adds(edit, file_number)) {
+                !edit_adds(edit, file_number) && !lsm_checkpoint_has_table(lsm, file_number)) {
                 level->tables[k]->is_obsolete = true;
             }
         }
@@ -111,6 +114,14 @@ frozen_remove_oldest(struct lsm *lsm, struct memtable *memtable)
     memtable_unpin(&memtable);
 }
 
+void
+lsm_tables_changed(struct lsm *lsm)
+{
+    lsm_pace(lsm);
+    lsm->compact_is_due = true;
+    cond_broadcast(&lsm->compact_cond);
+}
+
 /* The edit is durable: take it over. Does not suspend. */
 static void
 edit_install(struct lsm *lsm, const struct edit *edit, struct version *next,
@@ -118,10 +129,11 @@ edit_install(struct lsm *lsm, const struct edit *edit, struct version *next,
 {
     struct version *base = lsm->version;
 
-    removed_mark(base, edit);
+    removed_mark(lsm, base, edit);
     lsm_iter_spare_drop(lsm);
     lsm->version = next;
     version_unpin(&base);
+    lsm_ingest_settle_end(lsm, edit);
     if (edit->has_flushed) {
         lsm->flushed_lsn = edit->flushed_lsn;
         buf_clear(&lsm->note);
@@ -130,29 +142,36 @@ edit_install(struct lsm *lsm, const struct edit *edit, struct version *next,
     if (flushed != NULL) {
         frozen_remove_oldest(lsm, flushed);
     }
-    lsm_pace(lsm);
-    lsm->compact_is_due = true;
-    cond_broadcast(&lsm->compact_cond);
+    lsm_tables_changed(lsm);
 }
 
 YIELDS err_t
 lsm_commit(struct lsm *lsm, struct edit *edit, struct memtable *flushed, err_t *error_slot)
 {
     struct version *next = NULL;
+    struct version *base = NULL;
     uint32_t attempt = 0;
     err_t err;
 
     fiber_mutex_lock(&lsm->manifest_mutex);
-    TRY(version_apply(lsm->version, edit, &next));
+    base = lsm->version;
+    version_pin(base);
+    TRY(version_apply(base, edit, &next));
     while ((err = edit_write(lsm, edit, next)) != ERR_OK) {
         SOMETIMES("lsm: an edit of the manifest failed and is tried again");
         LOG_E("%s: the manifest cannot be written: %s", lsm->dir, err_message(err));
         lsm_report(lsm, error_slot, err);
         TRY(lsm_back_off(lsm, attempt++));
     }
+    if (lsm->version != base) { /* Tables were ingested while the manifest was written. */
+        version_unpin(&next);
+        err = version_apply(lsm->version, edit, &next);
+        ASSERT(err == ERR_OK); /* They keep clear of what compactions write. */
+    }
     edit_install(lsm, edit, next, flushed);
     next = NULL;
 out:
+    version_unpin(&base);
     version_unpin(&next);
     fiber_mutex_unlock(&lsm->manifest_mutex);
     return err;

@@ -184,7 +184,13 @@ lsm_wants_rotation(const struct lsm *lsm)
     const struct memtable *active = lsm->active;
     uint64_t log_span = active->lsn_newest - active->lsn_first;
 
-    if (memtable_is_empty(active) || !lsm_can_rotate(lsm)) {
+    if (!lsm_can_rotate(lsm)) {
+        return false;
+    }
+    if (lsm_ingest_wants_rotation(lsm)) {
+        return true;
+    }
+    if (memtable_is_empty(active)) {
         return false;
     }
     /* A hot key is overwritten in place, but its log grows. Range deletes over very many keys are
@@ -214,6 +220,7 @@ lsm_rotate(struct lsm *lsm, uint64_t lsn, struct slice note)
     ASSERT(note.size <= MANIFEST_NOTE_BYTES_MAX);
     lsm_iter_spare_drop(lsm);
     frozen->flush_lsn = lsn;
+    lsm->rotated_lsn = lsn;
     buf_append(&frozen->note, note.data, note.size);
     frozen->older = lsm->frozen_newest;
     if (lsm->frozen_newest != NULL) {

@@ -77,6 +77,9 @@ void table_pin(struct table *table);
 void table_unpin(struct table *table);
 void table_mark_obsolete(struct table *table);
 const struct table_meta *table_meta(const struct table *table);
+/* Give all entries of a table whose entries have ts 0 the timestamp `ts` (lsm/ingest.h); before its
+ * first read. */
+void table_stamp(struct table *table, uint64_t ts);
 
 /* The newest version of key with ts <= snapshot: entry_out->value is copied into *arena,
  * entry_out->key is the caller's. *found_out false when the table has none. Range deletes are not
@@ -84,8 +87,14 @@ const struct table_meta *table_meta(const struct table *table);
  * the filter denies the key. Suspends only to read. */
 YIELDS err_t table_get(struct table *table, struct slice key, uint64_t key_hash, uint64_t snapshot,
                        struct arena *arena, struct lsm_entry *entry_out, bool *found_out);
+/* The same without suspending: *is_cached_out false, and nothing else set, when the block has to be
+ * read. */
+err_t table_try_get(struct table *table, struct slice key, uint64_t snapshot, struct arena *arena,
+                    struct lsm_entry *entry_out, bool *found_out, bool *is_cached_out);
 /* The filter's answer without I/O; false: the key is certainly absent. */
 bool table_may_contain(const struct table *table, uint64_t key_hash);
+/* Fetch into the processor's cache what table_may_contain will look at. */
+void table_prefetch(const struct table *table, uint64_t key_hash);
 /* XXH3 of the key, for filters. */
 uint64_t table_key_hash(struct slice key);
 

@@ -27,6 +27,7 @@ struct table {
     struct io_file *file;
     struct block_cache *cache; /* Pinned. */
     uint64_t salt;
+    uint64_t stamp; /* 0, or the ts of every entry. */
     struct table_meta meta; /* Keys point into properties. */
     uint32_t block_count;
     struct table_index index;

@@ -264,6 +264,17 @@ table_mark_obsolete(struct table *table)
     table->is_obsolete = true;
 }
 
+void
+table_stamp(struct table *table, uint64_t ts)
+{
+    OBJ_CHECK(table, TABLE_MAGIC_OBJECT);
+    ASSERT(table->meta.ts_newest == 0);
+    ASSERT(table->meta.range_deletes == 0);
+    table->stamp = ts;
+    table->meta.ts_oldest = ts;
+    table->meta.ts_newest = ts;
+}
+
 const struct table_meta *
 table_meta(const struct table *table)
 {

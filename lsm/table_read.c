@@ -25,6 +25,7 @@ table_block_unpack(const struct table *table, uint32_t index, const uint8_t *byt
     cached_block_reserve(into, frame.raw_bytes);
     TRY(frame_unpack(&frame, into->data));
     TRY(block_open(slice_of(into->data, frame.raw_bytes), &into->block));
+    into->block.ts_base += table->stamp; /* The rows of a stamped table have ts 0. */
     return ERR_OK;
 out:
     SOMETIMES("lsm: a block of a table was found corrupt");
@@ -106,6 +107,57 @@ table_may_contain(const struct table *table, uint64_t key_hash)
     return filter_may_contain(&table->filter, key_hash);
 }
 
+void
+table_prefetch(const struct table *table, uint64_t key_hash)
+{
+    filter_prefetch(&table->filter, key_hash);
+}
+
+/* What the block has of the key. The value is copied: the block may go. */
+static err_t
+block_answer(const struct cached_block *block, struct slice key, uint64_t snapshot,
+             struct arena *arena, struct lsm_entry *entry_out, bool *found_out)
+{
+    struct lsm_entry entry;
+    bool found;
+    err_t err;
+
+    TRY(block_get(&block->block, key, snapshot, &entry, &found));
+    if (found) {
+        entry.value = arena_copy(arena, entry.value);
+        *entry_out = entry;
+    }
+    *found_out = found;
+out:
+    return err;
+}
+
+err_t
+table_try_get(struct table *table, struct slice key, uint64_t snapshot, struct arena *arena,
+              struct lsm_entry *entry_out, bool *found_out, bool *is_cached_out)
+{
+    struct cached_block *block;
+    uint32_t index;
+    err_t err;
+
+    OBJ_CHECK(table, TABLE_MAGIC_OBJECT);
+    if (table->block_count == 0) {
+        *found_out = false;
+        *is_cached_out = true;
+        return ERR_OK;
+    }
+    index = index_find(&table->index, key, snapshot);
+    block =
+        block_cache_find(table->cache, table->meta.file_number, table->index.offsets[index], false);
+    *is_cached_out = block != NULL;
+    if (block == NULL) {
+        return ERR_OK;
+    }
+    err = block_answer(block, key, snapshot, arena, entry_out, found_out);
+    table_block_release(table, &block);
+    return err;
+}
+
 /* The block that would hold (key, snapshot): at once when it is cached, after a read otherwise. */
 static YIELDS err_t
 table_get_block(struct table *table, struct slice key, uint64_t snapshot,
@@ -132,8 +184,6 @@ table_get(struct table *table, struct slice key, uint64_t key_hash, uint64_t sna
           struct arena *arena, struct lsm_entry *entry_out, bool *found_out)
 {
     struct cached_block *block = NULL;
-    struct lsm_entry entry;
-    bool found;
     err_t err;
 
     OBJ_CHECK(table, TABLE_MAGIC_OBJECT);
@@ -142,12 +192,7 @@ table_get(struct table *table, struct slice key, uint64_t key_hash, uint64_t sna
         return ERR_OK;
     }
     TRY(table_get_block(table, key, snapshot, &block));
-    TRY(block_get(&block->block, key, snapshot, &entry, &found));
-    if (found) {
-        entry.value = arena_copy(arena, entry.value);
-        *entry_out = entry;
-    }
-    *found_out = found;
+    err = block_answer(block, key, snapshot, arena, entry_out, found_out);
 out:
     if (block != NULL) {
         table_block_release(table, &block);

@@ -116,6 +116,10 @@ edit_fini(struct edit *edit)
         lsm_table_unpin(edit->adds[i].table);
     }
     mem_free(MEM_TABLES, edit->adds, edit->add_capacity * sizeof(edit->adds[0]));
+    for (uint32_t i = 0; i < edit->settle_count; i++) {
+        lsm_table_unpin(edit->settles[i].table);
+    }
+    mem_free(MEM_TABLES, edit->settles, edit->settle_capacity * sizeof(edit->settles[0]));
     mem_free(MEM_TABLES, edit->removes, edit->remove_capacity * sizeof(edit->removes[0]));
     memset(edit, 0, sizeof(*edit));
 }
@@ -128,6 +132,16 @@ edit_add_table(struct edit *edit, uint32_t level, struct lsm_table *table)
     edit->adds =
         array_grow(edit->adds, edit->add_count, &edit->add_capacity, sizeof(edit->adds[0]));
     edit->adds[edit->add_count++] = (struct edit_add){.level = level, .table = table};
+}
+
+void
+edit_settle_table(struct edit *edit, uint32_t level, struct lsm_table *table)
+{
+    edit->settles = array_grow(edit->settles, edit->settle_count, &edit->settle_capacity,
+                               sizeof(edit->settles[0]));
+    lsm_table_pin(table);
+    edit->settles[edit->settle_count].level = level;
+    edit->settles[edit->settle_count++].table = table;
 }
 
 void

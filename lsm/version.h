@@ -23,6 +23,7 @@ struct lsm_table {
     uint64_t *vlog_files;          /* Whose values it points to; a reference is held to each. */
     uint32_t vlog_file_count;
     const void *busy_with; /* The compaction whose input it is, or NULL. */
+    bool is_stamped;       /* Ingested: one timestamp for all entries (lsm/ingest.h). */
     bool is_condemned;     /* A range delete in memory hides all of it. */
     bool is_shunned;       /* Corrupt: not compacted again. */
     bool is_obsolete;      /* In no newer version: the last unpin removes the file. */
@@ -34,6 +35,12 @@ struct lsm_table *lsm_table_new(struct table *table, struct vlog *vlog, const ui
                                 uint32_t vlog_file_count);
 void lsm_table_pin(struct lsm_table *table);
 void lsm_table_unpin(struct lsm_table *table);
+/* Ingested, and not yet in the manifest: nothing may be compacted with it. */
+static inline bool
+lsm_table_is_pending(const struct lsm_table *table)
+{
+    return table->busy_with == table;
+}
 
 /* Is the key within the table's bounds? */
 bool table_meta_has(const struct table_meta *meta, struct slice key);
@@ -72,6 +79,8 @@ struct edit {
     uint32_t add_count, add_capacity;
     struct edit_remove *removes;
     uint32_t remove_count, remove_capacity;
+    struct edit_add *settles; /* Of the version already, new to the manifest. */
+    uint32_t settle_count, settle_capacity;
     bool has_flushed;
     uint64_t flushed_lsn; /* With has_flushed. */
     struct slice note;    /* Borrowed. */
@@ -79,6 +88,7 @@ struct edit {
 void edit_init(struct edit *edit);
 void edit_fini(struct edit *edit);
 void edit_add_table(struct edit *edit, uint32_t level, struct lsm_table *table);
+void edit_settle_table(struct edit *edit, uint32_t level, struct lsm_table *table);
 void edit_remove_table(struct edit *edit, uint32_t level, uint64_t file_number);
 
 /* Reference count 1. */

@@ -155,7 +155,7 @@ api_wait(lsn_t lsn)
 uint32_t
 api_shard_of(const struct orbit *db, struct slice key)
 {
-    return (uint32_t)slot_of_key(key) * db->shards / SLOT_COUNT;
+    return db->shards == 1 ? 0 : (uint32_t)slot_of_key(key) * db->shards / SLOT_COUNT;
 }
 
 err_t
@@ -171,16 +171,22 @@ api_key_check(const void *key, size_t size)
     return ERR_OK;
 }
 
-struct slice
-api_key_encode(struct arena *arena, struct slice key)
+void
+api_key_write(uint8_t *stored, struct slice key)
 {
-    uint8_t *stored = arena_alloc(arena, API_KEY_PREFIX_BYTES + key.size);
-
     stored[0] = API_MODEL_TAG;
     put_be32(stored + 1, API_KEYSPACE);
     if (key.size > 0) {
         memcpy(stored + API_KEY_PREFIX_BYTES, key.data, key.size);
     }
+}
+
+struct slice
+api_key_encode(struct arena *arena, struct slice key)
+{
+    uint8_t *stored = arena_alloc(arena, API_KEY_PREFIX_BYTES + key.size);
+
+    api_key_write(stored, key);
     return slice_of(stored, API_KEY_PREFIX_BYTES + key.size);
 }
 
@@ -397,12 +403,4 @@ orbit_close(struct orbit **db_ref)
     db->magic = 0;
     MEM_FREE(MEM_SESSIONS, db);
     *db_ref = NULL;
-}
-
-bool
-orbit_poll(struct orbit *db)
-{
-    OBJ_CHECK(db, API_MAGIC);
-    return db->mode == ORBIT_INLINE && pthread_equal(db->owner, pthread_self()) &&
-           api_inline_poll(db);
 }

@@ -24,6 +24,7 @@ enum {
 
 struct runtime;
 struct api_inline;
+struct api_async;
 
 struct orbit {
     uint64_t magic;
@@ -36,6 +37,7 @@ struct orbit {
     pthread_t owner;            /* ORBIT_INLINE: who may call. */
     struct runtime *runtime;    /* ORBIT_THREADS */
     struct api_inline *inline_; /* ORBIT_INLINE */
+    struct api_async *async;    /* ORBIT_INLINE */
 };
 
 typedef YIELDS err_t (*api_fn)(void *arg);
@@ -51,7 +53,12 @@ int api_result(err_t err);
 uint32_t api_shard_of(const struct orbit *db, struct slice key);
 /* ERR_INVALID, ERR_LIMIT. */
 err_t api_key_check(const void *key, size_t size);
-/* The stored form, in the arena. */
+/* ERR_INVALID, ERR_LIMIT: what cannot be put. */
+err_t api_put_check(const void *key, size_t key_size, const void *value, size_t value_size,
+                    uint64_t expire_ms);
+/* The stored form: API_KEY_PREFIX_BYTES more than the key. */
+void api_key_write(uint8_t *stored, struct slice key);
+/* The same, in the arena. */
 struct slice api_key_encode(struct arena *arena, struct slice key);
 /* Where the keys of this API end: the upper bound of a scan without one. */
 struct slice api_keys_end(void);
@@ -72,3 +79,55 @@ err_t api_inline_open(struct orbit *db, const char *dir, api_fn init, void *arg)
 void api_inline_close(struct orbit *db, api_fn fini, void *arg);
 err_t api_inline_call(struct orbit *db, api_fn fn, void *arg);
 bool api_inline_poll(struct orbit *db);
+/* ERR_INVALID when the calling thread is another than the owner. */
+err_t api_inline_check(const struct orbit *db);
+
+/* Work that need not suspend is done on the caller's stack, without a fiber or a turn:
+ *     api_inline_enter(db, true);
+ *     ... store_try_get(store_self(), key, api_inline_arena(db), ...)
+ *     api_inline_leave(db, units);
+ * Enter turns the shard first when that is due: now and then for the clock and, if may_turn, when
+ * somebody else is runnable, when completions wait, or after some work of this kind. `units` are
+ * those of fiber_work. The arena and the batch keep their memory from call to call; what is in the
+ * arena stays until the next enter. */
+void api_inline_enter(struct orbit *db, bool may_turn);
+void api_inline_leave(struct orbit *db, uint32_t units);
+void api_inline_bind(struct orbit *db, bool is_bound); /* The shard to this thread, alone. */
+struct arena *api_inline_arena(struct orbit *db);
+struct store_batch *api_inline_batch(struct orbit *db);
+/* Turns the shard until the position is durable, if the level of the database wants that. Not
+ * between enter and leave. */
+void api_inline_wait(struct orbit *db, lsn_t lsn);
+/* One turn; true when something is still runnable. If not, the caller may sleep until something
+ * completes, or a time of the monotonic clock. */
+bool api_inline_turn(struct orbit *db);
+void api_inline_sleep(struct orbit *db, uint64_t deadline_us);
+uint64_t api_inline_now_us(const struct orbit *db); /* Of the last turn. */
+
+/* ---- api_async.c: operations under way, inline. ---- */
+struct api_async *api_async_new(struct orbit *db);
+/* Accepts NULL; clears the pointer. None may be under way. */
+void api_async_free(struct api_async **async);
+/* End all, and call their done functions. */
+void api_async_drain(struct orbit *db);
+/* Calls the done functions of all that have ended; how many. */
+size_t api_async_deliver(struct orbit *db);
+/* Does a started write wait for its turn? Then a further one must come after it: api_async_flush
+ * turns the shard until none does. */
+bool api_async_has_queued(const struct orbit *db);
+void api_async_flush(struct orbit *db);
+
+/* ---- api_ops.c ---- */
+err_t api_put_check(const void *key, size_t key_size, const void *value, size_t value_size,
+                    uint64_t expire_ms);
+/* Key, value and expiry of a put, or a delete, as the only operation of the batch. */
+struct api_write {
+    struct slice key;
+    struct slice value;
+    uint64_t expire_us;
+    bool is_delete;
+};
+void api_write_encode(const struct api_write *write, struct store_batch *batch,
+                      struct arena *arena);
+/* Counted work, for api_inline_leave. */
+enum { API_GET_UNITS = 10, API_PUT_UNITS = 20 };

@@ -102,9 +102,9 @@ write_run(void *arg)
     return err;
 }
 
-static err_t
-put_check(const void *key, size_t key_size, const void *value, size_t value_size,
-          uint64_t expire_ms)
+err_t
+api_put_check(const void *key, size_t key_size, const void *value, size_t value_size,
+              uint64_t expire_ms)
 {
     if (value == NULL && value_size > 0) {
         return err_set(ERR_INVALID, "no value was given");
@@ -130,7 +130,7 @@ orbit_put(struct orbit *db, const void *key, size_t key_size, const void *value,
     };
     err_t err;
 
-    TRY(put_check(key, key_size, value, value_size, expire_ms));
+    TRY(api_put_check(key, key_size, value, value_size, expire_ms));
     TRY(api_call(db, api_shard_of(db, request.key), write_run, &request));
 out:
     return api_result(err);
@@ -225,7 +225,7 @@ orbit_batch_put(struct orbit_batch *batch, const void *key, size_t key_size, con
     err_t err;
 
     OBJ_CHECK(batch, BATCH_MAGIC);
-    TRY(put_check(key, key_size, value, value_size, expire_ms));
+    TRY(api_put_check(key, key_size, value, value_size, expire_ms));
     TRY(batch_append(batch, &op, key, value));
 out:
     batch->error = batch->error != ERR_OK ? batch->error : err;

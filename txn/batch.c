@@ -21,6 +21,7 @@ store_batch_clear(struct store_batch *batch)
     buf_clear(&batch->record);
     batch->ops = 0;
     batch->large_count = 0;
+    batch->ingest = NULL;
     batch->error = ERR_OK;
 }
 
@@ -123,6 +124,25 @@ store_batch_delete(struct store_batch *batch, uint16_t slot, struct slice key)
         record_append_delete(&batch->record, slot, key);
         batch->ops++;
     }
+}
+
+void
+store_batch_ingest(struct store_batch *batch, struct lsm_ingest *ingest)
+{
+    struct buf description;
+
+    ASSERT(batch->ingest == NULL);
+    batch->ingest = ingest;
+    buf_init(&description, MEM_SESSIONS);
+    for (uint32_t i = 0; i < lsm_ingest_table_count(ingest); i++) {
+        buf_clear(&description);
+        lsm_ingest_describe(ingest, i, &description);
+        if (batch_takes(batch, description.size)) {
+            record_append_ingest(&batch->record, buf_slice(&description));
+            batch->ops++;
+        }
+    }
+    buf_fini(&description);
 }
 
 void

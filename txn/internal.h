@@ -41,7 +41,7 @@ struct store {
 /* ---- store.c ---- */
 
 /* Applies a checked record. Never suspends. */
-void store_apply(struct store *store, struct slice record, lsn_t lsn);
+void store_apply(struct store *store, struct slice record, lsn_t lsn, struct lsm_ingest *ingest);
 /* Freezes the memtable with the counters as they are; everything up to lsn was applied. */
 void store_rotate(struct store *store, lsn_t lsn);
 /* Rotates if memtable or log have grown enough. */

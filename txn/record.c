@@ -4,12 +4,14 @@
 #include "engine/base/assert.h"
 #include "engine/base/crc16.h"
 #include "lsm/entry.h"
+#include "lsm/ingest.h"
 #include "lsm/vlog.h"
 #include "txn/store.h"
 
 #include "engine/base/poison.h"
 
 enum { AT_TYPE = 0, AT_FLAGS = 2, AT_OPS = 4, AT_TS = 8 };
+enum { FLAG_INGEST = 1 };
 
 /* Of an op, without its strings: kind, slot and three varints. */
 enum { OP_BYTES_MAX = 1 + 2 + 3 * VARINT_BYTES_MAX };
@@ -115,6 +117,18 @@ record_append_counter(struct buf *record, enum record_kind kind, uint32_t counte
 }
 
 void
+record_append_ingest(struct buf *record, struct slice description)
+{
+    uint8_t *start = buf_reserve(record, OP_BYTES_MAX + description.size);
+    uint8_t *at = start;
+
+    *at++ = RECORD_INGEST;
+    at = put_string(at, description);
+    record->size += (size_t)(at - start);
+    record->data[AT_FLAGS] |= FLAG_INGEST;
+}
+
+void
 record_finish(uint8_t *record, uint64_t ts, uint32_t ops)
 {
     put_le32(record + AT_OPS, ops);
@@ -179,15 +193,17 @@ record_open(struct slice record, struct record_header *header_out, struct record
         return corrupt("shorter than its header");
     }
     if (record.data[AT_TYPE] != RECORD_COMMIT || record.data[AT_TYPE + 1] != 0 ||
-        get_le16(record.data + AT_FLAGS) != 0) {
+        (get_le16(record.data + AT_FLAGS) & ~FLAG_INGEST) != 0) {
         return err_set(ERR_FORMAT, "log record of unknown type %u.%u, flags 0x%x",
                        record.data[AT_TYPE], record.data[AT_TYPE + 1],
                        get_le16(record.data + AT_FLAGS));
     }
     header.ops = get_le32(record.data + AT_OPS);
     header.ts = get_le64(record.data + AT_TS);
+    header.has_ingest = (get_le16(record.data + AT_FLAGS) & FLAG_INGEST) != 0;
     reader.at = record.data + RECORD_FIXED_BYTES;
     reader.ops_left = header.ops;
+    reader.may_ingest = header.has_ingest;
     if (!get_string(&reader, &header.principal) || !get_string(&reader, &header.protocol) ||
         !get_string(&reader, &header.tag)) {
         return corrupt("its origin ends early");
@@ -270,6 +286,10 @@ record_next(struct record_reader *reader, struct record_op *op_out)
     case RECORD_COUNTER_ADD:
     case RECORD_COUNTER_SET:
         return next_counter(reader, op_out);
+    case RECORD_INGEST:
+        return reader->may_ingest && get_string(reader, &op_out->value)
+                   ? ERR_OK
+                   : corrupt("impossible ingest");
     }
     return corrupt("unknown kind of write");
 }
@@ -288,6 +308,8 @@ record_check(struct slice record)
             struct vlog_pointer pointer;
 
             err = vlog_pointer_decode(op.value, &pointer);
+        } else if (err == ERR_OK && op.kind == RECORD_INGEST) {
+            err = lsm_ingest_check(op.value);
         }
     }
     return err == ERR_NOT_FOUND ? ERR_OK : err;

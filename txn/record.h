@@ -21,11 +21,13 @@ enum record_kind {
     RECORD_DELETE_RANGE = 4,
     RECORD_COUNTER_ADD = 5,
     RECORD_COUNTER_SET = 6,
+    RECORD_INGEST = 7, /* A stamped table: lsm/ingest.h. */
 };
 
 struct record_header {
     uint64_t ts;
     uint32_t ops;
+    bool has_ingest; /* Some op is a RECORD_INGEST. */
     struct slice principal;
     struct slice protocol;
     struct slice tag;
@@ -38,7 +40,8 @@ struct record_op {
     int64_t number;     /* RECORD_COUNTER_* */
     uint64_t expire_us; /* 0: never. */
     struct slice key;   /* RECORD_DELETE_RANGE: start. */
-    struct slice value; /* RECORD_DELETE_RANGE: end. RECORD_PUT_LARGE: the pointer. */
+    struct slice value; /* RECORD_DELETE_RANGE: end. RECORD_PUT_LARGE: the pointer.
+                           RECORD_INGEST: the table's description. */
 };
 
 /* Walks the ops of a record. Nothing is copied. */
@@ -46,6 +49,7 @@ struct record_reader {
     const uint8_t *at;
     const uint8_t *end;
     uint32_t ops_left;
+    bool may_ingest;
 };
 
 /* ---- Encoding. ---- */
@@ -61,6 +65,7 @@ void record_append_delete(struct buf *record, uint16_t slot, struct slice key);
 void record_append_delete_range(struct buf *record, struct slice start, struct slice end);
 void record_append_counter(struct buf *record, enum record_kind kind, uint32_t counter,
                            int64_t number);
+void record_append_ingest(struct buf *record, struct slice description);
 /* What is known only in the commit step. */
 void record_finish(uint8_t *record, uint64_t ts, uint32_t ops);
 

@@ -15,6 +15,30 @@ struct recovery {
     lsn_t applied; /* Position of the last record applied. */
 };
 
+/* The ingested tables of a record, if it has any: opened again. */
+static YIELDS err_t
+ingest_reopen(struct store *store, struct slice payload, struct lsm_ingest **ingest)
+{
+    struct record_header header;
+    struct record_reader reader;
+    struct record_op op;
+    err_t err;
+
+    TRY(record_open(payload, &header, &reader));
+    while ((err = record_next(&reader, &op)) == ERR_OK) {
+        if (op.kind != RECORD_INGEST) {
+            continue;
+        }
+        if (*ingest == NULL) {
+            *ingest = lsm_ingest_new(store->lsm);
+        }
+        TRY(lsm_ingest_reopen(*ingest, op.value));
+    }
+    err = err == ERR_NOT_FOUND ? ERR_OK : err;
+out:
+    return err;
+}
+
 /* A memtable may fill while the log is read; its flush need not wait for a log that was read from
  * synced segments. */
 static YIELDS err_t
@@ -22,6 +46,7 @@ recovery_replay(void *arg, lsn_t lsn, struct slice payload)
 {
     struct recovery *recovery = arg;
     struct store *store = recovery->store;
+    struct lsm_ingest *ingest = NULL;
     struct record_header header;
     struct record_reader reader;
     size_t room;
@@ -39,11 +64,18 @@ recovery_replay(void *arg, lsn_t lsn, struct slice payload)
         SOMETIMES("txn: recovery waited for a flush");
         TRY(lsm_wait_room(store->lsm, room));
     }
-    store_apply(store, payload, lsn);
+    if (header.has_ingest) {
+        TRY(ingest_reopen(store, payload, &ingest));
+    }
+    store_apply(store, payload, lsn, ingest);
     recovery->ts_newest = MAX(recovery->ts_newest, header.ts);
     recovery->applied = lsn;
     store_rotate_if_due(store, lsn);
 out:
+    if (ingest != NULL && err != ERR_OK) {
+        lsm_ingest_keep(ingest);
+    }
+    lsm_ingest_free(&ingest);
     return err;
 }
 
@@ -159,7 +191,7 @@ store_recover(struct store *store, const struct store_options *options)
     TRY(shape_open(store->dir, &shape, &is_new));
     TRY(tables_open(store, options, &tables));
     TRY(log_open(store, options, shape.log_id, !is_new, &tables));
-    TRY(vlog_collect(lsm_vlog(store->lsm)));
+    TRY(lsm_files_collect(store->lsm));
     if (is_new) {
         err = shape_commit(store->dir);
     }

@@ -51,11 +51,13 @@ apply_op(struct store *store, const struct record_op *op, uint64_t ts, lsn_t lsn
     case RECORD_COUNTER_SET:
         store->counters[op->counter] = op->number;
         break;
+    case RECORD_INGEST:
+        break; /* All its tables at once, by store_apply. */
     }
 }
 
 void
-store_apply(struct store *store, struct slice record, lsn_t lsn)
+store_apply(struct store *store, struct slice record, lsn_t lsn, struct lsm_ingest *ingest)
 {
     struct record_header header;
     struct record_reader reader;
@@ -67,6 +69,9 @@ store_apply(struct store *store, struct slice record, lsn_t lsn)
         apply_op(store, &op, header.ts, lsn);
     }
     ASSERT(err == ERR_NOT_FOUND);
+    if (ingest != NULL) {
+        lsm_ingest_apply(store->lsm, ingest, header.ts, lsn);
+    }
 }
 
 void
@@ -189,7 +194,7 @@ commit_step(struct store *store, struct store_batch *batch, uint64_t *ts_out, ls
     store_clock_push(store, ts);
     /* What this commit supersedes is seen by held snapshots only; later ones are above it. */
     lsm_horizon_set(store->lsm, ts);
-    store_apply(store, buf_slice(&batch->record), lsn);
+    store_apply(store, buf_slice(&batch->record), lsn, batch->ingest);
     store_rotate_if_due(store, lsn);
     *ts_out = ts;
     *lsn_out = lsn;
@@ -254,6 +259,15 @@ store_get(struct store *store, struct slice key, struct arena *arena, struct lsm
 {
     OBJ_CHECK(store, STORE_MAGIC);
     return lsm_get(store->lsm, key, clock_read(&store->clock), arena, value_out);
+}
+
+err_t
+store_try_get(struct store *store, struct slice key, struct arena *arena,
+              struct lsm_value *value_out, bool *is_answered_out)
+{
+    OBJ_CHECK(store, STORE_MAGIC);
+    return lsm_try_get(store->lsm, key, clock_read(&store->clock), arena, value_out,
+                       is_answered_out);
 }
 
 err_t

@@ -11,6 +11,7 @@
 #include "engine/base/err.h"
 #include "engine/base/mem.h"
 #include "engine/rt/fiber.h"
+#include "lsm/ingest.h"
 #include "lsm/lsm.h"
 #include "lsm/vlog.h"
 #include "wal/wal.h"
@@ -60,6 +61,7 @@ struct store_batch {
     uint32_t large_count; /* Values waiting for the value log. */
     uint32_t large_capacity;
     struct store_large *large;
+    struct lsm_ingest *ingest; /* Borrowed; NULL: none. */
     err_t error; /* First error of the builders: ERR_LIMIT or ERR_INVALID. Given by commit. */
 };
 
@@ -76,6 +78,10 @@ void store_batch_origin(struct store_batch *batch, struct slice principal, struc
 void store_batch_put(struct store_batch *batch, uint16_t slot, struct slice key, struct slice value,
                      uint64_t expire_us);
 void store_batch_delete(struct store_batch *batch, uint16_t slot, struct slice key);
+/* The tables of a finished ingest of this store, at most one a batch: committed with the rest, and
+ * at the cost of a small record. Borrowed until commit returns; it can then be freed. The batch's
+ * other writes must not name keys of the ingest. */
+void store_batch_ingest(struct store_batch *batch, struct lsm_ingest *ingest);
 /* Deletes what is in [start, end) before this batch; the batch's own writes stay, wherever they
  * stand in it. */
 void store_batch_delete_range(struct store_batch *batch, struct slice start, struct slice end);
@@ -101,6 +107,10 @@ int64_t store_counter(const struct store *store, uint32_t counter);
  * results as in lsm.h. */
 YIELDS err_t store_get(struct store *store, struct slice key, struct arena *arena,
                        struct lsm_value *value_out);
+/* The same without suspending: *is_answered_out false, and value_out untouched, when something has
+ * to be read from disk. */
+err_t store_try_get(struct store *store, struct slice key, struct arena *arena,
+                    struct lsm_value *value_out, bool *is_answered_out);
 YIELDS err_t store_multi_get(struct store *store, const struct slice *keys, uint32_t count,
                              struct arena *arena, struct lsm_value *results);
 

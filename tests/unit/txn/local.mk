@@ -3,8 +3,8 @@ if HAVE_CRITERION
 check_PROGRAMS += test_txn
 endif
 test_txn_SOURCES = tests/unit/txn/store_fixture.c tests/unit/txn/test_clock.c
-test_txn_SOURCES += tests/unit/txn/test_record.c tests/unit/txn/test_shape.c
+test_txn_SOURCES += tests/unit/txn/test_ingest.c tests/unit/txn/test_record.c tests/unit/txn/test_shape.c
 test_txn_SOURCES += tests/unit/txn/test_store.c
 test_txn_LDADD = libtestlib.a $(txn_libs) $(CRITERION_LIBS)
 # The C API is no part of libtxn, but of liborbit.
-test_txn_SOURCES += tests/unit/txn/test_api.c $(api_sources)
+test_txn_SOURCES += tests/unit/txn/test_api.c tests/unit/txn/test_api_async.c $(api_sources)
