@@ -6,7 +6,9 @@
  *     compact_pick.c  what to compact next       lsm_commit.c one edit after the other */
 #pragma once
 
+#include "lsm/checkpoint.h"
 #include "lsm/collect.h"
+#include "lsm/ingest.h"
 #include "lsm/lsm.h"
 #include "lsm/manifest.h"
 #include "lsm/memtable.h"
@@ -34,6 +36,13 @@ enum {
 #define LSM_SLOW_BYTES_PER_S_MAX (64u << 20)
 #define LSM_SLOW_BYTES_PER_S_MIN (1u << 20)
 
+/* An ingested table that waits for its place in the manifest; rising by lsn. */
+struct lsm_settle {
+    struct lsm_table *table; /* Pinned. */
+    uint32_t level;
+    uint64_t lsn; /* Of the log record. */
+};
+
 struct lsm {
     uint64_t magic;
     struct lsm_options options; /* Zeros filled in; dir points to the copy below. */
@@ -56,9 +65,17 @@ struct lsm {
     struct fiber_mutex manifest_mutex;
     uint64_t next_file_number;
     uint64_t flushed_lsn;
+    uint64_t rotated_lsn; /* Given to the last rotation. */
+    struct lsm_settle *settle;
+    uint32_t settle_count, settle_capacity;
+    uint64_t *strays; /* Tables that the manifest does not list; until lsm_files_collect. */
+    uint32_t stray_count, stray_capacity;
     struct buf note;
     struct vlog *vlog;
     struct block_cache *cache;
+    struct fiber_mutex hold_mutex; /* Before manifest_mutex, where both are taken. */
+    struct manifest_checkpoint *checkpoints[LSM_CHECKPOINTS_MAX]; /* In order of their making. */
+    uint32_t checkpoint_count;
 
     /* Background. */
     bool is_closing;
@@ -92,6 +109,8 @@ uint64_t lsm_file_number_new(void *lsm);
  * does not fit (ERR_CORRUPT). */
 YIELDS err_t lsm_commit(struct lsm *lsm, struct edit *edit, struct memtable *flushed,
                         err_t *error_slot);
+/* The version is another: compaction and pacing look again. */
+void lsm_tables_changed(struct lsm *lsm);
 /* Publish what background work came to: writers that wait for room see it. */
 void lsm_report(struct lsm *lsm, err_t *error_slot, err_t err);
 /* Sleep before attempt number `attempt` + 1; ERR_CANCELED when the tree is being closed. */
@@ -134,6 +153,9 @@ bool compact_pick(struct lsm *lsm, struct compaction *job);
  * the next level, or alone (is_bottom) for rewriting in place. False when there is none. */
 bool compact_pick_range(struct lsm *lsm, uint32_t level, bool is_bottom, struct slice lower,
                         struct slice upper, struct compaction *job);
+/* Does a compaction in work write into this level within [low, high]? */
+bool compact_writes_into(const struct lsm *lsm, uint32_t level, struct slice low,
+                         struct slice high);
 uint64_t compact_level_target(const struct lsm *lsm, uint32_t level);
 
 /* compact.c: do one piece of work. *did_out tells if there was any. */

@@ -172,9 +172,19 @@ table_open_one(struct table_opening *opening, uint32_t index)
         err = err_set(ERR_CORRUPT, "%s: the manifest lists this table, but it is missing", path);
     }
     TRY(err);
+    if (said->is_stamped) {
+        if (table_meta(table)->ts_newest != 0 || said->meta.range_deletes > 0) {
+            err = err_set(ERR_CORRUPT, "%s: the manifest gives one timestamp to a table which has "
+                                       "its own",
+                          path);
+            goto out;
+        }
+        table_stamp(table, said->meta.ts_newest);
+    }
     TRY(meta_check(path, table_meta(table), &said->meta));
     opening->tables[index] =
         lsm_table_new(table, lsm->vlog, said->vlog_files, said->vlog_file_count);
+    opening->tables[index]->is_stamped = said->is_stamped;
     table = NULL;
 out:
     if (table != NULL) {
@@ -277,8 +287,9 @@ state_has_table(const struct manifest_state *state, uint64_t file_number)
     return low < state->table_count && state->tables[low].meta.file_number == file_number;
 }
 
-/* What a crash left: tables that no edit added or that edits removed, and manifests that never
- * became current. Only after the present state was made durable. */
+/* What a crash left: manifests that never became current, and tables that no edit added or that
+ * edits removed. Only after the present state was made durable; the tables wait until the log was
+ * read, because it may name some of them (lsm/ingest.h). */
 static YIELDS void
 strays_remove(struct lsm *lsm, const struct listed *listed, const struct manifest_state *state,
               uint64_t loaded)
@@ -286,9 +297,9 @@ strays_remove(struct lsm *lsm, const struct listed *listed, const struct manifes
     char path[LSM_PATH_BYTES_MAX];
 
     for (uint32_t i = 0; i < listed->table_count; i++) {
-        if (!state_has_table(state, listed->tables[i])) {
-            lsm_table_path(path, lsm->dir, listed->tables[i]);
-            stray_remove(path);
+        if (!state_has_table(state, listed->tables[i]) &&
+            !lsm_checkpoint_has_table(lsm, listed->tables[i])) {
+            numbers_add(&lsm->strays, &lsm->stray_count, &lsm->stray_capacity, listed->tables[i]);
         }
     }
     for (uint32_t i = 0; i < listed->manifest_count; i++) {
@@ -297,6 +308,35 @@ strays_remove(struct lsm *lsm, const struct listed *listed, const struct manifes
             stray_remove(path);
         }
     }
+}
+
+static bool
+version_has_table(const struct version *version, uint64_t file_number)
+{
+    for (uint32_t i = 0; i < LSM_LEVELS; i++) {
+        for (uint32_t k = 0; k < version->levels[i].count; k++) {
+            if (version->levels[i].tables[k]->meta->file_number == file_number) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+YIELDS err_t
+lsm_files_collect(struct lsm *lsm)
+{
+    char path[LSM_PATH_BYTES_MAX];
+
+    OBJ_CHECK(lsm, LSM_MAGIC);
+    for (uint32_t i = 0; i < lsm->stray_count; i++) {
+        if (!version_has_table(lsm->version, lsm->strays[i])) {
+            lsm_table_path(path, lsm->dir, lsm->strays[i]);
+            stray_remove(path);
+        }
+    }
+    lsm->stray_count = 0;
+    return vlog_collect(lsm->vlog);
 }
 
 /* A new manifest makes durable what was found before anything is built on it. */
@@ -310,6 +350,7 @@ manifest_renew(struct lsm *lsm)
     buf_init(&payload, MEM_TABLES);
     manifest_encode_snapshot(&payload, lsm->version, lsm->next_file_number, lsm->flushed_lsn,
                              buf_slice(&lsm->note));
+    lsm_checkpoints_encode(lsm, &payload);
     err = manifest_begin(lsm->manifest, file_number, buf_slice(&payload));
     buf_fini(&payload);
     return err;
@@ -347,8 +388,10 @@ state_load(struct lsm *lsm)
                       &exists));
     lsm->next_file_number = MAX(MAX(state.next_file_number, listed.largest + 1), 1u);
     lsm->flushed_lsn = state.flushed_lsn;
+    lsm->rotated_lsn = state.flushed_lsn;
     buf_append(&lsm->note, state.note.data, state.note.size);
     TRY(vlog_open(lsm->dir, lsm_file_number_new, lsm, &lsm->vlog));
+    lsm_checkpoints_load(lsm, &state);
     TRY(version_open(lsm, &state));
     lsm->manifest = manifest_new(lsm->dir, exists ? loaded : 0);
     TRY(manifest_renew(lsm));
@@ -384,6 +427,7 @@ lsm_new(const struct lsm_options *options)
     snapshots_init(&lsm->snapshots);
     buf_init(&lsm->note, MEM_TABLES);
     fiber_mutex_init(&lsm->manifest_mutex);
+    fiber_mutex_init(&lsm->hold_mutex);
     fiber_mutex_init(&lsm->flush_mutex);
     fiber_mutex_init(&lsm->compact_mutex);
     cond_init(&lsm->flush_cond);
@@ -451,8 +495,11 @@ lsm_close(struct lsm **pointer)
     }
     memtable_unpin(&lsm->active);
     memtable_unpin(&lsm->spare);
+    lsm_ingest_fini(lsm);
+    mem_free(MEM_TABLES, lsm->strays, lsm->stray_capacity * sizeof(lsm->strays[0]));
     version_unpin(&lsm->version);
     manifest_close(&lsm->manifest);
+    lsm_checkpoints_fini(lsm);
     if (lsm->vlog != NULL) {
         vlog_close(&lsm->vlog);
     }
@@ -510,8 +557,11 @@ manifest_verify(struct lsm *lsm)
     for (uint32_t i = 0; i < LSM_LEVELS; i++) {
         const struct level *level = &lsm->version->levels[i];
 
-        count += level->count;
         for (uint32_t k = 0; k < level->count; k++) {
+            if (lsm_table_is_pending(level->tables[k])) {
+                continue; /* The log has it so far. */
+            }
+            count++;
             if (!state_has_table(&state, level->tables[k]->meta->file_number)) {
                 err = err_set(ERR_CORRUPT, "%s: table %llu is not in the manifest", lsm->dir,
                               (unsigned long long)level->tables[k]->meta->file_number);

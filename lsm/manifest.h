@@ -25,9 +25,10 @@
 #include "lsm/version.h"
 
 enum {
-    MANIFEST_FORMAT = 1,
+    MANIFEST_FORMAT = 2,
     MANIFEST_HEADER_BYTES = 64,
     MANIFEST_PAYLOAD_BYTES_MAX = 256 << 20,
+    MANIFEST_CHECKPOINT_BYTES_MAX = 128 << 20, /* All named checkpoints together. */
     MANIFEST_BYTES_MAX = 512 << 20,
     MANIFEST_REWRITE_BYTES_MIN = 1 << 20, /* Smaller files are not rewritten. */
     MANIFEST_REWRITE_FACTOR = 4,          /* Rewritten at so many times the last snapshot. */
@@ -39,12 +40,39 @@ enum {
 
 struct manifest_table {
     uint32_t level;
+    bool is_pending;        /* Of a checkpoint: the log names it, the tree does not list it. */
+    bool is_stamped;        /* meta has the stamp, the file's entries have ts 0. */
     struct table_meta meta; /* Keys are owned. */
     uint64_t *vlog_files;
     uint32_t vlog_file_count;
 };
 
+/* A named checkpoint: what lsm_hold_take captured, and the names that were given to it. */
+struct manifest_checkpoint {
+    char name[LSM_CHECKPOINT_NAME_BYTES_MAX + 1];
+    uint64_t ts;
+    uint64_t flushed_lsn;
+    uint64_t log_end;
+    uint64_t next_file_number; /* No file in it has this number or a larger one. */
+    struct buf note;
+    struct manifest_table *tables; /* Rising by file number. */
+    uint32_t table_count, table_capacity;
+    uint64_t *vlog_files; /* All that were there; more than the tables' own. */
+    uint32_t vlog_file_count;
+};
+struct manifest_checkpoint *manifest_checkpoint_new(void);
+/* Accepts NULL; clears the pointer. */
+void manifest_checkpoint_free(struct manifest_checkpoint **checkpoint);
+bool manifest_checkpoint_has(const struct manifest_checkpoint *checkpoint, uint64_t file_number);
+/* Copies what an open table is; `table` is emptied by the call when it was taken. */
+void manifest_table_capture(struct manifest_table *table, uint32_t level,
+                            const struct lsm_table *from);
+void manifest_checkpoint_add_table(struct manifest_checkpoint *checkpoint,
+                                   struct manifest_table *table);
+
 struct manifest_state {
+    struct manifest_checkpoint *checkpoints[LSM_CHECKPOINTS_MAX]; /* In order of their making. */
+    uint32_t checkpoint_count;
     struct manifest_table *tables; /* Rising by file number. */
     uint32_t table_count, table_capacity;
     uint64_t next_file_number;
@@ -63,8 +91,20 @@ err_t manifest_replay(struct slice bytes, uint64_t file_number, const char *path
 
 /* Payloads. */
 void manifest_encode_edit(struct buf *out, const struct edit *edit, uint64_t next_file_number);
+/* The tables of a version which are not pending (lsm/ingest.h). */
 void manifest_encode_snapshot(struct buf *out, const struct version *version,
                               uint64_t next_file_number, uint64_t flushed_lsn, struct slice note);
+
+/* Behind a snapshot: what the edit settles. */
+void manifest_encode_settled(struct buf *out, const struct edit *edit);
+
+/* A named checkpoint is added by a record, and goes by one. */
+void manifest_encode_checkpoint(struct buf *out, const struct manifest_checkpoint *checkpoint);
+/* The record's way back; false when it is malformed. */
+bool manifest_decode_checkpoint(struct slice record, struct manifest_checkpoint *checkpoint);
+void manifest_encode_checkpoint_drop(struct buf *out, const char *name);
+/* The snapshot that a tree made from the checkpoint begins with. */
+void manifest_encode_checkpoint_tree(struct buf *out, const struct manifest_checkpoint *checkpoint);
 
 /* The 4 KiB that CURRENT holds. */
 void manifest_current_encode(uint8_t *block, uint64_t file_number);

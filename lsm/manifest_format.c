@@ -14,6 +14,8 @@
 #define MANIFEST_MAGIC UINT32_C(0x4e414d4f)
 #define CURRENT_MAGIC  UINT32_C(0x5255434f)
 
+enum { CURRENT_FORMAT = 1 };
+
 enum header_offset {
     AT_MAGIC = 0,
     AT_FORMAT = 4,
@@ -27,8 +29,21 @@ enum header_offset {
     AT_CHECKSUM = 56, /* Reserved bytes before it are zero. */
 };
 
-enum record_tag { RECORD_NEXT_FILE = 1, RECORD_FLUSHED = 2, RECORD_ADD = 3, RECORD_REMOVE = 4 };
-enum add_flag { ADD_LARGEST_IS_EXCLUSIVE = 1, ADD_ONE_VERSION_PER_KEY = 2 };
+enum record_tag {
+    RECORD_NEXT_FILE = 1,
+    RECORD_FLUSHED = 2,
+    RECORD_ADD = 3,
+    RECORD_REMOVE = 4,
+    RECORD_CHECKPOINT_ADD = 5,
+    RECORD_CHECKPOINT_DROP = 6,
+};
+enum add_flag {
+    ADD_LARGEST_IS_EXCLUSIVE = 1,
+    ADD_ONE_VERSION_PER_KEY = 2,
+    ADD_STAMPED = 4,
+    ADD_PENDING = 8, /* In a checkpoint only. */
+    ADD_FLAGS_ALL = 15,
+};
 
 /* ---- State. ---- */
 
@@ -47,9 +62,83 @@ manifest_table_fini(struct manifest_table *table)
     mem_free(MEM_TABLES, table->vlog_files, table->vlog_file_count * sizeof(uint64_t));
 }
 
+struct manifest_checkpoint *
+manifest_checkpoint_new(void)
+{
+    struct manifest_checkpoint *checkpoint = MEM_NEW(MEM_TABLES, struct manifest_checkpoint);
+
+    buf_init(&checkpoint->note, MEM_TABLES);
+    return checkpoint;
+}
+
+void
+manifest_checkpoint_free(struct manifest_checkpoint **pointer)
+{
+    struct manifest_checkpoint *checkpoint = *pointer;
+
+    *pointer = NULL;
+    if (checkpoint == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < checkpoint->table_count; i++) {
+        manifest_table_fini(&checkpoint->tables[i]);
+    }
+    mem_free(MEM_TABLES, checkpoint->tables,
+             checkpoint->table_capacity * sizeof(checkpoint->tables[0]));
+    mem_free(MEM_TABLES, checkpoint->vlog_files, checkpoint->vlog_file_count * sizeof(uint64_t));
+    buf_fini(&checkpoint->note);
+    mem_free(MEM_TABLES, checkpoint, sizeof(*checkpoint));
+}
+
+/* Index of the first table whose number is not below. */
+static uint32_t
+tables_find(const struct manifest_table *tables, uint32_t count, uint64_t file_number)
+{
+    uint32_t low = 0;
+    uint32_t high = count;
+
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+
+        if (tables[middle].meta.file_number < file_number) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+bool
+manifest_checkpoint_has(const struct manifest_checkpoint *checkpoint, uint64_t file_number)
+{
+    uint32_t at = tables_find(checkpoint->tables, checkpoint->table_count, file_number);
+
+    return at < checkpoint->table_count && checkpoint->tables[at].meta.file_number == file_number;
+}
+
+void
+manifest_checkpoint_add_table(struct manifest_checkpoint *checkpoint, struct manifest_table *table)
+{
+    if (checkpoint->table_count == checkpoint->table_capacity) {
+        uint32_t capacity = MAX(16u, checkpoint->table_capacity * 2);
+
+        checkpoint->tables =
+            mem_realloc(MEM_TABLES, checkpoint->tables, checkpoint->table_capacity * sizeof(*table),
+                        capacity * sizeof(*table));
+        ASSERT(checkpoint->tables != NULL);
+        checkpoint->table_capacity = capacity;
+    }
+    checkpoint->tables[checkpoint->table_count++] = *table;
+    *table = (struct manifest_table){0};
+}
+
 void
 manifest_state_fini(struct manifest_state *state)
 {
+    for (uint32_t i = 0; i < state->checkpoint_count; i++) {
+        manifest_checkpoint_free(&state->checkpoints[i]);
+    }
     for (uint32_t i = 0; i < state->table_count; i++) {
         manifest_table_fini(&state->tables[i]);
     }
@@ -58,23 +147,10 @@ manifest_state_fini(struct manifest_state *state)
     memset(state, 0, sizeof(*state));
 }
 
-/* Index of the first table whose number is not below. */
 static uint32_t
 state_find(const struct manifest_state *state, uint64_t file_number)
 {
-    uint32_t low = 0;
-    uint32_t high = state->table_count;
-
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-
-        if (state->tables[middle].meta.file_number < file_number) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
+    return tables_find(state->tables, state->table_count, file_number);
 }
 
 /* Takes the table over. False when its number is there already. */
@@ -127,14 +203,14 @@ encode_bytes(struct buf *out, struct slice bytes)
 }
 
 static void
-encode_add(struct buf *out, uint32_t level, const struct lsm_table *table)
+encode_table(struct buf *out, const struct manifest_table *table)
 {
-    const struct table_meta *meta = table->meta;
+    const struct table_meta *meta = &table->meta;
     uint64_t flags = (meta->largest_is_exclusive ? ADD_LARGEST_IS_EXCLUSIVE : 0) |
-                     (meta->one_version_per_key ? ADD_ONE_VERSION_PER_KEY : 0);
+                     (meta->one_version_per_key ? ADD_ONE_VERSION_PER_KEY : 0) |
+                     (table->is_stamped ? ADD_STAMPED : 0) | (table->is_pending ? ADD_PENDING : 0);
 
-    buf_append_varint(out, RECORD_ADD);
-    buf_append_varint(out, level);
+    buf_append_varint(out, table->level);
     buf_append_varint(out, meta->file_number);
     buf_append_varint(out, meta->file_bytes);
     buf_append_varint(out, meta->entries);
@@ -153,6 +229,21 @@ encode_add(struct buf *out, uint32_t level, const struct lsm_table *table)
 }
 
 static void
+encode_add(struct buf *out, uint32_t level, const struct lsm_table *table)
+{
+    struct manifest_table listed = {
+        .level = level,
+        .is_stamped = table->is_stamped,
+        .meta = *table->meta,
+        .vlog_files = table->vlog_files,
+        .vlog_file_count = table->vlog_file_count,
+    };
+
+    buf_append_varint(out, RECORD_ADD);
+    encode_table(out, &listed);
+}
+
+static void
 encode_common(struct buf *out, uint64_t next_file_number, bool has_flushed, uint64_t flushed_lsn,
               struct slice note)
 {
@@ -162,6 +253,14 @@ encode_common(struct buf *out, uint64_t next_file_number, bool has_flushed, uint
         buf_append_varint(out, RECORD_FLUSHED);
         buf_append_varint(out, flushed_lsn);
         encode_bytes(out, note);
+    }
+}
+
+void
+manifest_encode_settled(struct buf *out, const struct edit *edit)
+{
+    for (uint32_t i = 0; i < edit->settle_count; i++) {
+        encode_add(out, edit->settles[i].level, edit->settles[i].table);
     }
 }
 
@@ -178,6 +277,7 @@ manifest_encode_edit(struct buf *out, const struct edit *edit, uint64_t next_fil
     for (uint32_t i = 0; i < edit->add_count; i++) {
         encode_add(out, edit->adds[i].level, edit->adds[i].table);
     }
+    manifest_encode_settled(out, edit);
 }
 
 void
@@ -187,7 +287,49 @@ manifest_encode_snapshot(struct buf *out, const struct version *version, uint64_
     encode_common(out, next_file_number, true, flushed_lsn, note);
     for (uint32_t level = 0; level < LSM_LEVELS; level++) {
         for (uint32_t i = 0; i < version->levels[level].count; i++) {
-            encode_add(out, level, version->levels[level].tables[i]);
+            if (!lsm_table_is_pending(version->levels[level].tables[i])) {
+                encode_add(out, level, version->levels[level].tables[i]);
+            }
+        }
+    }
+}
+
+void
+manifest_encode_checkpoint(struct buf *out, const struct manifest_checkpoint *checkpoint)
+{
+    buf_append_varint(out, RECORD_CHECKPOINT_ADD);
+    encode_bytes(out, slice_of(checkpoint->name, strlen(checkpoint->name)));
+    buf_append_varint(out, checkpoint->ts);
+    buf_append_varint(out, checkpoint->flushed_lsn);
+    buf_append_varint(out, checkpoint->log_end);
+    buf_append_varint(out, checkpoint->next_file_number);
+    encode_bytes(out, buf_slice(&checkpoint->note));
+    buf_append_varint(out, checkpoint->vlog_file_count);
+    for (uint32_t i = 0; i < checkpoint->vlog_file_count; i++) {
+        buf_append_varint(out, checkpoint->vlog_files[i]);
+    }
+    buf_append_varint(out, checkpoint->table_count);
+    for (uint32_t i = 0; i < checkpoint->table_count; i++) {
+        encode_table(out, &checkpoint->tables[i]);
+    }
+}
+
+void
+manifest_encode_checkpoint_drop(struct buf *out, const char *name)
+{
+    buf_append_varint(out, RECORD_CHECKPOINT_DROP);
+    encode_bytes(out, slice_of(name, strlen(name)));
+}
+
+void
+manifest_encode_checkpoint_tree(struct buf *out, const struct manifest_checkpoint *checkpoint)
+{
+    encode_common(out, checkpoint->next_file_number + 1, true, checkpoint->flushed_lsn,
+                  buf_slice(&checkpoint->note));
+    for (uint32_t i = 0; i < checkpoint->table_count; i++) {
+        if (!checkpoint->tables[i].is_pending) {
+            buf_append_varint(out, RECORD_ADD);
+            encode_table(out, &checkpoint->tables[i]);
         }
     }
 }
@@ -239,16 +381,37 @@ copy_of(struct slice bytes)
     return slice_of(copy, bytes.size);
 }
 
-static const char *
-decode_add(struct reader *reader, struct manifest_state *state)
+void
+manifest_table_capture(struct manifest_table *table, uint32_t level, const struct lsm_table *from)
 {
-    struct manifest_table table = {0};
-    struct table_meta *meta = &table.meta;
+    size_t bytes = from->vlog_file_count * sizeof(uint64_t);
+
+    *table = (struct manifest_table){
+        .level = level,
+        .is_stamped = from->is_stamped,
+        .is_pending = lsm_table_is_pending(from),
+        .meta = *from->meta,
+        .vlog_file_count = from->vlog_file_count,
+    };
+    table->meta.smallest = copy_of(from->meta->smallest);
+    table->meta.largest = copy_of(from->meta->largest);
+    table->vlog_files = mem_alloc(MEM_TABLES, bytes);
+    if (bytes > 0) {
+        memcpy(table->vlog_files, from->vlog_files, bytes);
+    }
+}
+
+/* False: malformed, and nothing is kept. */
+static bool
+decode_table(struct reader *reader, struct manifest_table *table)
+{
+    struct table_meta *meta = &table->meta;
     uint64_t flags;
     uint64_t vlog_files;
     const uint8_t *vlog_at;
 
-    table.level = (uint32_t)read_number(reader, LSM_LEVELS - 1);
+    *table = (struct manifest_table){0};
+    table->level = (uint32_t)read_number(reader, LSM_LEVELS - 1);
     meta->file_number = read_number(reader, UINT64_MAX);
     meta->file_bytes = read_number(reader, UINT64_MAX);
     meta->entries = read_number(reader, UINT64_MAX);
@@ -257,9 +420,11 @@ decode_add(struct reader *reader, struct manifest_state *state)
     meta->ts_oldest = read_number(reader, UINT64_MAX);
     meta->ts_newest = read_number(reader, UINT64_MAX);
     meta->raw_bytes = read_number(reader, UINT64_MAX);
-    flags = read_number(reader, ADD_LARGEST_IS_EXCLUSIVE | ADD_ONE_VERSION_PER_KEY);
+    flags = read_number(reader, ADD_FLAGS_ALL);
     meta->largest_is_exclusive = (flags & ADD_LARGEST_IS_EXCLUSIVE) != 0;
     meta->one_version_per_key = (flags & ADD_ONE_VERSION_PER_KEY) != 0;
+    table->is_stamped = (flags & ADD_STAMPED) != 0;
+    table->is_pending = (flags & ADD_PENDING) != 0;
     meta->smallest = read_bytes(reader, LSM_KEY_BYTES_MAX);
     meta->largest = read_bytes(reader, LSM_KEY_BYTES_MAX);
     vlog_files = read_number(reader, MANIFEST_VLOG_FILES_MAX);
@@ -268,20 +433,148 @@ decode_add(struct reader *reader, struct manifest_state *state)
         read_number(reader, UINT64_MAX);
     }
     if (reader->is_bad || meta->file_number == 0 || meta->ts_oldest > meta->ts_newest ||
+        (table->is_stamped && meta->ts_oldest != meta->ts_newest) ||
         slice_compare(meta->smallest, meta->largest) > 0) {
-        return "a table's record is malformed";
+        return false;
     }
     meta->smallest = copy_of(meta->smallest);
     meta->largest = copy_of(meta->largest);
-    table.vlog_file_count = (uint32_t)vlog_files;
-    table.vlog_files = mem_alloc(MEM_TABLES, vlog_files * sizeof(uint64_t));
+    table->vlog_file_count = (uint32_t)vlog_files;
+    table->vlog_files = mem_alloc(MEM_TABLES, vlog_files * sizeof(uint64_t));
     for (uint64_t i = 0; i < vlog_files; i++) {
-        vlog_at += get_varint(vlog_at, reader->end, &table.vlog_files[i]);
+        vlog_at += get_varint(vlog_at, reader->end, &table->vlog_files[i]);
+    }
+    return true;
+}
+
+static const char *
+decode_add(struct reader *reader, struct manifest_state *state)
+{
+    struct manifest_table table;
+
+    if (!decode_table(reader, &table)) {
+        return "a table's record is malformed";
+    }
+    if (table.is_pending) {
+        manifest_table_fini(&table);
+        return "a table of the tree cannot be pending";
     }
     if (!state_add(state, &table)) {
         manifest_table_fini(&table);
         return "a table is added twice";
     }
+    return NULL;
+}
+
+/* ---- Named checkpoints. ---- */
+
+static uint32_t
+state_find_checkpoint(const struct manifest_state *state, const char *name)
+{
+    uint32_t at = 0;
+
+    while (at < state->checkpoint_count && strcmp(state->checkpoints[at]->name, name) != 0) {
+        at++;
+    }
+    return at;
+}
+
+/* False when it is no name. */
+static bool
+decode_name(struct reader *reader, char name[LSM_CHECKPOINT_NAME_BYTES_MAX + 1])
+{
+    struct slice bytes = read_bytes(reader, LSM_CHECKPOINT_NAME_BYTES_MAX);
+
+    if (reader->is_bad) {
+        return false;
+    }
+    if (bytes.size > 0) {
+        memcpy(name, bytes.data, bytes.size);
+    }
+    name[bytes.size] = '\0';
+    return strlen(name) == bytes.size && lsm_checkpoint_name_check(name) == ERR_OK;
+}
+
+static bool
+decode_checkpoint(struct reader *reader, struct manifest_checkpoint *checkpoint)
+{
+    struct slice note;
+    uint64_t count;
+
+    if (!decode_name(reader, checkpoint->name)) {
+        return false;
+    }
+    checkpoint->ts = read_number(reader, UINT64_MAX);
+    checkpoint->flushed_lsn = read_number(reader, UINT64_MAX);
+    checkpoint->log_end = read_number(reader, UINT64_MAX);
+    checkpoint->next_file_number = read_number(reader, UINT64_MAX - 1);
+    note = read_bytes(reader, MANIFEST_NOTE_BYTES_MAX);
+    buf_append(&checkpoint->note, note.data, note.size);
+    count = read_number(reader, MANIFEST_VLOG_FILES_MAX);
+    checkpoint->vlog_files = mem_zalloc(MEM_TABLES, count * sizeof(uint64_t));
+    checkpoint->vlog_file_count = (uint32_t)count;
+    for (uint64_t i = 0; i < count; i++) {
+        checkpoint->vlog_files[i] = read_number(reader, UINT64_MAX);
+    }
+    count = read_number(reader, UINT32_MAX);
+    for (uint64_t i = 0; i < count && !reader->is_bad; i++) {
+        struct manifest_table table;
+
+        if (!decode_table(reader, &table)) {
+            return false;
+        }
+        if (i > 0 && checkpoint->tables[i - 1].meta.file_number >= table.meta.file_number) {
+            manifest_table_fini(&table);
+            return false;
+        }
+        manifest_checkpoint_add_table(checkpoint, &table);
+    }
+    return !reader->is_bad && checkpoint->flushed_lsn <= checkpoint->log_end;
+}
+
+bool
+manifest_decode_checkpoint(struct slice record, struct manifest_checkpoint *checkpoint)
+{
+    struct reader reader = {.at = record.data, .end = record.data + record.size};
+
+    return read_number(&reader, UINT64_MAX) == RECORD_CHECKPOINT_ADD &&
+           decode_checkpoint(&reader, checkpoint) && reader.at == reader.end;
+}
+
+static const char *
+decode_checkpoint_add(struct reader *reader, struct manifest_state *state)
+{
+    struct manifest_checkpoint *checkpoint = manifest_checkpoint_new();
+
+    if (state->checkpoint_count == LSM_CHECKPOINTS_MAX || !decode_checkpoint(reader, checkpoint)) {
+        manifest_checkpoint_free(&checkpoint);
+        return "a checkpoint's record is malformed";
+    }
+    if (state_find_checkpoint(state, checkpoint->name) < state->checkpoint_count) {
+        manifest_checkpoint_free(&checkpoint);
+        return "a checkpoint is added twice";
+    }
+    state->checkpoints[state->checkpoint_count++] = checkpoint;
+    return NULL;
+}
+
+static const char *
+decode_checkpoint_drop(struct reader *reader, struct manifest_state *state)
+{
+    char name[LSM_CHECKPOINT_NAME_BYTES_MAX + 1];
+    uint32_t at;
+
+    if (!decode_name(reader, name)) {
+        return "a checkpoint's name is malformed";
+    }
+    at = state_find_checkpoint(state, name);
+    if (at == state->checkpoint_count) {
+        return "a checkpoint is dropped which is not there";
+    }
+    manifest_checkpoint_free(&state->checkpoints[at]);
+    state->checkpoint_count--;
+    memmove(&state->checkpoints[at], &state->checkpoints[at + 1],
+            (state->checkpoint_count - at) * sizeof(state->checkpoints[0]));
     return NULL;
 }
 
@@ -316,6 +609,10 @@ decode_record(struct reader *reader, struct manifest_state *state)
         }
         return NULL;
     }
+    case RECORD_CHECKPOINT_ADD:
+        return decode_checkpoint_add(reader, state);
+    case RECORD_CHECKPOINT_DROP:
+        return decode_checkpoint_drop(reader, state);
     default:
         return "a record of unknown kind";
     }
@@ -419,8 +716,7 @@ batch_take(const uint8_t *batch, const char *path, struct manifest_chain *chain,
     const char *wrong;
 
     if (get_le16(batch + AT_FORMAT) != MANIFEST_FORMAT) {
-        return err_set(ERR_FORMAT, "%s: format version %u; this program reads version %u", path,
-                       get_le16(batch + AT_FORMAT), MANIFEST_FORMAT);
+        return err_format(path, get_le16(batch + AT_FORMAT), MANIFEST_FORMAT);
     }
     if (get_le64(batch + AT_SEQUENCE) != chain->sequence ||
         get_le64(batch + AT_PREVIOUS) != chain->previous_checksum) {
@@ -488,7 +784,7 @@ manifest_current_encode(uint8_t *block, uint64_t file_number)
 {
     memset(block, 0, IO_BLOCK_BYTES);
     put_le32(block, CURRENT_MAGIC);
-    put_le16(block + 4, MANIFEST_FORMAT);
+    put_le16(block + 4, CURRENT_FORMAT);
     put_le64(block + 8, file_number);
     put_le64(block + 16, XXH3_64bits_withSeed(block, 16, CURRENT_MAGIC));
 }
@@ -505,9 +801,8 @@ manifest_current_decode(struct slice bytes, const char *path, uint64_t *file_num
             return corrupt(path, i, "a byte that must be zero is not");
         }
     }
-    if (get_le16(bytes.data + 4) != MANIFEST_FORMAT) {
-        return err_set(ERR_FORMAT, "%s: format version %u; this program reads version %u", path,
-                       get_le16(bytes.data + 4), MANIFEST_FORMAT);
+    if (get_le16(bytes.data + 4) != CURRENT_FORMAT) {
+        return err_format(path, get_le16(bytes.data + 4), CURRENT_FORMAT);
     }
     *file_number_out = get_le64(bytes.data + 8);
     return ERR_OK;

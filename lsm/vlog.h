@@ -67,5 +67,7 @@ YIELDS err_t vlog_read(struct vlog *vlog, const struct vlog_pointer *pointer, st
  * refers to it, nobody holds it and it is full. Neither suspends. */
 void vlog_ref(struct vlog *vlog, uint64_t file_number);
 void vlog_unref(struct vlog *vlog, uint64_t file_number);
+/* The numbers of all files that are there, rising; the array (MEM_TABLES) becomes the caller's. */
+void vlog_list(const struct vlog *vlog, uint64_t **numbers_out, uint32_t *count_out);
 /* After recovery, when all references are known: remove files that nobody refers to. */
 YIELDS err_t vlog_collect(struct vlog *vlog);

@@ -383,6 +383,25 @@ vlog_release_hold(struct vlog *vlog, const struct vlog_pointer *pointer)
     vlog_file_consider(vlog, file);
 }
 
+void
+vlog_list(const struct vlog *vlog, uint64_t **numbers_out, uint32_t *count_out)
+{
+    uint32_t count = 0;
+
+    OBJ_CHECK(vlog, VLOG_MAGIC);
+    for (uint32_t i = 0; i < vlog->file_count; i++) {
+        count += !vlog->files[i]->is_missing;
+    }
+    *numbers_out = mem_alloc(MEM_TABLES, count * sizeof(uint64_t));
+    *count_out = count;
+    count = 0;
+    for (uint32_t i = 0; i < vlog->file_count; i++) {
+        if (!vlog->files[i]->is_missing) {
+            (*numbers_out)[count++] = vlog->files[i]->number;
+        }
+    }
+}
+
 YIELDS err_t
 vlog_collect(struct vlog *vlog)
 {

@@ -116,6 +116,16 @@ err_context(err_t code, const char *format, ...)
     return err_set(code, "%s: %s", text, err_message(code));
 }
 
+err_t
+err_format(const char *path, uint32_t found, uint32_t known)
+{
+    return err_set(ERR_FORMAT, "%s: format version %u, but this program reads version %u: %s", path,
+                   found, known,
+                   found > known ? "open it with the newer program that wrote it"
+                                 : "open it with the older program that wrote it and load its "
+                                   "data into this one through a client");
+}
+
 static err_t
 err_code_of_errno(int number)
 {

@@ -69,6 +69,10 @@ err_t err_set_default(err_t code);
 /* Put what was being done in front of the recorded message: "opening shard 2: ...". */
 err_t err_context(err_t code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* ERR_FORMAT: a file has format version `found` where `known` is what this program reads; the
+ * message says what to do. */
+err_t err_format(const char *path, uint32_t found, uint32_t known);
+
 /* From a negative errno as io_uring returns it: -ENOSPC gives ERR_NO_SPACE, and so on; -ENODATA
  * means that a file ends before the range that was read (ERR_CORRUPT). Sets "what: reason". */
 err_t err_from_errno(int negative_errno, const char *what);
