@@ -155,7 +155,7 @@ memtable_make(uint64_t bytes_expected, uint64_t hash_seed, struct vlog *vlog)
     memtable->vlog = vlog;
     memtable->ts_oldest = UINT64_MAX;
     arena_init_huge(&memtable->arena, MEM_MEMTABLE);
-    tree_init(&memtable->tree, &memtable->arena);
+    key_index_init(&memtable->index, &memtable->arena);
     range_map_init(&memtable->ranges, &memtable->arena);
     buf_init(&memtable->note, MEM_MEMTABLE);
     return memtable;
@@ -227,6 +227,7 @@ memtable_unpin(struct memtable **pointer)
              memtable->vlog_file_capacity * sizeof(memtable->vlog_files[0]));
     buckets_free(memtable->buckets, memtable->bucket_mask + 1);
     buf_fini(&memtable->note);
+    key_index_fini(&memtable->index);
     arena_fini(&memtable->arena);
     while (memtable->arena_count > 0) {
         arena_fini(&memtable->arenas[--memtable->arena_count]);
@@ -465,7 +466,7 @@ memtable_put(struct memtable *memtable, const struct lsm_entry *entry,
     if (key == NULL) {
         key = key_add(memtable, entry->key, hash);
         put_newest(memtable, key, entry, snapshots);
-        tree_insert(&memtable->tree, &key->key);
+        key_index_insert(&memtable->index, &key->key);
     } else if (entry->ts > key->newest->ts) {
         put_newest(memtable, key, entry, snapshots);
     } else {
@@ -478,7 +479,7 @@ memtable_range_delete(struct memtable *memtable, const struct lsm_range_delete *
                       const struct snapshots *snapshots)
 {
     note_write(memtable, range->ts, range->lsn);
-    memtable->keys_range_deleted += tree_estimate(&memtable->tree, range->start, range->end);
+    memtable->keys_range_deleted += key_index_estimate(&memtable->index, range->start, range->end);
     range_map_add(&memtable->ranges, range, snapshots);
 }
 

@@ -1,6 +1,6 @@
 /* lsm/memtable.h - the unflushed writes of a shard, versioned and ordered.
  *
- * Keys hang in an ordered index (memtable_tree.h) for scans and in a hash index for point reads,
+ * Keys hang in an ordered index (memtable_index.h) for scans and in a hash index for point reads,
  * which cost one cache miss for the bucket and one for the key. Versions of a key are a list,
  * newest first. Keys stay where they are until the memtable is freed as a whole; the memory of a
  * version that no snapshot sees is used again, so that a hot key does not fill the memtable. */
@@ -11,7 +11,7 @@
 
 #include "engine/base/mem.h"
 #include "lsm/entry.h"
-#include "lsm/memtable_tree.h"
+#include "lsm/memtable_index.h"
 #include "lsm/range_delete.h"
 #include "lsm/snapshots.h"
 #include "lsm/vlog.h"
@@ -54,7 +54,7 @@ struct memtable {
     struct arena arena;   /* The one being filled. */
     struct arena *arenas; /* Full ones, so that a large memtable can be freed in steps. */
     uint32_t arena_count, arena_capacity;
-    struct tree tree;
+    struct key_index index;
     struct range_map ranges;
     struct memtable_bucket *buckets;
     uint64_t bucket_mask;
@@ -98,14 +98,14 @@ YIELDS void memtable_unpin_slowly(struct memtable **memtable);
 static inline uint64_t
 memtable_bytes(const struct memtable *memtable)
 {
-    return memtable->record_bytes + memtable->tree.node_bytes + memtable->ranges.bytes +
+    return memtable->record_bytes + memtable->index.bytes + memtable->ranges.bytes +
            memtable->ranges.borders.node_bytes +
            (memtable->bucket_mask + 1) * sizeof(memtable->buckets[0]);
 }
 static inline bool
 memtable_is_empty(const struct memtable *memtable)
 {
-    return memtable->tree.count == 0 && range_map_is_empty(&memtable->ranges);
+    return memtable->index.count == 0 && range_map_is_empty(&memtable->ranges);
 }
 
 /* A version of the same key and ts is replaced: applying is idempotent. */
@@ -124,14 +124,15 @@ const struct memtable_version *memtable_get(const struct memtable *memtable, str
  * value is good until a change that drops the version. The memtable is not pinned. */
 struct memtable_iter {
     struct memtable *memtable;
-    struct tree_position position;
-    uint32_t tree_generation;
+    struct index_iter place;
     uint64_t generation;
     struct memtable_key *key; /* NULL: not on an entry. */
     const struct memtable_version *version;
     struct lsm_entry entry;
 };
 void memtable_iter_init(struct memtable_iter *iter, struct memtable *memtable);
+/* Before the memtable goes. */
+void memtable_iter_fini(struct memtable_iter *iter);
 static inline bool
 memtable_iter_is_valid(const struct memtable_iter *iter)
 {

@@ -8,12 +8,6 @@
 
 #include "engine/base/poison.h"
 
-static struct memtable_key *
-key_at(struct tree_position position)
-{
-    return CONTAINER_OF(tree_at(position), struct memtable_key, key);
-}
-
 static void
 iter_set(struct memtable_iter *iter, const struct memtable_version *version)
 {
@@ -30,18 +24,17 @@ iter_set(struct memtable_iter *iter, const struct memtable_version *version)
     };
 }
 
-/* On the key at iter->position, at its newest or its oldest version. */
+/* On the key at iter->place, at its newest or its oldest version. */
 static void
 iter_settle(struct memtable_iter *iter, bool at_oldest)
 {
     const struct memtable_version *version;
 
-    iter->tree_generation = iter->memtable->tree.generation;
-    if (!tree_position_is_valid(iter->position)) {
+    if (iter->place.key == NULL) {
         iter->key = NULL;
         return;
     }
-    iter->key = key_at(iter->position);
+    iter->key = CONTAINER_OF(iter->place.key, struct memtable_key, key);
     version = iter->key->newest;
     while (at_oldest && version->older != NULL) {
         version = version->older;
@@ -49,34 +42,32 @@ iter_settle(struct memtable_iter *iter, bool at_oldest)
     iter_set(iter, version);
 }
 
-static void
-position_refresh(struct memtable_iter *iter)
-{
-    if (iter->tree_generation != iter->memtable->tree.generation) {
-        iter->position = tree_seek(&iter->memtable->tree, tree_key_slice(&iter->key->key));
-        iter->tree_generation = iter->memtable->tree.generation;
-        ASSERT(key_at(iter->position) == iter->key);
-    }
-}
-
 void
 memtable_iter_init(struct memtable_iter *iter, struct memtable *memtable)
 {
     memset(iter, 0, sizeof(*iter));
     iter->memtable = memtable;
+    key_index_iter_init(&iter->place, &memtable->index);
+}
+
+void
+memtable_iter_fini(struct memtable_iter *iter)
+{
+    key_index_iter_fini(&iter->place);
+    iter->key = NULL;
 }
 
 void
 memtable_iter_seek_first(struct memtable_iter *iter)
 {
-    iter->position = tree_first(&iter->memtable->tree);
+    key_index_seek_first(&iter->place);
     iter_settle(iter, false);
 }
 
 void
 memtable_iter_seek_last(struct memtable_iter *iter)
 {
-    iter->position = tree_last(&iter->memtable->tree);
+    key_index_seek_last(&iter->place);
     iter_settle(iter, true);
 }
 
@@ -85,7 +76,7 @@ memtable_iter_seek(struct memtable_iter *iter, struct slice key, uint64_t ts)
 {
     const struct memtable_version *version;
 
-    iter->position = tree_seek(&iter->memtable->tree, key);
+    key_index_seek(&iter->place, key);
     iter_settle(iter, false);
     if (iter->key == NULL || iter->entry.ts <= ts || !slice_equal(iter->entry.key, key)) {
         return;
@@ -98,14 +89,14 @@ memtable_iter_seek(struct memtable_iter *iter, struct slice key, uint64_t ts)
         iter_set(iter, version);
         return;
     }
-    tree_next(&iter->position);
+    key_index_next(&iter->place);
     iter_settle(iter, false);
 }
 
 void
 memtable_iter_seek_before(struct memtable_iter *iter, struct slice key)
 {
-    iter->position = tree_seek_before(&iter->memtable->tree, key);
+    key_index_seek_before(&iter->place, key);
     iter_settle(iter, true);
 }
 
@@ -125,8 +116,7 @@ memtable_iter_next(struct memtable_iter *iter)
         iter_set(iter, version);
         return;
     }
-    position_refresh(iter);
-    tree_next(&iter->position);
+    key_index_next(&iter->place);
     iter_settle(iter, false);
 }
 
@@ -144,7 +134,6 @@ memtable_iter_previous(struct memtable_iter *iter)
         iter_set(iter, newer);
         return;
     }
-    position_refresh(iter);
-    tree_previous(&iter->position);
+    key_index_previous(&iter->place);
     iter_settle(iter, true);
 }

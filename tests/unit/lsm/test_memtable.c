@@ -292,12 +292,264 @@ Test(lsm_memtable, the_index_tells_about_how_many_keys_lie_in_a_range)
         snprintf(text, sizeof(text), "key-%u", i * 7919 % 100000);
         put(text, i + 1, "value");
     }
-    estimate = tree_estimate(&memtable->tree, SLICE("key-2"), SLICE("key-7"));
+    estimate = key_index_estimate(&memtable->index, SLICE("key-2"), SLICE("key-7"));
     cr_assert_gt(estimate, 12500); /* 25,000 */
     cr_assert_lt(estimate, 50000);
-    cr_assert_eq(tree_estimate(&memtable->tree, SLICE("z"), SLICE("zz")), 0);
-    cr_assert_eq(tree_estimate(&memtable->tree, SLICE("a"), SLICE("b")), 0);
+    cr_assert_eq(key_index_estimate(&memtable->index, SLICE("z"), SLICE("zz")), 0);
+    cr_assert_eq(key_index_estimate(&memtable->index, SLICE("a"), SLICE("b")), 0);
     memtable_unpin(&memtable);
+}
+
+/* ---- Tail and runs. ---- */
+
+/* A record as the index knows it. */
+static struct tree_key *
+index_key_make(struct arena *arena, struct slice bytes)
+{
+    struct tree_key *key = arena_alloc(arena, sizeof(*key) + bytes.size);
+
+    key->size = (uint32_t)bytes.size;
+    memcpy(key->bytes, bytes.data, bytes.size);
+    return key;
+}
+
+static bool is_there[MANY]; /* many_keys[i] is in the index. */
+
+/* The first key there from `rank` on; MANY when there is none. */
+static uint32_t
+there_from(uint32_t rank, uint32_t count)
+{
+    while (rank < count && !is_there[rank]) {
+        rank++;
+    }
+    return rank < count ? rank : MANY;
+}
+
+static uint32_t
+there_before(uint32_t rank)
+{
+    while (rank > 0) {
+        if (is_there[--rank]) {
+            return rank;
+        }
+    }
+    return MANY;
+}
+
+static void
+check_iter(const struct index_iter *iter, uint32_t rank)
+{
+    if (rank == MANY) {
+        cr_assert_null(iter->key);
+        return;
+    }
+    cr_assert_not_null(iter->key);
+    cr_assert(slice_equal(tree_key_slice(iter->key), many_keys[rank]));
+}
+
+/* One iterator that stays open and moves any way while keys come in, and the rank of its key. */
+struct walker {
+    struct index_iter iter;
+    uint32_t rank; /* MANY: nowhere. */
+};
+
+static void
+walker_seek(struct walker *walker, struct prng *prng, uint32_t count)
+{
+    uint32_t rank = (uint32_t)prng_below(prng, count);
+
+    switch (prng_below(prng, 6)) {
+    case 0:
+        key_index_seek_first(&walker->iter);
+        walker->rank = there_from(0, count);
+        break;
+    case 1:
+        key_index_seek_last(&walker->iter);
+        walker->rank = there_before(count);
+        break;
+    case 2:
+    case 3:
+        key_index_seek_before(&walker->iter, many_keys[rank]);
+        walker->rank = there_before(rank);
+        break;
+    default:
+        key_index_seek(&walker->iter, many_keys[rank]);
+        walker->rank = there_from(rank, count);
+        break;
+    }
+    check_iter(&walker->iter, walker->rank);
+}
+
+static uint32_t
+rank_of_key(const struct tree_key *key, uint32_t count)
+{
+    uint32_t low = 0;
+    uint32_t high = count;
+
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+
+        if (slice_compare(many_keys[middle], tree_key_slice(key)) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* A step passes nothing that was there when the walker was seeked, and goes to what is there. */
+static void
+walker_step(struct walker *walker, bool is_backward, const bool *was_there, uint32_t count)
+{
+    uint32_t from = walker->rank;
+    uint32_t to;
+
+    if (from == MANY) {
+        return;
+    }
+    if (is_backward) {
+        key_index_previous(&walker->iter);
+    } else {
+        key_index_next(&walker->iter);
+    }
+    to = walker->iter.key == NULL ? MANY : rank_of_key(walker->iter.key, count);
+    walker->rank = to;
+    if (to != MANY) {
+        cr_assert(is_there[to]);
+        cr_assert(is_backward ? to < from : to > from);
+    }
+    if (is_backward) {
+        for (uint32_t i = to == MANY ? 0 : to + 1; i < from; i++) {
+            cr_assert(!was_there[i]);
+        }
+    } else {
+        for (uint32_t i = from + 1; i < (to == MANY ? count : to); i++) {
+            cr_assert(!was_there[i]);
+        }
+    }
+}
+
+enum { WALKERS = 3 };
+
+static void
+runs_run(uint32_t shape, uint64_t seed, uint32_t lookups)
+{
+    static bool was_there[WALKERS][MANY];
+    static uint32_t order[MANY];
+    struct walker walkers[WALKERS];
+    struct prng prng;
+    struct arena arena;
+    struct key_index index;
+    uint32_t count;
+
+    prng_init(&prng, seed);
+    count = many_make(shape, &prng);
+    memset(is_there, 0, sizeof(is_there));
+    memset(was_there, 0, sizeof(was_there));
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t other = seed % 4 == 0 ? i : (uint32_t)prng_below(&prng, i + 1);
+
+        order[i] = order[other];
+        order[other] = i;
+    }
+    arena_init(&arena, MEM_MEMTABLE);
+    key_index_init(&index, &arena);
+    for (uint32_t i = 0; i < WALKERS; i++) {
+        key_index_iter_init(&walkers[i].iter, &index);
+        walkers[i].rank = MANY;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        key_index_insert(&index, index_key_make(&arena, many_keys[order[i]]));
+        is_there[order[i]] = true;
+        if (prng_below(&prng, 1000) >= lookups) {
+            continue;
+        }
+        for (uint32_t k = 0; k < WALKERS; k++) {
+            if (walkers[k].rank == MANY || prng_below(&prng, 10) == 0) {
+                walker_seek(&walkers[k], &prng, count);
+                memcpy(was_there[k], is_there, sizeof(is_there));
+            }
+            for (uint64_t steps = prng_below(&prng, 6); steps > 0; steps--) {
+                walker_step(&walkers[k], prng_below(&prng, 8) < (k == 0 ? 8 : k), was_there[k],
+                            count);
+            }
+        }
+    }
+    cr_assert_eq(index.count, count);
+    key_index_seek_first(&walkers[0].iter);
+    for (uint32_t i = 0; i < count; i++, key_index_next(&walkers[0].iter)) {
+        check_iter(&walkers[0].iter, i);
+    }
+    cr_assert_null(walkers[0].iter.key);
+    key_index_seek_last(&walkers[0].iter);
+    for (uint32_t i = count; i-- > 0; key_index_previous(&walkers[0].iter)) {
+        check_iter(&walkers[0].iter, i);
+    }
+    cr_assert_null(walkers[0].iter.key);
+    for (uint32_t i = 0; i < WALKERS; i++) {
+        key_index_iter_fini(&walkers[i].iter);
+    }
+    key_index_fini(&index);
+    arena_fini(&arena);
+}
+
+Test(lsm_memtable, runs_are_merged_under_iterators_that_keep_their_place)
+{
+    for (uint32_t shape = 0; shape < 4; shape++) {
+        for (uint64_t seed = 0; seed < 4; seed++) {
+            runs_run(shape, 1000 + shape * 10 + seed, seed == 3 ? 1 : 20);
+        }
+    }
+}
+
+Test(lsm_memtable, keys_that_come_in_order_make_one_run)
+{
+    struct arena arena;
+    struct key_index index;
+    char text[32];
+
+    arena_init(&arena, MEM_MEMTABLE);
+    key_index_init(&index, &arena);
+    for (uint32_t i = 0; i < 100000; i++) {
+        snprintf(text, sizeof(text), "%016u", i + 500000);
+        key_index_insert(&index, index_key_make(&arena, slice_from_text(text)));
+    }
+    cr_assert_leq(index.run_count + 3 * index.merge_count, 3);
+    cr_assert_lt(index.bytes, 100000 * 32);
+    key_index_fini(&index);
+    arena_fini(&arena);
+}
+
+Test(lsm_memtable, keys_in_any_order_make_few_runs_and_scans_make_one_of_them)
+{
+    struct prng prng;
+    struct arena arena;
+    struct key_index index;
+    struct index_iter iter;
+    uint32_t most = 0;
+    uint8_t bytes[16];
+
+    prng_init(&prng, 3);
+    arena_init(&arena, MEM_MEMTABLE);
+    key_index_init(&index, &arena);
+    for (uint32_t i = 0; i < 200000; i++) {
+        put_be64(bytes, prng_next(&prng));
+        put_be64(bytes + 8, i);
+        key_index_insert(&index, index_key_make(&arena, slice_of(bytes, sizeof(bytes))));
+        most = MAX(most, index.run_count + 3 * index.merge_count);
+    }
+    cr_assert_leq(most, 24);
+    cr_assert_lt(index.bytes, 200000 * 32);
+    key_index_iter_init(&iter, &index);
+    for (uint32_t i = 0; i < 20000; i++) {
+        put_be64(bytes, prng_next(&prng));
+        key_index_seek(&iter, slice_of(bytes, sizeof(bytes)));
+    }
+    cr_assert_eq(index.run_count + 3 * index.merge_count, 1);
+    key_index_iter_fini(&iter);
+    key_index_fini(&index);
+    arena_fini(&arena);
 }
 
 Test(lsm_memtable, an_iterator_stays_in_place_while_others_write)
@@ -330,5 +582,6 @@ Test(lsm_memtable, an_iterator_stays_in_place_while_others_write)
         memtable_iter_next(&iter);
     }
     cr_assert_eq(seen, 2000);
+    memtable_iter_fini(&iter);
     memtable_unpin(&memtable);
 }
