@@ -68,6 +68,12 @@ void block_cache_failed(struct block_cache *cache, struct cached_block *block);
 void block_cache_adopt(struct block_cache *cache, uint64_t file_number, uint64_t offset,
                        struct cached_block *block);
 
+/* One more pin of a block that is pinned. */
+static inline void
+cached_block_pin(struct cached_block *block)
+{
+    block->pins++;
+}
 /* Harmless on NULL; clears the pointer. */
 void block_cache_unpin(struct block_cache *cache, struct cached_block **block);
 /* Forget a block, if it is there; pinned, it goes with its last pin. */

@@ -2,14 +2,20 @@
 #include "lsm/lsm_batch.h"
 
 #include "engine/base/assert.h"
+#include "lsm/cache.h"
 #include "lsm/lsm_iter.h"
+#include "lsm/table_iter.h"
 
 #include "engine/base/poison.h"
 
 enum {
+    BATCH_BLOCKS_MAX = 16, /* Pinned by one batch. */
+    ROWS_A_WORK_UNIT = 8,
     COPY_BYTES_SOFT = 64 << 10, /* No further row is copied when so much is. */
     COPY_BYTES = COPY_BYTES_SOFT + LSM_KEY_BYTES_MAX + LSM_VALUE_INLINE_BYTES_MAX,
 };
+_Static_assert(COPY_BYTES - COPY_BYTES_SOFT >= (int)BLOCK_ROWS_KEY_BYTES_MIN,
+               "room for a block's keys");
 
 struct batch_rows {
     struct lsm_batch batch; /* Of the arrays below. */
@@ -21,13 +27,16 @@ struct batch_rows {
     uint8_t kinds[LSM_BATCH_ROWS_MAX];
     uint16_t selection[LSM_BATCH_ROWS_MAX];
     uint32_t row_count; /* Live or not. */
+    struct block_cache *cache;
+    struct cached_block *pinned[BATCH_BLOCKS_MAX]; /* In which values lie. */
+    uint32_t pinned_count;
     size_t copied;
     uint8_t bytes[COPY_BYTES];
 };
 
 /* Only the parts that are used become resident. */
 static struct batch_rows *
-batch_rows_new(void)
+batch_rows_new(struct block_cache *cache)
 {
     struct batch_rows *rows = mem_alloc(MEM_TABLES, sizeof(*rows));
 
@@ -41,6 +50,8 @@ batch_rows_new(void)
     rows->batch.kinds = rows->kinds;
     rows->row_count = 0;
     rows->copied = 0;
+    rows->pinned_count = 0;
+    rows->cache = cache;
     return rows;
 }
 
@@ -55,6 +66,9 @@ batch_rows_release(struct batch_rows *rows)
     rows->batch.has_large = false;
     rows->row_count = 0;
     rows->copied = 0;
+    while (rows->pinned_count > 0) {
+        block_cache_unpin(rows->cache, &rows->pinned[--rows->pinned_count]);
+    }
 }
 
 void
@@ -67,6 +81,145 @@ batch_rows_free(struct batch_rows **pointer)
         batch_rows_release(rows);
         mem_free(MEM_TABLES, rows, sizeof(*rows));
     }
+}
+
+/* ---- The selection. ---- */
+
+/* Row number `row`, the last so far, is live. */
+static inline void
+row_select(struct batch_rows *rows, uint32_t row)
+{
+    if (rows->batch.selection != NULL) {
+        rows->selection[rows->batch.count] = (uint16_t)row;
+    }
+    rows->batch.has_large |= rows->kinds[row] == LSM_PUT_LARGE;
+    rows->batch.count++;
+}
+
+/* The first row that is not live: from now on the rows are named. */
+static void
+selection_begin(struct batch_rows *rows)
+{
+    if (rows->batch.selection == NULL) {
+        for (uint32_t i = 0; i < rows->batch.count; i++) {
+            rows->selection[i] = (uint16_t)i;
+        }
+        rows->batch.selection = rows->selection;
+    }
+}
+
+/* Rows [row_count, row_count + count) were decoded. */
+static void
+rows_select(struct lsm_iter *iter, struct batch_rows *rows, uint32_t count, bool is_plain)
+{
+    uint32_t end = rows->row_count + count;
+
+    if (is_plain && rows->batch.selection == NULL) {
+        rows->batch.count += count;
+        rows->row_count = end;
+        return;
+    }
+    for (; rows->row_count < end; rows->row_count++) {
+        const struct lsm_entry entry = {.kind = rows->kinds[rows->row_count],
+                                        .expire_us = rows->expire_us[rows->row_count]};
+
+        if (lsm_iter_sees(iter, &entry)) {
+            row_select(rows, rows->row_count);
+        } else {
+            selection_begin(rows);
+        }
+    }
+}
+
+/* ---- Whole blocks. ---- */
+
+/* The table iterator of which the rows up to its block's end come next, with nothing between them
+ * and nothing that hides one of them, other than the upper bound; or NULL. The iterator stands on
+ * an entry. */
+static struct table_iter *
+block_alone(const struct lsm_iter *iter)
+{
+    const struct merge *merge = &iter->merge;
+    const struct merge_child *child = merge->heap[0].child;
+    const struct table_meta *meta;
+
+    if (child->kind != MERGE_LEVEL || !child->one_version_per_key) {
+        return NULL;
+    }
+    if (merge->heap_count > 1 &&
+        !table_iter_block_is_below(child->table_iter, merge->heap[merge->runner_up].entry->key)) {
+        return NULL;
+    }
+    meta = child->tables[child->table_index]->meta;
+    if (meta->ts_newest > iter->snapshot) {
+        return NULL;
+    }
+    /* The cover is the current entry's, if there are range deletes at all. */
+    if (iter->source_count > 0 &&
+        (iter->cover.ts > meta->ts_oldest ||
+         (!iter->cover.high_is_open &&
+          !table_iter_block_is_below(child->table_iter, iter->cover.high)))) {
+        return NULL;
+    }
+    return child->table_iter;
+}
+
+/* How many of the rows decoded lie below the upper bound. */
+static uint32_t
+rows_below_upper(const struct lsm_iter *iter, const struct slice *keys, uint32_t count)
+{
+    struct slice upper = buf_slice(&iter->upper);
+    uint32_t low = 0;
+    uint32_t high = count;
+
+    if (!iter->has_upper || slice_compare(keys[count - 1], upper) < 0) {
+        return count;
+    }
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+
+        if (slice_compare(keys[middle], upper) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static YIELDS err_t
+block_take(struct lsm_iter *iter, struct batch_rows *rows, struct table_iter *table_iter,
+           uint32_t rows_max)
+{
+    uint32_t first = rows->row_count;
+    struct block_rows out = {.capacity = rows_max - first,
+                             .keys = rows->keys + first,
+                             .values = rows->values + first,
+                             .ts = rows->ts + first,
+                             .expire_us = rows->expire_us + first,
+                             .slots = rows->slots + first,
+                             .kinds = rows->kinds + first,
+                             .key_bytes = rows->bytes + rows->copied,
+                             .key_bytes_size = sizeof(rows->bytes) - rows->copied};
+    struct slice last;
+    uint32_t below;
+    err_t err;
+
+    TRY(table_iter_rows(table_iter, &out));
+    cached_block_pin(table_iter->block);
+    rows->pinned[rows->pinned_count++] = table_iter->block;
+    last = out.keys[out.count - 1];
+    rows->copied = (size_t)(last.data + last.size - rows->bytes);
+    below = rows_below_upper(iter, out.keys, out.count);
+    rows_select(iter, rows, below, !out.has_expiry && !out.has_special_kind);
+    fiber_work(out.count / ROWS_A_WORK_UNIT + 1);
+    iter->current = NULL;
+    if (below == out.count) {
+        TRY(merge_step(&iter->merge));
+        TRY(lsm_iter_settle(iter));
+    }
+out:
+    return err == ERR_OK ? ERR_OK : lsm_iter_failed(iter, err);
 }
 
 /* ---- Row by row, through the merge. ---- */
@@ -95,8 +248,7 @@ row_copy(struct batch_rows *rows, const struct lsm_entry *entry)
     rows->expire_us[row] = entry->expire_us;
     rows->slots[row] = entry->slot;
     rows->kinds[row] = entry->kind;
-    rows->batch.has_large |= entry->kind == LSM_PUT_LARGE;
-    rows->batch.count++;
+    row_select(rows, row);
 }
 
 YIELDS err_t
@@ -109,14 +261,22 @@ lsm_iter_batch(struct lsm_iter *iter, uint32_t rows_max, const struct lsm_batch 
     ASSERT(rows_max >= 1);
     ASSERT(rows_max <= LSM_BATCH_ROWS_MAX);
     if (iter->rows == NULL) {
-        iter->rows = batch_rows_new();
+        iter->rows = batch_rows_new(iter->lsm->cache);
     }
     rows = iter->rows;
     batch_rows_release(rows);
-    while (iter->current != NULL && rows->row_count < rows_max && rows->copied < COPY_BYTES_SOFT) {
+    while (iter->current != NULL && rows->row_count < rows_max && rows->copied < COPY_BYTES_SOFT &&
+           rows->pinned_count < BATCH_BLOCKS_MAX) {
+        struct table_iter *table_iter;
+
         ASSERT(iter->state == ITER_FORWARD);
-        row_copy(rows, iter->current);
-        TRY(lsm_iter_next(iter));
+        table_iter = block_alone(iter);
+        if (table_iter != NULL) {
+            TRY(block_take(iter, rows, table_iter, rows_max));
+        } else {
+            row_copy(rows, iter->current);
+            TRY(lsm_iter_next(iter));
+        }
     }
     *batch_out = &rows->batch;
 out:

@@ -12,7 +12,6 @@
 #include "engine/base/poison.h"
 
 enum {
-    TS_MICROSECOND_SHIFT = 12,
     STEPS_BEFORE_SEEK = 8, /* Over versions of a key that are too new. */
     STEPS_A_WORK_UNIT = 4, /* A step is about 25 ns. */
 };
@@ -329,13 +328,6 @@ step_count(struct lsm_iter *iter)
     }
 }
 
-static inline bool
-is_live(const struct lsm_iter *iter, const struct lsm_entry *entry)
-{
-    return entry->kind != LSM_DELETE &&
-           (entry->expire_us == 0 || entry->expire_us > iter->snapshot >> TS_MICROSECOND_SHIFT);
-}
-
 static inline void
 key_copy(struct lsm_iter *iter, struct slice key)
 {
@@ -443,7 +435,7 @@ lsm_iter_settle(struct lsm_iter *iter)
                 continue;
             }
         }
-        if (__builtin_expect(is_live(iter, entry), 1)) {
+        if (__builtin_expect(lsm_iter_sees(iter, entry), 1)) {
             iter->current = entry;
             break;
         }
@@ -503,7 +495,7 @@ backward_find(struct lsm_iter *iter)
             continue;
         }
         iter->lsn = MAX(iter->lsn, iter->entry.lsn);
-        if (is_live(iter, &iter->entry)) {
+        if (lsm_iter_sees(iter, &iter->entry)) {
             iter->current = &iter->entry;
             break;
         }

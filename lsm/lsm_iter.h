@@ -51,6 +51,16 @@ struct lsm_iter {
     struct batch_rows *rows; /* Of lsm_batch.c; NULL before the first batch. */
 };
 
+enum { TS_MICROSECOND_SHIFT = 12 };
+
+/* Of the newest version at or below the snapshot: is there a value? */
+static inline bool
+lsm_iter_sees(const struct lsm_iter *iter, const struct lsm_entry *entry)
+{
+    return entry->kind != LSM_DELETE &&
+           (entry->expire_us == 0 || entry->expire_us > iter->snapshot >> TS_MICROSECOND_SHIFT);
+}
+
 /* From where the merge stands to the first live entry, which becomes the current one. After an
  * error call lsm_iter_failed. */
 YIELDS err_t lsm_iter_settle(struct lsm_iter *iter);

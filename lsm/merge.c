@@ -4,6 +4,7 @@
 #include "engine/base/assert.h"
 #include "engine/rt/fiber.h"
 #include "lsm/block_key.h"
+#include "lsm/table_iter.h"
 
 #include "engine/base/poison.h"
 
@@ -270,7 +271,7 @@ run_seek_end(struct merge *merge, struct merge_child *child, bool is_last)
     return err != ERR_OK ? child_failed(merge, child, err) : child_settle_forward(merge, child);
 }
 
-static YIELDS err_t
+static inline YIELDS err_t
 child_step(struct merge *merge, struct merge_child *child)
 {
     err_t err;
@@ -289,7 +290,10 @@ child_step(struct merge *merge, struct merge_child *child)
         return err != ERR_OK ? child_failed(merge, child, err)
                              : child_settle_backward(merge, child);
     }
-    err = table_iter_next(child->table_iter);
+    err = table_iter_step(child->table_iter);
+    if (__builtin_expect(err == ERR_OK && table_iter_stands(child->table_iter), 1)) {
+        return ERR_OK; /* Its entry stays where it is. */
+    }
     return err != ERR_OK ? child_failed(merge, child, err) : child_settle_forward(merge, child);
 }
 

@@ -393,6 +393,18 @@ table_iter_rows(struct table_iter *iter, struct block_rows *rows)
     return iter_result(iter, block_rows_decode(&iter->cursor, rows));
 }
 
+bool
+table_iter_block_is_below(const struct table_iter *iter, struct slice key)
+{
+    const struct table *table = iter->table;
+
+    ASSERT(table_iter_is_valid(iter));
+    if (iter->block_index + 1 == table->block_count) {
+        return slice_compare(table->meta.largest, key) < 0;
+    }
+    return index_compare(&table->index, iter->block_index + 1, key, LSM_TS_MAX) <= 0;
+}
+
 const struct table_meta *
 table_iter_meta(const struct table_iter *iter)
 {

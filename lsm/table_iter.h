@@ -68,5 +68,7 @@ table_iter_at(const struct table_iter *iter)
  * until the iterator moves to another block, so until the step after the last row of this one.
  * Does not suspend. ERR_CORRUPT. */
 err_t table_iter_rows(struct table_iter *iter, struct block_rows *rows);
+/* Are all keys of the current block, where the iterator stands, below `key`? May say no wrongly. */
+bool table_iter_block_is_below(const struct table_iter *iter, struct slice key);
 /* What the table says about all its rows: the newest timestamp, one version a key or not. */
 const struct table_meta *table_iter_meta(const struct table_iter *iter);
