@@ -27,7 +27,10 @@ enum {
 
 struct vlog_write {
     struct vlog_file *file;
-    struct slice value;
+    struct slice value;          /* Of a move: its size only. */
+    struct vlog_file *from_file; /* Of a move; NULL: the value is in memory. */
+    const struct vlog_pointer *from;
+    XXH3_state_t from_hash; /* Of a move: of what was read, as its pointer has it. */
     struct vlog_pointer pointer;
     uint64_t span;      /* Bytes in the file. */
     size_t piece_bytes; /* Of a buffer. */
@@ -60,10 +63,9 @@ write_init(struct vlog_write *write)
     return ERR_OK;
 }
 
-/* The next bytes of the value, from byte `at` of a buffer on, and zeros up to the block's end.
- * Returns the bytes used, a multiple of a block. */
+/* The next bytes of the value, from byte `at` of a buffer on, and zeros up to the block's end. */
 static YIELDS size_t
-write_fill(struct vlog_write *write, uint8_t *buffer, size_t at)
+fill_from_memory(struct vlog_write *write, uint8_t *buffer, size_t at)
 {
     size_t padded;
 
@@ -82,6 +84,46 @@ write_fill(struct vlog_write *write, uint8_t *buffer, size_t at)
     return padded;
 }
 
+/* The same of a value that is moved: header, value and padding lie there as they will lie here, so
+ * whole blocks are read to where they are written from. */
+static YIELDS err_t
+fill_from_file(struct vlog_write *write, uint8_t *buffer, size_t at, size_t *bytes_out)
+{
+    uint64_t skip = at > 0 ? 0 : VLOG_HEADER_BYTES + write->hashed; /* In the span. */
+    size_t bytes = (size_t)MIN((uint64_t)write->piece_bytes, write->span - skip);
+    size_t end = (size_t)MIN((uint64_t)bytes, at + (write->value.size - write->hashed));
+    err_t err;
+
+    TRY(table_span_read(write->from_file->file, write->from->offset + skip, buffer, bytes));
+    if (at > 0) {
+        TRY(vlog_value_header_check(buffer, write->from));
+    }
+    while (at < end) {
+        size_t step = MIN(end - at, (size_t)VLOG_STEP_BYTES);
+
+        XXH3_64bits_update(write->hash, buffer + at, step);
+        XXH3_64bits_update(&write->from_hash, buffer + at, step);
+        write->hashed += step;
+        at += step;
+        fiber_work((uint32_t)(VLOG_STEP_UNITS * step / VLOG_STEP_BYTES) + 1);
+    }
+    memset(buffer + end, 0, bytes - end);
+    *bytes_out = bytes;
+out:
+    return err;
+}
+
+/* *bytes_out: the bytes used of the buffer, a multiple of a block. */
+static YIELDS err_t
+write_fill(struct vlog_write *write, uint8_t *buffer, size_t at, size_t *bytes_out)
+{
+    if (write->from != NULL) {
+        return fill_from_file(write, buffer, at, bytes_out);
+    }
+    *bytes_out = fill_from_memory(write, buffer, at);
+    return ERR_OK;
+}
+
 /* All pieces but the first: copied while those before are written. */
 static YIELDS err_t
 write_rest(struct vlog_write *write)
@@ -92,15 +134,21 @@ write_rest(struct vlog_write *write)
 
     while (write->hashed < write->value.size) {
         struct io_batch batch;
+        err_t filled = ERR_OK;
 
         io_batch_init(&batch);
         for (uint32_t i = 1; i < VLOG_PIECES && write->hashed < write->value.size; i++) {
-            size_t bytes = write_fill(write, write->buffers[i], 0);
+            size_t bytes;
 
+            filled = write_fill(write, write->buffers[i], 0, &bytes);
+            if (filled != ERR_OK) {
+                break;
+            }
             io_batch_write(&batch, &ops[i], write->file->file, offset, write->buffers[i], bytes, 0);
             offset += bytes;
         }
-        TRY(io_batch_wait(&batch));
+        TRY(io_batch_wait(&batch)); /* In any case: the buffers are in use until then. */
+        TRY(filled);
     }
 out:
     return err;
@@ -114,8 +162,12 @@ write_all(struct vlog_write *write)
     size_t first_bytes;
     err_t err;
 
-    first_bytes = write_fill(write, write->buffers[0], VLOG_HEADER_BYTES);
+    TRY(write_fill(write, write->buffers[0], VLOG_HEADER_BYTES, &first_bytes));
     TRY(write_rest(write));
+    if (write->from != NULL && XXH3_64bits_digest(&write->from_hash) != write->from->checksum) {
+        err = err_set(ERR_CORRUPT, "checksum of a value that is moved does not match");
+        goto out;
+    }
     write->pointer.checksum = XXH3_64bits_digest(write->hash);
     vlog_value_header_encode(&write->pointer, write->buffers[0]);
     TRY(io_write(handle, write->pointer.offset, write->buffers[0], first_bytes,
@@ -132,13 +184,14 @@ out:
     return err;
 }
 
-/* A value that was not written: its hold is given back. After anything but a full disk nobody can
- * tell what the file has of those being written, so they fail, too. */
+/* A value that was not written: its hold is given back. After anything but a full disk, or a value
+ * that could not be read, nobody can tell what the file has of those being written, so they fail,
+ * too. */
 static YIELDS void
 write_failed(struct vlog *vlog, struct vlog_write *write, err_t err)
 {
     write->file->holds--;
-    if (err == ERR_NO_SPACE) {
+    if (err == ERR_NO_SPACE || err == ERR_CORRUPT) {
         vlog_file_give_back(vlog, write->file, write->pointer.offset, write->span);
         return;
     }
@@ -169,29 +222,58 @@ out:
     return err;
 }
 
+static YIELDS err_t
+vlog_write_run(struct vlog *vlog, struct vlog_write *write, struct vlog_pointer *pointer_out)
+{
+    err_t err;
+
+    while (vlog->writers >= VLOG_WRITERS_MAX) {
+        cond_wait_uncancelable(&vlog->writers_cond);
+    }
+    vlog->writers++;
+    write->span = vlog_value_span(write->value.size);
+    write->pointer.bytes = write->value.size;
+    TRY(write_init(write));
+    TRY(vlog_append_at(vlog, write));
+    *pointer_out = write->pointer;
+out:
+    write_fini(write);
+    vlog->writers--;
+    cond_signal(&vlog->writers_cond);
+    return err;
+}
+
 YIELDS err_t
 vlog_append(struct vlog *vlog, struct slice value, struct vlog_pointer *pointer_out)
 {
-    struct vlog_write write = {.value = value, .pointer = {.bytes = value.size}};
-    err_t err;
+    struct vlog_write write = {.value = value};
 
     OBJ_CHECK(vlog, VLOG_MAGIC);
     if (value.size > VLOG_VALUE_BYTES_MAX) {
         return err_set(ERR_LIMIT, "a value of %zu bytes; the limit is %llu", value.size,
                        (unsigned long long)VLOG_VALUE_BYTES_MAX);
     }
-    while (vlog->writers >= VLOG_WRITERS_MAX) {
-        cond_wait_uncancelable(&vlog->writers_cond);
+    return vlog_write_run(vlog, &write, pointer_out);
+}
+
+YIELDS err_t
+vlog_move(struct vlog *vlog, const struct vlog_pointer *from, struct vlog_pointer *pointer_out)
+{
+    struct vlog_write write = {.value = {.size = (size_t)from->bytes}, .from = from};
+    err_t err;
+
+    OBJ_CHECK(vlog, VLOG_MAGIC);
+    ASSERT(from->bytes <= VLOG_VALUE_BYTES_MAX);
+    XXH3_64bits_reset_withSeed(&write.from_hash, vlog_seed(from->file_number, from->offset));
+    TRY(vlog_file_acquire(vlog, from->file_number, &write.from_file));
+    err = vlog_write_run(vlog, &write, pointer_out);
+    vlog_file_release(vlog, write.from_file);
+    if (err == ERR_CORRUPT) {
+        err = err_context(err, "value log %016llx, value of %llu bytes at offset %llu",
+                          (unsigned long long)from->file_number, (unsigned long long)from->bytes,
+                          (unsigned long long)from->offset);
     }
-    vlog->writers++;
-    write.span = vlog_value_span(value.size);
-    TRY(write_init(&write));
-    TRY(vlog_append_at(vlog, &write));
-    *pointer_out = write.pointer;
 out:
-    write_fini(&write);
-    vlog->writers--;
-    cond_signal(&vlog->writers_cond);
     return err;
 }
 

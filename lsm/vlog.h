@@ -56,6 +56,11 @@ void vlog_keep_files(struct vlog *vlog);
  * VLOG_VALUE_BYTES_MAX, ERR_NO_SPACE, ERR_IO, ERR_NO_MEMORY (nothing is kept). The file stays (is
  * held) until vlog_release_hold, which the caller calls when a memtable refers to it. */
 YIELDS err_t vlog_append(struct vlog *vlog, struct slice value, struct vlog_pointer *pointer_out);
+/* Write a value again, from where it is to the file that is being filled, in pieces: as vlog_append
+ * otherwise. ERR_CORRUPT when it is not what its pointer names. The caller holds a reference to the
+ * file it comes from. */
+YIELDS err_t vlog_move(struct vlog *vlog, const struct vlog_pointer *from,
+                       struct vlog_pointer *pointer_out);
 void vlog_release_hold(struct vlog *vlog, const struct vlog_pointer *pointer);
 /* The value, into the arena. ERR_CORRUPT when the file is missing or the bytes are not those the
  * pointer names; ERR_NO_MEMORY, ERR_IO. */
