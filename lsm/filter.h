@@ -68,6 +68,20 @@ filter_place(uint64_t hash, uint64_t seed, uint32_t segment_slots, uint32_t segm
     };
 }
 
+/* Fetch what filter_may_contain will look at. */
+static inline void
+filter_prefetch(const struct filter *filter, uint64_t hash)
+{
+    if (filter->slots != NULL && filter->keys > 0) {
+        struct filter_place place =
+            filter_place(hash, filter->seed, filter->segment_slots, filter->segment_count);
+
+        for (uint32_t i = 0; i < 3; i++) {
+            __builtin_prefetch(&filter->slots[place.slots[i]]);
+        }
+    }
+}
+
 static inline bool
 filter_may_contain(const struct filter *filter, uint64_t hash)
 {

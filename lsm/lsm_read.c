@@ -14,8 +14,11 @@ enum { TS_MICROSECOND_SHIFT = 12 };
 struct lookup {
     struct lsm *lsm;
     struct slice key;
+    uint64_t hash; /* For filters; set when tables are asked. */
     uint64_t snapshot;
     struct arena *arena;
+    bool may_wait;  /* For blocks that must be read. */
+    bool must_wait; /* The answer needs one, and may_wait is false: there is no answer. */
     bool has_entry;
     struct lsm_entry entry; /* The newest found; its value is in the arena. */
     uint64_t range_ts;      /* The newest range delete found; 0: none. */
@@ -79,34 +82,109 @@ memory_ask(struct lookup *lookup)
     }
 }
 
-/* ---- Tables. ---- */
+/* ---- Tables. ----
+ *
+ * The tables that may have the key are found first, and their filters fetched, so that the
+ * processor waits for memory once and not once a table. */
 
-static YIELDS err_t
-table_ask(struct lookup *lookup, struct lsm_table *table, uint64_t hash)
+enum { LOOKUP_TABLES_MAX = 32 }; /* At a time; a level 0 that is longer takes several rounds. */
+
+struct lookup_tables {
+    struct lsm_table *tables[LOOKUP_TABLES_MAX]; /* Newest level first. */
+    uint32_t count;
+    uint32_t level; /* Where the next round goes on. */
+    uint32_t index; /* In level 0. */
+};
+
+static bool
+table_matters(const struct lookup *lookup, const struct lsm_table *table)
 {
     const struct table_meta *meta = table->meta;
+
+    return meta->ts_newest > lookup_ts(lookup) && meta->ts_oldest <= lookup->snapshot;
+}
+
+static void
+tables_note(struct lookup_tables *round, const struct lookup *lookup, struct lsm_table *table)
+{
+    if (table_matters(lookup, table) && table_meta_has(table->meta, lookup->key)) {
+        table_prefetch(table->table, lookup->hash);
+        round->tables[round->count++] = table;
+    }
+}
+
+/* The next round of tables; false at the end. */
+static bool
+tables_find(struct lookup_tables *round, const struct lookup *lookup, const struct version *version)
+{
+    const struct level *levels = version->levels;
+
+    round->count = 0;
+    while (round->level < LSM_LEVELS && round->count < LOOKUP_TABLES_MAX) {
+        struct lsm_table *table;
+
+        if (round->level == 0 && round->index < levels[0].count) {
+            tables_note(round, lookup, levels[0].tables[round->index++]);
+            continue;
+        }
+        table = round->level == 0 || levels[round->level].count == 0
+                    ? NULL
+                    : level_table_for(&levels[round->level], lookup->key);
+        if (table != NULL) {
+            tables_note(round, lookup, table);
+        }
+        round->level++;
+    }
+    return round->count > 0;
+}
+
+static void
+table_ranges_ask(struct lookup *lookup, const struct lsm_table *table)
+{
+    uint64_t range_ts = table_range_delete_ts(table->table, lookup->key, lookup->snapshot);
+
+    if (range_ts > lookup->range_ts) {
+        lookup->range_ts = range_ts;
+        lookup->range_lsn = 0;
+    }
+}
+
+/* The key in one table. Sets must_wait when its block is not in memory and we must not wait. */
+static YIELDS err_t
+table_get_entry(struct lookup *lookup, struct lsm_table *table, struct lsm_entry *entry,
+                bool *found)
+{
+    bool is_cached;
+    err_t err;
+
+    if (lookup->may_wait) {
+        return table_get(table->table, lookup->key, lookup->hash, lookup->snapshot, lookup->arena,
+                         entry, found);
+    }
+    err = table_try_get(table->table, lookup->key, lookup->snapshot, lookup->arena, entry, found,
+                        &is_cached);
+    lookup->must_wait = err == ERR_OK && !is_cached;
+    return err;
+}
+
+static YIELDS err_t
+table_ask(struct lookup *lookup, struct lsm_table *table)
+{
     struct lsm_entry entry;
     bool found = false;
     err_t err = ERR_OK;
 
-    if (meta->ts_newest <= lookup_ts(lookup) || meta->ts_oldest > lookup->snapshot ||
-        !table_meta_has(meta, lookup->key)) {
+    if (!table_matters(lookup, table)) {
         return ERR_OK;
     }
-    if (meta->range_deletes > 0) {
-        uint64_t range_ts = table_range_delete_ts(table->table, lookup->key, lookup->snapshot);
-
-        if (range_ts > lookup->range_ts) {
-            lookup->range_ts = range_ts;
-            lookup->range_lsn = 0;
-        }
+    if (table->meta->range_deletes > 0) {
+        table_ranges_ask(lookup, table);
     }
-    if (!table_may_contain(table->table, hash)) {
+    if (!table_may_contain(table->table, lookup->hash)) {
         lookup->lsm->stats.filter_skips++;
         return ERR_OK;
     }
-    TRY(table_get(table->table, lookup->key, hash, lookup->snapshot, lookup->arena, &entry,
-                  &found));
+    TRY(table_get_entry(lookup, table, &entry, &found));
     if (found && (!lookup->has_entry || entry.ts > lookup->entry.ts)) {
         lookup->has_entry = true;
         lookup->entry = entry;
@@ -119,17 +197,18 @@ out:
 static YIELDS err_t
 tables_ask(struct lookup *lookup, const struct version *version)
 {
-    uint64_t hash = table_key_hash(lookup->key);
+    struct lookup_tables round;
     err_t err = ERR_OK;
 
-    for (uint32_t i = 0; i < version->levels[0].count; i++) {
-        TRY(table_ask(lookup, version->levels[0].tables[i], hash));
-    }
-    for (uint32_t i = 1; i < LSM_LEVELS; i++) {
-        struct lsm_table *table = level_table_for(&version->levels[i], lookup->key);
-
-        if (table != NULL) {
-            TRY(table_ask(lookup, table, hash));
+    round.level = 0;
+    round.index = 0;
+    lookup->hash = table_key_hash(lookup->key);
+    while (tables_find(&round, lookup, version)) {
+        for (uint32_t i = 0; i < round.count && !lookup->must_wait; i++) {
+            TRY(table_ask(lookup, round.tables[i]));
+        }
+        if (lookup->must_wait) {
+            break;
         }
     }
 out:
@@ -217,7 +296,8 @@ YIELDS err_t
 lsm_get(struct lsm *lsm, struct slice key, uint64_t snapshot, struct arena *arena,
         struct lsm_value *value_out)
 {
-    struct lookup lookup = {.lsm = lsm, .key = key, .snapshot = snapshot, .arena = arena};
+    struct lookup lookup = {
+        .lsm = lsm, .key = key, .snapshot = snapshot, .arena = arena, .may_wait = true};
     err_t err;
 
     OBJ_CHECK(lsm, LSM_MAGIC);
@@ -229,6 +309,33 @@ lsm_get(struct lsm *lsm, struct slice key, uint64_t snapshot, struct arena *aren
     } else {
         lsm->stats.point_reads_memtable++;
     }
+    err = lookup_answer(&lookup, value_out);
+out:
+    return err;
+}
+
+err_t
+lsm_try_get(struct lsm *lsm, struct slice key, uint64_t snapshot, struct arena *arena,
+            struct lsm_value *value_out, bool *is_answered_out)
+{
+    struct lookup lookup = {.lsm = lsm, .key = key, .snapshot = snapshot, .arena = arena};
+    bool asks_tables;
+    err_t err;
+
+    OBJ_CHECK(lsm, LSM_MAGIC);
+    TRY(snapshot_check(lsm, snapshot));
+    memory_ask(&lookup);
+    asks_tables = needs_tables(&lookup);
+    if (asks_tables) {
+        TRY(tables_ask(&lookup, lsm->version)); /* Nobody else runs: no pin. */
+    }
+    *is_answered_out =
+        !lookup.must_wait && !(lookup.has_entry && lookup.entry.kind == LSM_PUT_LARGE);
+    if (!*is_answered_out) {
+        return ERR_OK;
+    }
+    lsm->stats.point_reads++;
+    lsm->stats.point_reads_memtable += !asks_tables;
     err = lookup_answer(&lookup, value_out);
 out:
     return err;
@@ -302,8 +409,8 @@ lsm_multi_get(struct lsm *lsm, const struct slice *keys, uint32_t count, uint64_
     TRY(snapshot_check(lsm, snapshot));
     lsm->stats.point_reads += count;
     for (uint32_t i = 0; i < count; i++) {
-        multi.lookups[i] =
-            (struct lookup){.lsm = lsm, .key = keys[i], .snapshot = snapshot, .arena = arena};
+        multi.lookups[i] = (struct lookup){
+            .lsm = lsm, .key = keys[i], .snapshot = snapshot, .arena = arena, .may_wait = true};
         memory_ask(&multi.lookups[i]);
         if (needs_tables(&multi.lookups[i])) {
             multi.waiting[multi.waiting_count++] = i;

@@ -118,8 +118,6 @@ bool api_async_has_queued(const struct orbit *db);
 void api_async_flush(struct orbit *db);
 
 /* ---- api_ops.c ---- */
-err_t api_put_check(const void *key, size_t key_size, const void *value, size_t value_size,
-                    uint64_t expire_ms);
 /* Key, value and expiry of a put, or a delete, as the only operation of the batch. */
 struct api_write {
     struct slice key;

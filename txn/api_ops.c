@@ -18,6 +18,19 @@ struct get_request {
     size_t size;
 };
 
+static err_t
+get_keep(struct get_request *request, const struct lsm_value *value)
+{
+    if (!value->is_found) {
+        return ERR_NOT_FOUND;
+    }
+    request->value = api_value_new(value->value);
+    request->size = value->value.size;
+    return request->value != NULL
+               ? ERR_OK
+               : err_set(ERR_NO_MEMORY, "no memory for a value of %zu bytes", value->value.size);
+}
+
 static YIELDS err_t
 get_run(void *arg)
 {
@@ -29,17 +42,32 @@ get_run(void *arg)
     arena_init(&arena, MEM_SESSIONS);
     TRY(store_get(store_self(), api_key_encode(&arena, request->key), &arena, &value));
     api_wait(value.lsn); /* Also of a delete: what was shown must not be undone. */
-    if (!value.is_found) {
-        err = ERR_NOT_FOUND;
-        goto out;
-    }
-    request->value = api_value_new(value.value);
-    request->size = value.value.size;
-    if (request->value == NULL) {
-        err = err_set(ERR_NO_MEMORY, "no memory for a value of %zu bytes", value.value.size);
-    }
+    err = get_keep(request, &value);
 out:
     arena_fini(&arena);
+    return err;
+}
+
+/* Inline, and if nothing has to be read from disk. */
+static err_t
+get_at_once(struct orbit *db, struct get_request *request, bool *is_done)
+{
+    struct lsm_value value = {0};
+    struct arena *arena;
+    err_t err;
+
+    TRY(api_inline_check(db));
+    api_inline_enter(db, true);
+    arena = api_inline_arena(db);
+    err = store_try_get(store_self(), api_key_encode(arena, request->key), arena, &value, is_done);
+    if (err == ERR_OK && *is_done) {
+        err = get_keep(request, &value);
+    }
+    api_inline_leave(db, API_GET_UNITS);
+    if (*is_done) {
+        api_inline_wait(db, value.lsn);
+    }
+out:
     return err;
 }
 
@@ -47,10 +75,17 @@ int
 orbit_get(struct orbit *db, const void *key, size_t key_size, void **value_out, size_t *size_out)
 {
     struct get_request request = {.key = slice_of(key, key_size)};
+    bool is_done = false;
     err_t err;
 
+    OBJ_CHECK(db, API_MAGIC);
     TRY(api_key_check(key, key_size));
-    TRY(api_call(db, api_shard_of(db, request.key), get_run, &request));
+    if (db->mode == ORBIT_INLINE) {
+        TRY(get_at_once(db, &request, &is_done));
+    }
+    if (!is_done) {
+        TRY(api_call(db, api_shard_of(db, request.key), get_run, &request));
+    }
     *value_out = request.value;
     *size_out = request.size;
 out:
@@ -58,13 +93,6 @@ out:
 }
 
 /* ---- Writing one key. ---- */
-
-struct write_request {
-    struct slice key;
-    struct slice value;
-    uint64_t expire_us;
-    bool is_delete;
-};
 
 static YIELDS err_t
 batch_run(struct store_batch *batch)
@@ -78,27 +106,76 @@ out:
     return err;
 }
 
+void
+api_write_encode(const struct api_write *write, struct store_batch *batch, struct arena *arena)
+{
+    uint16_t slot = slot_of_key(write->key);
+    struct slice key = api_key_encode(arena, write->key);
+
+    store_batch_clear(batch);
+    if (write->is_delete) {
+        store_batch_delete(batch, slot, key);
+    } else {
+        store_batch_put(batch, slot, key, write->value, write->expire_us);
+    }
+}
+
 static YIELDS err_t
 write_run(void *arg)
 {
-    const struct write_request *request = arg;
-    uint16_t slot = slot_of_key(request->key);
     struct store_batch batch;
     struct arena arena;
-    struct slice key;
     err_t err;
 
     arena_init(&arena, MEM_SESSIONS);
     store_batch_init(&batch);
-    key = api_key_encode(&arena, request->key);
-    if (request->is_delete) {
-        store_batch_delete(&batch, slot, key);
-    } else {
-        store_batch_put(&batch, slot, key, request->value, request->expire_us);
-    }
+    api_write_encode(arg, &batch, &arena);
     err = batch_run(&batch);
     store_batch_fini(&batch);
     arena_fini(&arena);
+    return err;
+}
+
+/* Inline, and if there is room for it. */
+static err_t
+write_at_once(struct orbit *db, const struct api_write *write, bool *is_done)
+{
+    struct store_batch *batch;
+    lsn_t lsn = 0;
+    err_t err;
+
+    TRY(api_inline_check(db));
+    api_async_flush(db);
+    api_inline_enter(db, true);
+    batch = api_inline_batch(db);
+    api_write_encode(write, batch, api_inline_arena(db));
+    *is_done = store_commit_is_immediate(store_self(), batch);
+    if (*is_done) {
+        err = store_commit(store_self(), batch, NULL, &lsn);
+    }
+    api_inline_leave(db, API_PUT_UNITS);
+    if (*is_done) {
+        api_inline_wait(db, lsn);
+    }
+out:
+    return err;
+}
+
+static err_t
+write_one(struct orbit *db, const struct api_write *write)
+{
+    bool is_done = false;
+    err_t err;
+
+    OBJ_CHECK(db, API_MAGIC);
+    if (db->mode == ORBIT_INLINE) {
+        TRY(write_at_once(db, write, &is_done));
+    }
+    if (!is_done) {
+        TRY(api_call(db, api_shard_of(db, write->key), write_run, (void *)write));
+    }
+    err = ERR_OK;
+out:
     return err;
 }
 
@@ -123,7 +200,7 @@ int
 orbit_put(struct orbit *db, const void *key, size_t key_size, const void *value, size_t value_size,
           uint64_t expire_ms)
 {
-    struct write_request request = {
+    struct api_write write = {
         .key = slice_of(key, key_size),
         .value = slice_of(value, value_size),
         .expire_us = expire_ms * 1000,
@@ -131,7 +208,7 @@ orbit_put(struct orbit *db, const void *key, size_t key_size, const void *value,
     err_t err;
 
     TRY(api_put_check(key, key_size, value, value_size, expire_ms));
-    TRY(api_call(db, api_shard_of(db, request.key), write_run, &request));
+    TRY(write_one(db, &write));
 out:
     return api_result(err);
 }
@@ -139,11 +216,11 @@ out:
 int
 orbit_delete(struct orbit *db, const void *key, size_t key_size)
 {
-    struct write_request request = {.key = slice_of(key, key_size), .is_delete = true};
+    struct api_write write = {.key = slice_of(key, key_size), .is_delete = true};
     err_t err;
 
     TRY(api_key_check(key, key_size));
-    TRY(api_call(db, api_shard_of(db, request.key), write_run, &request));
+    TRY(write_one(db, &write));
 out:
     return api_result(err);
 }
@@ -331,6 +408,10 @@ orbit_batch_commit(struct orbit *db, struct orbit_batch *batch)
         goto out;
     }
     TRY(batch_shard(db, batch, &shard));
+    if (batch->ops.size > 0 && db->mode == ORBIT_INLINE) {
+        TRY(api_inline_check(db));
+        api_async_flush(db);
+    }
     if (batch->ops.size > 0) {
         TRY(api_call(db, shard, batch_commit_run, batch));
     }

@@ -65,6 +65,10 @@ void uring_disable(struct io *io);
  *         ERR_IO       anything else, such as an address this machine does not have. */
 err_t uring_port_check(const char *address, uint16_t port);
 
+/* Nanoseconds of a clock that moves every few milliseconds and costs next to nothing to read: to
+ * notice that time has passed, for who turns a shard from outside. Anywhere. */
+uint64_t uring_clock_coarse_ns(void);
+
 /* Counters of one shard's ring; read by its owner. */
 struct uring_stats {
     uint64_t enters;          /* io_uring_enter calls. */

@@ -26,6 +26,15 @@ uring_clock_fresh_us(void)
     return clock_us(CLOCK_MONOTONIC);
 }
 
+uint64_t
+uring_clock_coarse_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 void
 uring_clock_read(struct uring *uring)
 {

@@ -387,7 +387,15 @@ shard_is_runnable(const struct shard *shard)
     return msg_is_pending(shard);
 }
 
-/* All but the submission. */
+bool
+shard_is_busy(struct shard *shard)
+{
+    return shard_is_runnable(shard) ||
+           (shard->io->ops->peek != NULL && shard->io->ops->peek(shard->io));
+}
+
+/* All but the submission. Work on the loop's stack between two turns counts as something that ran:
+ * the hooks write what it appended. */
 static bool
 shard_turn_body(struct shard *shard)
 {
@@ -396,7 +404,8 @@ shard_turn_body(struct shard *shard)
 
     ASSERT(shard->running == NULL);
     shard->stats.turns++;
-    any = io->ops->poll(io) > 0;
+    any = shard->loop_units > 0;
+    any = io->ops->poll(io) > 0 || any;
     shard->turn_us = io->ops->monotonic_us(io);
     any = msg_turn(shard) || any;
     any = timer_fire_due(shard, shard->turn_us) || any;

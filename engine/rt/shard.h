@@ -69,6 +69,9 @@ void *shard_slot_get(enum shard_slot slot);
  * the turn's bound is reached, call the turn hooks, submit. True when something is still
  * runnable. */
 bool shard_turn(struct shard *shard);
+/* Is there anything for a turn to do right now: a runnable fiber, a message, a completion? Costs a
+ * few reads of memory. Timers are not looked at. */
+bool shard_is_busy(struct shard *shard);
 /* When the next timer is due; DEADLINE_NONE if none. */
 uint64_t shard_next_timer_us(const struct shard *shard);
 /* Turns until shard_stop, sleeping in io when idle. */
