@@ -470,6 +470,14 @@ block_cache_failed(struct block_cache *cache, struct cached_block *block)
 }
 
 void
+block_cache_pin_again(struct block_cache *cache, struct cached_block *block)
+{
+    ASSERT(block->pins > 0);
+    block->pins++;
+    cache->pinned++;
+}
+
+void
 block_cache_unpin(struct block_cache *cache, struct cached_block **block)
 {
     struct cached_block *taken = *block;

@@ -69,11 +69,7 @@ void block_cache_adopt(struct block_cache *cache, uint64_t file_number, uint64_t
                        struct cached_block *block);
 
 /* One more pin of a block that is pinned. */
-static inline void
-cached_block_pin(struct cached_block *block)
-{
-    block->pins++;
-}
+void block_cache_pin_again(struct block_cache *cache, struct cached_block *block);
 /* Harmless on NULL; clears the pointer. */
 void block_cache_unpin(struct block_cache *cache, struct cached_block **block);
 /* Forget a block, if it is there; pinned, it goes with its last pin. */

@@ -206,7 +206,7 @@ block_take(struct lsm_iter *iter, struct batch_rows *rows, struct table_iter *ta
     err_t err;
 
     TRY(table_iter_rows(table_iter, &out));
-    cached_block_pin(table_iter->block);
+    block_cache_pin_again(rows->cache, table_iter->block);
     rows->pinned[rows->pinned_count++] = table_iter->block;
     last = out.keys[out.count - 1];
     rows->copied = (size_t)(last.data + last.size - rows->bytes);
