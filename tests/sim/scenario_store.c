@@ -4,7 +4,11 @@
  * Checked against the model (model.h): a batch is there as a whole or not at all, a prefix of the
  * history survives, what was acknowledged or shown to a reader that waited is in it, timestamps
  * never come back, counters follow their batches. */
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "engine/base/assert.h"
 #include "engine/rt/msg.h"
@@ -815,4 +819,146 @@ const struct scenario scenario_store_rot = {
     .text = "log and tables: bit flips, dropped and misplaced writes never give a wrong answer",
     .weight = 3,
     .main = store_rot_main,
+};
+
+/* ---- Flips. ---- */
+
+enum { FLIPS_A_LIFE = 10, FLIP_SECONDS_MAX = 60, FLIP_OPERATIONS_MIN = 250 };
+
+/* A drawn file, and a byte of it. */
+struct flip {
+    struct run *run;
+    uint32_t files;
+    uint32_t wanted;
+    char path[IO_PATH_BYTES_MAX];
+    uint64_t size;
+    uint64_t byte;
+    uint32_t bit;
+};
+
+static void
+flip_visit(const char *path, uint64_t size, void *arg)
+{
+    struct flip *flip = arg;
+
+    if (size > 0 && flip->files++ == flip->wanted) {
+        snprintf(flip->path, sizeof(flip->path), "%s", path);
+        flip->size = size;
+    }
+}
+
+/* Files are mostly padding, in which a flip says little: from a drawn byte on, the first that is
+ * not zero is taken, more often than not. */
+static void
+flip_draw(struct run *run, struct flip *flip)
+{
+    uint8_t byte = 0;
+
+    *flip = (struct flip){.run = run, .wanted = UINT32_MAX};
+    sim_disk_visit(run->world, flip_visit, flip);
+    RUN_CHECK(run, flip->files > 0, "no file to flip a bit of");
+    flip->wanted = (uint32_t)run_below(run, flip->files);
+    flip->files = 0;
+    sim_disk_visit(run->world, flip_visit, flip);
+    flip->byte = run_below(run, flip->size);
+    flip->bit = (uint32_t)run_below(run, 8);
+    if (run_chance(run, 30)) {
+        return;
+    }
+    while (flip->byte + 1 < flip->size &&
+           sim_disk_peek(run->world, flip->path, flip->byte, &byte, 1) && byte == 0) {
+        flip->byte++;
+    }
+}
+
+static err_t
+verify_store(void *arg)
+{
+    (void)arg;
+    return lsm_verify(store_lsm(here()->store));
+}
+
+/* In a process of its own, so that the next flip finds the disk as this one did. */
+static _Noreturn void
+flip_child(struct run *run, const struct flip *flip)
+{
+    err_t err;
+
+    alarm(FLIP_SECONDS_MAX);
+    test.has_rot = true;
+    RUN_CHECK(run, sim_disk_flip_bit(run->world, flip->path, flip->byte * 8 + flip->bit),
+              "no bit to flip");
+    err = sim_world_start(run->world, run->shards, open_store, NULL);
+    if (err == ERR_OK) {
+        err = sim_world_call_all(run->world, verify_store, NULL);
+    }
+    RUN_CHECK(run, err == ERR_OK || err == ERR_CORRUPT || err == ERR_FORMAT || err == ERR_NOT_FOUND,
+              "a flipped bit was reported as %s: %s", err_name(err), err_message(err));
+    SOMETIMES_IF(err == ERR_OK, "store: a flipped bit did no harm");
+    SOMETIMES_IF(err != ERR_OK && strstr(flip->path, ".table") != NULL,
+                 "store: a flipped bit was found in a table");
+    SOMETIMES_IF(err != ERR_OK && strstr(flip->path, ".vlog") != NULL,
+                 "store: a flipped bit was found in a value log");
+    SOMETIMES_IF(err != ERR_OK && strstr(flip->path, "MANIFEST") != NULL,
+                 "store: a flipped bit was found in a manifest");
+    SOMETIMES_IF(err != ERR_OK && strstr(flip->path, "CURRENT") != NULL,
+                 "store: a flipped bit was found in CURRENT");
+    SOMETIMES_IF(err != ERR_OK && strstr(flip->path, "/wal/") != NULL,
+                 "store: a flipped bit was found in a log");
+    SOMETIMES_IF(err != ERR_OK && strstr(flip->path, "STORE") != NULL,
+                 "store: a flipped bit was found in STORE");
+    fflush(stdout);
+    _exit(0);
+}
+
+static void
+flip_one(struct run *run)
+{
+    struct flip flip;
+    int status = 0;
+    pid_t pid;
+
+    flip_draw(run, &flip);
+    run->operations++;
+    fflush(stdout);
+    pid = fork();
+    RUN_CHECK(run, pid >= 0, "fork failed");
+    if (pid == 0) {
+        flip_child(run, &flip);
+    }
+    while (waitpid(pid, &status, 0) < 0) {
+        RUN_CHECK(run, errno == EINTR, "waitpid failed");
+    }
+    RUN_CHECK(run, WIFEXITED(status) && WEXITSTATUS(status) == 0,
+              "bit %u of byte %llu of %s (%llu bytes): wait status %d", flip.bit,
+              (unsigned long long)flip.byte, flip.path, (unsigned long long)flip.size, status);
+}
+
+/* A store lives and crashes; then it is opened again and again, each time with one bit of one file
+ * flipped: an error, or all that was there. */
+static void
+store_flip_main(struct run *run)
+{
+    test_begin(run);
+    test.large_percent = run_chance(run, 60) ? 10 : 0;
+    while (run->lives < 4 || !run_is_enough(run)) {
+        draw_life(run);
+        run_start(run, open_store, NULL);
+        spawn_workers(run);
+        run_for_operations(run, FLIP_OPERATIONS_MIN, LIFE_US_MAX);
+        test.is_stopping = true;
+        run_until(run, nobody_works, NULL, DRAIN_US, "the workers to end");
+        run_for(run, CLAIM_US); /* The log says what was durable. */
+        run_crash(run);
+        for (uint32_t i = 0; i < FLIPS_A_LIFE; i++) {
+            flip_one(run);
+        }
+    }
+}
+
+const struct scenario scenario_store_flip = {
+    .name = "store-flip",
+    .text = "one bit flipped in any file of a store at rest: an error or the truth",
+    .weight = 2,
+    .main = store_flip_main,
 };

@@ -471,7 +471,7 @@ replay(struct trees *trees, uint32_t which)
             rotate_if_due(tree, write->lsn);
         }
     }
-    err = vlog_collect(lsm_vlog(tree->lsm));
+    err = lsm_files_collect(tree->lsm);
 out:
     return err;
 }

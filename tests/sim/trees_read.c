@@ -5,6 +5,7 @@
 #include "engine/base/assert.h"
 #include "engine/rt/fiber.h"
 #include "engine/rt/shard.h"
+#include "lsm/lsm_batch.h"
 #include "tests/sim/trees.h"
 
 enum { KEYS_AT_ONCE_MAX = 12, WALK_STEPS_MAX = 60 };
@@ -241,8 +242,9 @@ struct walk {
     struct lsm_iter *iter;
     uint64_t snapshot;
     uint32_t low;
-    uint32_t high; /* Keys low..high - 1. */
-    int64_t at;    /* Where it must stand; -1: at none. */
+    uint32_t high;   /* Keys low..high - 1. */
+    int64_t at;      /* Where it must stand; -1: at none. */
+    bool is_forward; /* The last move was. */
     uint64_t digest;
 };
 
@@ -307,7 +309,63 @@ walk_check(struct walk *walk)
     return err;
 }
 
-/* One of the six ways to move; a step only when it stands somewhere. */
+static YIELDS err_t
+batch_row_check(struct walk *walk, const struct lsm_batch *batch, uint32_t index)
+{
+    struct trees *trees = walk->trees;
+    uint32_t row = lsm_batch_row(batch, index);
+    uint32_t key = (uint32_t)walk->at;
+    const struct history_write *put;
+    struct slice value = {0};
+    struct arena arena;
+    err_t err;
+
+    RUN_CHECK(trees->run,
+              walk->at >= 0 && slice_equal(batch->keys[row], history_name(&trees->history, key)),
+              "%s: row %u of a batch of %u of [%u, %u) at %llu is key %u of %llu instead of %lld",
+              walk->tree->dir, index, batch->count, walk->low, walk->high,
+              (unsigned long long)walk->snapshot, history_find(&trees->history, batch->keys[row]),
+              (unsigned long long)batch->ts[row], (long long)walk->at);
+    arena_init(&arena, MEM_SESSIONS);
+    err = lsm_batch_value(walk->iter, batch, row, &arena, &value);
+    if (err == ERR_OK) {
+        put = history_get(&trees->history, key, walk->snapshot);
+        RUN_CHECK(trees->run,
+                  batch->ts[row] == put->ts && batch->slots[row] == history_slot(key) &&
+                      batch->expire_us[row] == put->expire_us && history_value_is(put, value),
+                  "%s: a batch at %llu shows key %u of %llu, slot %u, not of %llu", walk->tree->dir,
+                  (unsigned long long)walk->snapshot, key, (unsigned long long)batch->ts[row],
+                  batch->slots[row], (unsigned long long)put->ts);
+        digest_add(&walk->digest, key, walk->snapshot, put->ts, value);
+    }
+    arena_fini(&arena);
+    return err;
+}
+
+/* A batch from where it stands, which moves it behind. */
+static YIELDS err_t
+walk_batch(struct walk *walk)
+{
+    const struct history *history = &walk->trees->history;
+    uint32_t rows_max = 1 + (uint32_t)trees_draw(trees_chance(50) ? 8 : LSM_BATCH_ROWS_MAX);
+    const struct lsm_batch *batch;
+    err_t err;
+
+    TRY(lsm_iter_batch(walk->iter, rows_max, &batch));
+    RUN_CHECK(walk->trees->run,
+              batch->form == LSM_BATCH_ROWS && batch->count <= rows_max &&
+                  (batch->count > 0) == (walk->at >= 0),
+              "%s: a batch of %u rows, of %u at most", walk->tree->dir, batch->count, rows_max);
+    SOMETIMES_IF(batch->selection != NULL, "lsm: a batch had rows that are not live");
+    for (uint32_t i = 0; i < batch->count; i++) {
+        TRY(batch_row_check(walk, batch, i));
+        walk->at = history_next(history, walk->at + 1, 1, walk->low, walk->high, walk->snapshot);
+    }
+out:
+    return err;
+}
+
+/* One of the seven ways to move; a step only when it stands somewhere. */
 static YIELDS err_t
 walk_move(struct walk *walk, int32_t direction)
 {
@@ -317,6 +375,14 @@ walk_move(struct walk *walk, int32_t direction)
     err_t err;
 
     switch (walk->at < 0 ? trees_draw(4) : trees_draw(40)) {
+    case 4:
+        if (walk->is_forward) {
+            return walk_batch(walk);
+        }
+        err = lsm_iter_next(walk->iter);
+        from = walk->at + 1;
+        direction = 1;
+        break;
     case 0:
         err = lsm_iter_seek(walk->iter, history_name(history, key));
         from = MAX(key, walk->low);
@@ -342,6 +408,7 @@ walk_move(struct walk *walk, int32_t direction)
         break;
     }
     walk->at = history_next(history, from, direction, walk->low, walk->high, walk->snapshot);
+    walk->is_forward = direction > 0;
     return err;
 }
 
@@ -366,6 +433,28 @@ walk_wander(struct walk *walk)
             fiber_sleep_us(trees_draw(5000));
         }
     }
+out:
+    lsm_iter_close(&walk->iter);
+    return err;
+}
+
+/* All of the range, in batches. */
+static YIELDS err_t
+walk_in_batches(struct walk *walk)
+{
+    err_t err;
+
+    TRY(walk_open(walk));
+    TRY(lsm_iter_first(walk->iter));
+    walk->at =
+        history_next(&walk->trees->history, walk->low, 1, walk->low, walk->high, walk->snapshot);
+    while (walk->at >= 0) {
+        TRY(walk_batch(walk));
+        if (trees_chance(10)) {
+            fiber_sleep_us(trees_draw(3000));
+        }
+    }
+    TRY(walk_check(walk));
 out:
     lsm_iter_close(&walk->iter);
     return err;
@@ -415,7 +504,7 @@ trees_scan(struct trees *trees)
         for (uint32_t i = 0; i < trees->count && err == ERR_OK; i++) {
             walk.tree = &trees->trees[i];
             walk.digest = 0;
-            err = walk_through(&walk, direction);
+            err = trees_chance(50) ? walk_in_batches(&walk) : walk_through(&walk, direction);
             digests[i] = walk.digest;
         }
         for (uint32_t i = 0; i < trees->count && err == ERR_OK; i++) {
@@ -438,6 +527,7 @@ trees_check_tree(struct trees *trees, struct tree *tree, uint64_t snapshot)
 
     TRY(walk_through(&walk, 1));
     TRY(walk_through(&walk, -1));
+    TRY(walk_in_batches(&walk));
     for (uint32_t key = 0; key < history->key_count; key++) {
         TRY(get_from(trees, tree, key, history_name(history, key), snapshot, &walk.digest));
     }
