@@ -2,6 +2,7 @@
 #include "lsm/collect.h"
 
 #include "engine/base/assert.h"
+#include "engine/base/canary.h"
 
 #include "engine/base/poison.h"
 
@@ -118,7 +119,7 @@ collect_keeps(struct collect *collect, struct lsm_entry *entry)
         entry->expire_us = 0;
     }
     if (entry->kind == LSM_DELETE && entry->ts <= collect->drop_floor &&
-        !key_may_be_older(collect, entry->key, entry->ts)) {
+        (CANARY(DELETE_DROPPED_EARLY) || !key_may_be_older(collect, entry->key, entry->ts))) {
         collect->dropped++;
         return false;
     }

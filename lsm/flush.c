@@ -2,6 +2,7 @@
 #include "lsm/internal.h"
 
 #include "engine/base/assert.h"
+#include "engine/base/canary.h"
 #include "engine/base/log.h"
 #include "engine/base/sometimes.h"
 #include "engine/rt/shard.h"
@@ -105,7 +106,7 @@ memtable_flush(struct lsm *lsm, struct memtable *memtable)
     if (!memtable_is_empty(memtable)) {
         TRY(table_make(lsm, memtable, &edit, &bytes));
     }
-    if (lsm->options.wait_durable != NULL) {
+    if (lsm->options.wait_durable != NULL && !CANARY(FLUSH_BEFORE_LOG)) {
         lsm->options.wait_durable(lsm->options.wait_durable_arg, memtable->flush_lsn);
     }
     edit.has_flushed = true;

@@ -2,6 +2,7 @@
 #include "lsm/snapshots.h"
 
 #include "engine/base/assert.h"
+#include "engine/base/canary.h"
 
 #include "engine/base/poison.h"
 
@@ -121,6 +122,9 @@ snapshot_set_needs(const struct snapshot_set *set, uint64_t ts, uint64_t until)
 
     if (until > set->horizon) {
         return true;
+    }
+    if (CANARY(SNAPSHOT_FORGOTTEN)) {
+        return false;
     }
     while (low < high) { /* The first held at or above ts. */
         uint32_t middle = (low + high) / 2;

@@ -13,6 +13,9 @@
     X(WAL_CHAIN_UNCHECKED, "wal: replay accepts a batch that does not chain to its predecessor")   \
     X(BLOCK_CHECKSUM_IGNORED, "lsm: a block of a table is used although its checksum is wrong")    \
     X(MANIFEST_NO_SYNC, "lsm: an edit of the manifest is written without IO_DURABLE")              \
+    X(FLUSH_BEFORE_LOG, "lsm: a table is made durable before the log that its writes came from")   \
+    X(SNAPSHOT_FORGOTTEN, "lsm: compaction drops versions that only a held snapshot needs")        \
+    X(DELETE_DROPPED_EARLY, "lsm: a delete is dropped although an older version lies below")       \
     X(STORE_YIELD_MISPLACED, "txn: a fiber yields between reading a sequence and using it")        \
     X(REPLY_BEFORE_DURABLE, "txn: a batch at sync is acknowledged before its record is durable")
 
