@@ -97,6 +97,7 @@ snapshots_forget(struct trees *trees)
     memset(trees->held_ts, 0, sizeof(trees->held_ts));
     memset(trees->held_users, 0, sizeof(trees->held_users));
     memset(trees->reading_ts, 0, sizeof(trees->reading_ts));
+    trees_checkpoints_crash(trees);
 }
 
 void
@@ -107,6 +108,7 @@ trees_forget(struct trees *trees)
     for (uint32_t i = 0; i < trees->count; i++) {
         trees->trees[i].flushed_lsn = 0;
         trees->trees[i].digest = 0;
+        memset(trees->trees[i].checkpoints, 0, sizeof(trees->trees[i].checkpoints));
     }
     snapshots_forget(trees);
 }
@@ -249,11 +251,10 @@ apply_range_delete(const struct trees *trees, struct tree *tree, const struct hi
     lsm_apply_range_delete(tree->lsm, &range);
 }
 
-/* To one tree, as the log's owner would. Does not suspend. */
+/* To tree number `which`, or a copy of it, as the log's owner would. Does not suspend. */
 static void
-apply(struct trees *trees, uint32_t which, const struct history_write *write)
+apply(struct trees *trees, struct tree *tree, uint32_t which, const struct history_write *write)
 {
-    struct tree *tree = &trees->trees[which];
     struct lsm_entry entry = {
         .key = history_name(&trees->history, write->key),
         .ts = write->ts,
@@ -322,7 +323,7 @@ out:
 static uint64_t
 ts_late(const struct trees *trees)
 {
-    uint64_t floor = trees->horizon;
+    uint64_t floor = MAX(trees->horizon, trees_checkpoint_ts(trees));
 
     for (uint32_t i = 0; i < TREES_HELD_MAX; i++) {
         floor = MAX(floor, trees->held_ts[i]);
@@ -330,7 +331,7 @@ ts_late(const struct trees *trees)
     for (uint32_t i = 0; i < TREES_READERS_MAX; i++) {
         floor = MAX(floor, trees->reading_ts[i]);
     }
-    for (uint32_t i = 0; i < LATE_TRIES && floor + 1 < trees->history.ts; i++) {
+    for (uint32_t i = 0; i < LATE_TRIES && floor < trees->history.ts - 1; i++) {
         uint64_t span = MIN(trees->history.ts - floor - 1, (uint64_t)64 * TS_STEP);
         uint64_t ts = trees->history.ts - 1 - trees_draw(span);
 
@@ -378,7 +379,7 @@ batch_apply(struct trees *trees, struct batch *batch)
     for (uint32_t which = 0; which < trees->count; which++) {
         lsm_horizon_set(trees->trees[which].lsm, trees->horizon);
         for (uint32_t i = 0; i < batch->count; i++) {
-            apply(trees, which, &batch->writes[i]);
+            apply(trees, &trees->trees[which], which, &batch->writes[i]);
         }
         rotate_if_due(&trees->trees[which], lsn);
     }
@@ -450,23 +451,23 @@ recovered_check(struct trees *trees, struct tree *tree, const struct lsm_recover
     tree->flushed_lsn = flushed;
 }
 
-static YIELDS err_t
-replay(struct trees *trees, uint32_t which)
+YIELDS err_t
+trees_replay(struct trees *trees, uint32_t which, struct tree *tree, uint64_t flushed_lsn,
+             uint64_t log_end)
 {
     const struct history *history = &trees->history;
-    struct tree *tree = &trees->trees[which];
     err_t err = ERR_OK;
 
     for (uint32_t i = 0; i < history->write_count; i++) {
         const struct history_write *write = &history->writes[i];
 
-        if (write->lsn <= tree->flushed_lsn) {
+        if (write->lsn <= flushed_lsn || write->lsn > log_end) {
             continue;
         }
         if (i == 0 || history->writes[i - 1].lsn < write->lsn) { /* A batch begins. */
             TRY(lsm_wait_room(tree->lsm, write->bytes));
         }
-        apply(trees, which, write);
+        apply(trees, tree, which, write);
         if (i + 1 == history->write_count || history->writes[i + 1].lsn > write->lsn) {
             rotate_if_due(tree, write->lsn);
         }
@@ -489,7 +490,9 @@ tree_open(struct trees *trees, uint32_t which)
     recovered_check(trees, tree, &recovered);
     flushed = tree->flushed_lsn;
     lsm_on_flushed(tree->lsm, on_flushed, tree);
-    TRY(replay(trees, which));
+    trees_checkpoints_check(trees, tree);
+    TRY(trees_replay(trees, which, tree, flushed, trees->history.appended));
+    TRY(trees_copy_remove(tree));
     SOMETIMES_IF(flushed < tree->flushed_lsn, "lsm: a memtable was flushed during replay");
     lsm_horizon_set(tree->lsm, trees->horizon);
     if (trees_chance(40)) {
@@ -673,6 +676,8 @@ trees_work_once(struct trees *trees)
     } else if (draw < 95) {
         snapshot_toggle(trees);
     } else if (draw < 96) {
+        trees_checkpoint(trees);
+    } else if (draw < 97) {
         read_too_old(trees);
     } else {
         fiber_sleep_us(trees_draw(draw < 98 ? 50000 : 500));

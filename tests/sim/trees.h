@@ -14,15 +14,35 @@ enum {
     TREES_HELD_MAX = 6,     /* Snapshots held for long. */
     TREES_READERS_MAX = 16, /* Snapshots in use by reads. */
     TREES_BATCH_WRITES_MAX = 6,
+    TREES_CHECKPOINTS_MAX = 3, /* Of a tree. */
+};
+
+enum tree_checkpoint_state {
+    CHECKPOINT_FREE,
+    CHECKPOINT_THERE,
+    CHECKPOINT_IN_USE, /* There, and being exported. */
+    CHECKPOINT_UNSURE, /* Being made or dropped, or that failed. */
+};
+
+struct tree_checkpoint {
+    enum tree_checkpoint_state state;
+    char name[24];
+    uint64_t ts; /* Of the history at its moment; no write is late to it. */
+    uint64_t horizon;
+    uint64_t flushed_lsn;
+    uint64_t log_end;
 };
 
 struct tree {
-    char dir[8];
+    char dir[24];
     struct lsm_options options;
     struct lsm *lsm;
     uint64_t flushed_lsn; /* As lsm_on_flushed said, or the last opening. */
     uint64_t digest;      /* Of all answers, whatever their order. */
     struct lsm_snapshot held[TREES_HELD_MAX];
+    struct tree_checkpoint checkpoints[TREES_CHECKPOINTS_MAX];
+    struct tree_checkpoint moment; /* That is being exported without a name. */
+    bool is_copying;
 };
 
 struct trees {
@@ -98,3 +118,21 @@ void trees_multi_get(struct trees *trees);
 void trees_scan(struct trees *trees);
 /* All keys of one tree at a snapshot which is held, or while nobody else works. */
 err_t trees_check_tree(struct trees *trees, struct tree *tree, uint64_t snapshot);
+
+/* Apply the log from behind flushed_lsn up to log_end to `tree`, which is tree number `which` or a
+ * copy of it, then remove files that nothing refers to. */
+err_t trees_replay(struct trees *trees, uint32_t which, struct tree *tree, uint64_t flushed_lsn,
+                   uint64_t log_end);
+
+/* ---- trees_checkpoint.c ---- */
+
+/* Make, drop or export a checkpoint. */
+void trees_checkpoint(struct trees *trees);
+/* The newest of all checkpoints; UINT64_MAX while one is being made. */
+uint64_t trees_checkpoint_ts(const struct trees *trees);
+/* After a crash or an orderly end. */
+void trees_checkpoints_crash(struct trees *trees);
+/* After an opening: those that must be there are, and no others. */
+void trees_checkpoints_check(struct trees *trees, struct tree *tree);
+/* What was exported; also what a crash has left of an export. */
+err_t trees_copy_remove(const struct tree *tree);
