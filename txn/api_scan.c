@@ -1,17 +1,26 @@
 /* txn/api_scan.c - snapshots and scans of the C API.
  *
- * A scan merges the shards' ordered streams. Each stream is fetched in chunks: a shard opens an
- * iterator at the held snapshot, copies entries out and closes it, so that no table is kept alive
- * by a scan that nobody continues. Chunks grow, so that short scans stay cheap. */
+ * With threads a scan merges the shards' ordered streams. Each stream is fetched in chunks: a shard
+ * opens an iterator at the held snapshot, copies entries out and closes it, so that no table is
+ * kept alive by a scan that nobody continues. Chunks grow, so that short scans stay cheap. Inline
+ * nothing is copied: api_cursor.h. */
 #include "engine/base/assert.h"
+#include "lsm/lsm_batch.h"
 #include "txn/api.h"
+#include "txn/api_cursor.h"
 
 #include "engine/base/poison.h"
 
 #define SNAPSHOT_MAGIC UINT64_C(0x6f72626974736e61)
 #define SCAN_MAGIC     UINT64_C(0x6f72626974736361)
 
-enum { CHUNK_BYTES_MIN = 4 << 10, CHUNK_BYTES_MAX = 256 << 10 };
+enum {
+    CHUNK_BYTES_MIN = 4 << 10,
+    CHUNK_BYTES_MAX = 256 << 10,
+    CHUNK_GROWTH = 4,
+    CHUNK_BATCH_ROWS = 64,
+    CHUNK_ROWS_A_WORK_UNIT = 4,
+};
 
 /* ---- Snapshots. ---- */
 
@@ -148,9 +157,11 @@ struct scan_part {
 struct orbit_scan {
     uint64_t magic;
     struct orbit *db;
+    struct api_cursor *cursor; /* ORBIT_INLINE; the rest is for threads. */
     struct orbit_snapshot *snapshot;
     bool owns_snapshot;
     bool is_reverse;
+    bool has_begun;   /* The first chunks are there. */
     struct buf lower; /* Stored form. */
     struct buf upper;
     struct scan_part *parts;
@@ -219,6 +230,56 @@ out:
     return err;
 }
 
+static struct slice
+key_decode(struct slice stored)
+{
+    return slice_of(stored.data + API_KEY_PREFIX_BYTES, stored.size - API_KEY_PREFIX_BYTES);
+}
+
+static YIELDS err_t
+chunk_fill_backward(struct scan_part *part, struct arena *arena, struct lsm_iter *iter)
+{
+    err_t err = ERR_OK;
+
+    while (lsm_iter_is_valid(iter) && part->chunk.size < part->chunk_bytes) {
+        struct slice value;
+
+        arena_reset(arena);
+        TRY(lsm_iter_value(iter, arena, &value));
+        TRY(chunk_append(part, key_decode(lsm_iter_entry(iter)->key), value));
+        TRY(lsm_iter_previous(iter));
+        fiber_work(1);
+    }
+    part->is_ended = !lsm_iter_is_valid(iter);
+out:
+    return err;
+}
+
+/* Rows of a batch that find no room come again with the next chunk. */
+static YIELDS err_t
+chunk_fill_forward(struct scan_part *part, struct arena *arena, struct lsm_iter *iter)
+{
+    const struct lsm_batch *batch;
+    uint32_t given = 0;
+    err_t err;
+
+    do {
+        TRY(lsm_iter_batch(iter, CHUNK_BATCH_ROWS, &batch));
+        for (given = 0; given < batch->count && part->chunk.size < part->chunk_bytes; given++) {
+            uint32_t row = lsm_batch_row(batch, given);
+            struct slice value;
+
+            arena_reset(arena);
+            TRY(lsm_batch_value(iter, batch, row, arena, &value));
+            TRY(chunk_append(part, key_decode(batch->keys[row]), value));
+        }
+        fiber_work(given / CHUNK_ROWS_A_WORK_UNIT);
+    } while (lsm_iter_is_valid(iter) && part->chunk.size < part->chunk_bytes);
+    part->is_ended = !lsm_iter_is_valid(iter) && given == batch->count;
+out:
+    return err;
+}
+
 static YIELDS err_t
 chunk_fill(const struct chunk_request *request, struct arena *arena, struct lsm_iter *iter)
 {
@@ -226,19 +287,8 @@ chunk_fill(const struct chunk_request *request, struct arena *arena, struct lsm_
     err_t err;
 
     TRY(chunk_begin(request, arena, iter));
-    while (lsm_iter_is_valid(iter) && part->chunk.size < part->chunk_bytes) {
-        struct slice key;
-        struct slice value;
-
-        arena_reset(arena);
-        TRY(lsm_iter_value(iter, arena, &value));
-        key = lsm_iter_entry(iter)->key;
-        key = slice_of(key.data + API_KEY_PREFIX_BYTES, key.size - API_KEY_PREFIX_BYTES);
-        TRY(chunk_append(part, key, value));
-        TRY(request->scan->is_reverse ? lsm_iter_previous(iter) : lsm_iter_next(iter));
-        fiber_work(1);
-    }
-    part->is_ended = !lsm_iter_is_valid(iter);
+    TRY(request->scan->is_reverse ? chunk_fill_backward(part, arena, iter)
+                                  : chunk_fill_forward(part, arena, iter));
     api_wait(lsm_iter_lsn(iter));
 out:
     return err;
@@ -278,7 +328,7 @@ part_advance(struct orbit_scan *scan, uint32_t shard)
         part->at = 0;
     }
     TRY(api_call(scan->db, shard, chunk_run, &request));
-    part->chunk_bytes = MIN(part->chunk_bytes * 4, (size_t)CHUNK_BYTES_MAX);
+    part->chunk_bytes = MIN(part->chunk_bytes * CHUNK_GROWTH, (size_t)CHUNK_BYTES_MAX);
 out:
     if (err != ERR_OK) {
         buf_clear(&part->chunk); /* Of which nothing was given out: the next call tries again. */
@@ -301,11 +351,14 @@ bound_set(struct buf *bound, const void *data, size_t size, struct slice otherwi
 static void
 scan_free(struct orbit_scan *scan)
 {
-    for (uint32_t i = 0; i < scan->db->shards; i++) {
+    api_cursor_close(&scan->cursor);
+    for (uint32_t i = 0; i < scan->db->shards && scan->parts != NULL; i++) {
         buf_fini(&scan->parts[i].chunk);
         buf_fini(&scan->parts[i].last);
     }
-    mem_free(MEM_SESSIONS, scan->parts, scan->db->shards * sizeof(*scan->parts));
+    if (scan->parts != NULL) {
+        mem_free(MEM_SESSIONS, scan->parts, scan->db->shards * sizeof(*scan->parts));
+    }
     buf_fini(&scan->lower);
     buf_fini(&scan->upper);
     if (scan->owns_snapshot) {
@@ -329,13 +382,31 @@ scan_new(struct orbit *db, const struct orbit_scan_options *options)
     buf_init(&scan->upper, MEM_SESSIONS);
     bound_set(&scan->lower, options->lower, options->lower_size, slice_of(first, sizeof(first)));
     bound_set(&scan->upper, options->upper, options->upper_size, api_keys_end());
-    scan->parts = mem_zalloc(MEM_SESSIONS, db->shards * sizeof(*scan->parts));
-    for (uint32_t i = 0; i < db->shards; i++) {
+    return scan;
+}
+
+static void
+parts_make(struct orbit_scan *scan)
+{
+    scan->parts = mem_zalloc(MEM_SESSIONS, scan->db->shards * sizeof(*scan->parts));
+    for (uint32_t i = 0; i < scan->db->shards; i++) {
         buf_init(&scan->parts[i].chunk, MEM_SESSIONS);
         buf_init(&scan->parts[i].last, MEM_SESSIONS);
         scan->parts[i].chunk_bytes = CHUNK_BYTES_MIN;
     }
-    return scan;
+}
+
+static err_t
+cursor_open(struct orbit_scan *scan, const struct orbit_snapshot *snapshot)
+{
+    const struct api_cursor_options options = {
+        .lower = buf_slice(&scan->lower),
+        .upper = buf_slice(&scan->upper),
+        .is_reverse = scan->is_reverse,
+        .snapshot = snapshot == NULL ? NULL : &snapshot->parts[0],
+    };
+
+    return api_cursor_open(scan->db, &options, &scan->cursor);
 }
 
 int
@@ -350,8 +421,13 @@ orbit_scan_new(struct orbit *db, const struct orbit_scan_options *options,
             err_set(ERR_LIMIT, "a bound has more than %d bytes", ORBIT_KEY_BYTES_MAX));
     }
     scan = scan_new(db, options);
-    scan->snapshot = options->snapshot;
-    if (scan->snapshot == NULL) {
+    if (db->mode == ORBIT_INLINE) {
+        TRY(cursor_open(scan, options->snapshot));
+    } else {
+        parts_make(scan);
+        scan->snapshot = options->snapshot;
+    }
+    if (db->mode != ORBIT_INLINE && scan->snapshot == NULL) {
         TRY(snapshot_new(db, &scan->snapshot));
         scan->owns_snapshot = true;
     }
@@ -401,12 +477,42 @@ scan_pick(const struct orbit_scan *scan, uint32_t *shard_out)
     return any;
 }
 
+/* The first chunks of all shards, fetched at the same time. */
+static err_t
+parts_begin(struct orbit_scan *scan)
+{
+    size_t bytes = scan->db->shards * sizeof(struct chunk_request);
+    struct chunk_request *requests = mem_alloc(MEM_SESSIONS, bytes);
+    err_t err;
+
+    for (uint32_t i = 0; i < scan->db->shards; i++) {
+        requests[i] = (struct chunk_request){.scan = scan, .part = &scan->parts[i], .shard = i};
+    }
+    err = api_call_all(scan->db, chunk_run, requests, sizeof(requests[0]));
+    scan->has_begun = err == ERR_OK;
+    for (uint32_t i = 0; i < scan->db->shards; i++) {
+        struct scan_part *part = &scan->parts[i];
+
+        if (scan->has_begun) {
+            part->chunk_bytes *= CHUNK_GROWTH;
+        } else {
+            buf_clear(&part->chunk); /* The next call tries all again. */
+            part->is_ended = false;
+        }
+    }
+    mem_free(MEM_SESSIONS, requests, bytes);
+    return err;
+}
+
 /* Afterwards every shard that has more has its next entry at hand. */
 static err_t
 scan_load(struct orbit_scan *scan)
 {
     err_t err = ERR_OK;
 
+    if (!scan->has_begun) {
+        return parts_begin(scan);
+    }
     for (uint32_t i = 0; i < scan->db->shards; i++) {
         struct scan_part *part = &scan->parts[i];
 
@@ -418,32 +524,16 @@ out:
     return err;
 }
 
-int
-orbit_scan_next(struct orbit_scan *scan, const void **key_out, size_t *key_size_out,
-                const void **value_out, size_t *value_size_out)
+static void
+row_take(struct scan_part *part, struct orbit_row *row)
 {
-    struct scan_part *part;
     struct slice key;
     struct slice value;
-    uint32_t shard = 0;
-    err_t err;
 
-    OBJ_CHECK(scan, SCAN_MAGIC);
-    TRY(scan_load(scan));
-    if (!scan_pick(scan, &shard)) {
-        err = err_set(ERR_NOT_FOUND, "the scan has ended");
-        goto out;
-    }
-    part = &scan->parts[shard];
     entry_at(part, &key, &value);
     part->given = key;
     part->at += ENTRY_HEADER_BYTES + key.size + value.size;
-    *key_out = key.data;
-    *key_size_out = key.size;
-    *value_out = value.data;
-    *value_size_out = value.size;
-out:
-    return api_result(err);
+    *row = (struct orbit_row){key.data, key.size, value.data, value.size};
 }
 
 /* Until a shard has to be asked for more, which would take back what rows point to. */
@@ -455,13 +545,8 @@ rows_take(struct orbit_scan *scan, struct orbit_row *rows, size_t capacity)
 
     while (count < capacity && scan_pick(scan, &shard)) {
         struct scan_part *part = &scan->parts[shard];
-        struct slice key;
-        struct slice value;
 
-        entry_at(part, &key, &value);
-        part->given = key;
-        part->at += ENTRY_HEADER_BYTES + key.size + value.size;
-        rows[count++] = (struct orbit_row){key.data, key.size, value.data, value.size};
+        row_take(part, &rows[count++]);
         if (!part_has_entry(part) && !part->is_ended) {
             break;
         }
@@ -469,24 +554,52 @@ rows_take(struct orbit_scan *scan, struct orbit_row *rows, size_t capacity)
     return count;
 }
 
+static err_t
+scan_rows(struct orbit_scan *scan, struct orbit_row *rows, size_t capacity, size_t *count_out)
+{
+    size_t count = 0;
+    err_t err;
+
+    OBJ_CHECK(scan, SCAN_MAGIC);
+    if (scan->cursor != NULL) {
+        err = api_cursor_rows(scan->cursor, rows, capacity, &count);
+    } else {
+        TRY(scan_load(scan));
+        count = rows_take(scan, rows, capacity);
+        err = count > 0 ? ERR_OK : ERR_NOT_FOUND;
+    }
+    if (err == ERR_NOT_FOUND) {
+        err = err_set(ERR_NOT_FOUND, "the scan has ended");
+    }
+    TRY(err);
+    *count_out = count;
+out:
+    return err;
+}
+
+int
+orbit_scan_next(struct orbit_scan *scan, const void **key_out, size_t *key_size_out,
+                const void **value_out, size_t *value_size_out)
+{
+    struct orbit_row row;
+    size_t count;
+    err_t err;
+
+    TRY(scan_rows(scan, &row, 1, &count));
+    *key_out = row.key;
+    *key_size_out = row.key_size;
+    *value_out = row.value;
+    *value_size_out = row.value_size;
+out:
+    return api_result(err);
+}
+
 int
 orbit_scan_batch(struct orbit_scan *scan, struct orbit_row *rows, size_t capacity,
                  size_t *count_out)
 {
-    size_t count;
-    err_t err;
-
-    OBJ_CHECK(scan, SCAN_MAGIC);
     if (capacity == 0) {
         return api_result(err_set(ERR_INVALID, "a batch of no rows was asked for"));
     }
-    TRY(scan_load(scan));
-    count = rows_take(scan, rows, capacity);
-    if (count == 0) {
-        err = err_set(ERR_NOT_FOUND, "the scan has ended");
-        goto out;
-    }
-    *count_out = count;
-out:
-    return api_result(err);
+    return api_result(scan_rows(scan, rows, capacity, count_out));
 }
