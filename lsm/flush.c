@@ -17,7 +17,7 @@ spare_make(struct lsm *lsm)
 {
     if (lsm->spare == NULL && !lsm->options.background_off && !lsm->is_closing) {
         struct memtable *spare =
-            memtable_prepare(lsm->options.memtable_bytes, lsm->hash_seed, lsm->vlog);
+            memtable_prepare(lsm->options.memtable_bytes, lsm->hash_seed, lsm->vlog, &lsm->pool);
 
         if (lsm->spare != NULL) { /* Another flush was quicker. */
             memtable_unpin(&spare);
@@ -135,6 +135,7 @@ flush_step(struct lsm *lsm)
         block_cache_settle(lsm->cache);
         err = memtable_flush(lsm, memtable);
         memtable_unpin_slowly(&memtable);
+        lsm_cache_lend(lsm); /* The pool may have grown by it. */
         lsm_report(lsm, &lsm->flush_error, err);
     }
     fiber_mutex_unlock(&lsm->flush_mutex);
@@ -152,7 +153,7 @@ flush_fiber(void *arg)
         spare_make(lsm);
         if (lsm->frozen_oldest == NULL) {
             if (!lsm->is_closing) { /* spare_make may have suspended. */
-                cond_wait_uncancelable(&lsm->flush_cond);
+                lsm_flush_wait(lsm);
             }
             continue;
         }

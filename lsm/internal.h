@@ -52,6 +52,7 @@ struct lsm {
     /* In memory. */
     struct memtable *active;
     struct memtable *spare;         /* Empty, ready to become the active one; or NULL. */
+    struct memtable_pool pool;      /* Memory of flushed ones, for the next. */
     struct memtable *frozen_oldest; /* Linked by newer and older. */
     struct memtable *frozen_newest;
     uint32_t frozen_count;
@@ -119,8 +120,11 @@ YIELDS err_t lsm_back_off(struct lsm *lsm, uint32_t attempt);
 /* lsm_write.c */
 uint32_t lsm_level0_count(const struct lsm *lsm); /* Without shunned tables. */
 void lsm_pace(struct lsm *lsm);                   /* Recompute slow_bytes_per_s. */
-/* What frozen memtables take is lent by the block cache until they are flushed. */
+/* What frozen memtables take is lent by the block cache until they are flushed, and what the pool
+ * keeps. */
 void lsm_cache_lend(struct lsm *lsm);
+/* Until something is frozen; meanwhile the pool is given back when it was idle for long. */
+YIELDS void lsm_flush_wait(struct lsm *lsm);
 /* The oldest write in any memtable but `except`; UINT64_MAX when there is none. */
 uint64_t lsm_memtables_oldest(const struct lsm *lsm, const struct memtable *except);
 

@@ -425,6 +425,7 @@ lsm_new(const struct lsm_options *options)
     lsm->magic = LSM_MAGIC;
     options_take(lsm, options);
     snapshots_init(&lsm->snapshots);
+    memtable_pool_init(&lsm->pool, lsm->options.memtable_bytes);
     buf_init(&lsm->note, MEM_TABLES);
     fiber_mutex_init(&lsm->manifest_mutex);
     fiber_mutex_init(&lsm->hold_mutex);
@@ -452,7 +453,7 @@ lsm_open(const struct lsm_options *options, struct lsm_recovered *recovered_out,
     }
     lsm = lsm_new(options);
     TRY(state_load(lsm));
-    lsm->active = memtable_new(lsm->options.memtable_bytes, lsm->hash_seed, lsm->vlog);
+    lsm->active = memtable_new(lsm->options.memtable_bytes, lsm->hash_seed, lsm->vlog, &lsm->pool);
     lsm_pace(lsm);
     TRY(background_start(lsm));
     *recovered_out = (struct lsm_recovered){
@@ -486,6 +487,8 @@ lsm_close(struct lsm **pointer)
     fiber_group_wait(&lsm->background);
     if (lsm->vlog != NULL) {
         vlog_keep_files(lsm->vlog); /* The references that go now stay in log and manifest. */
+    }
+    while (memtable_pool_shrink(&lsm->pool, 0)) {
     }
     while (lsm->frozen_oldest != NULL) {
         struct memtable *memtable = lsm->frozen_oldest;

@@ -2,9 +2,15 @@
 #include "lsm/internal.h"
 
 #include "engine/base/assert.h"
+#include "engine/base/sometimes.h"
 #include "engine/rt/shard.h"
 
 #include "engine/base/poison.h"
+
+enum {
+    LSM_POOL_IDLE_US = 10 * 1000 * 1000, /* Without a flush for so long, memory is given back. */
+    POOL_STEP_UNITS = 500,
+};
 
 enum { ENTRY_OVERHEAD_BYTES = 64 };
 
@@ -207,7 +213,34 @@ lsm_cache_lend(struct lsm *lsm)
     for (const struct memtable *at = lsm->frozen_oldest; at != NULL; at = at->newer) {
         bytes += memtable_bytes(at);
     }
-    block_cache_lend(lsm->cache, bytes);
+    block_cache_lend(lsm->cache, bytes + memtable_pool_bytes(&lsm->pool));
+}
+
+YIELDS void
+lsm_flush_wait(struct lsm *lsm)
+{
+    uint64_t deadline_us = DEADLINE_NONE;
+    uint64_t keep_bytes = lsm->options.memtable_bytes;
+
+    if (memtable_pool_bytes(&lsm->pool) > 0) {
+        deadline_us = shard_now_us() + LSM_POOL_IDLE_US;
+    }
+    switch (cond_wait_until(&lsm->flush_cond, deadline_us)) {
+    case ERR_TIMEOUT:
+        SOMETIMES("lsm: the memory of flushed memtables was given back");
+        keep_bytes = 0;
+        break;
+    case ERR_CANCELED:
+        cond_wait_uncancelable(&lsm->flush_cond);
+        break;
+    default:
+        break;
+    }
+    while (lsm->frozen_oldest == NULL && memtable_pool_shrink(&lsm->pool, keep_bytes)) {
+        fiber_work(POOL_STEP_UNITS);
+    }
+    (void)memtable_pool_shrink(&lsm->pool, lsm->options.memtable_bytes); /* What may be kept. */
+    lsm_cache_lend(lsm);
 }
 
 void
@@ -233,7 +266,8 @@ lsm_rotate(struct lsm *lsm, uint64_t lsn, struct slice note)
     lsm->active = lsm->spare;
     lsm->spare = NULL; /* The flush fiber makes the next one. */
     if (lsm->active == NULL) {
-        lsm->active = memtable_new(lsm->options.memtable_bytes, lsm->hash_seed, lsm->vlog);
+        lsm->active =
+            memtable_new(lsm->options.memtable_bytes, lsm->hash_seed, lsm->vlog, &lsm->pool);
     }
     lsm_cache_lend(lsm);
     lsm_pace(lsm);
@@ -300,4 +334,5 @@ lsm_budget_set(struct lsm *lsm, uint64_t memtable_bytes, uint64_t cache_bytes)
     lsm->options.memtable_bytes = memtable_bytes;
     lsm->options.cache_bytes = cache_bytes;
     block_cache_resize(lsm->cache, cache_bytes);
+    cond_broadcast(&lsm->flush_cond); /* The pool may be too large now. */
 }

@@ -16,6 +16,8 @@ enum {
     TAG_SHIFT = 48,
     CLASS_STEP_BYTES = 16, /* Up to CLASS_LINEAR_BYTES; above, four sizes to a power of two. */
     CLASS_LINEAR_BYTES = 128,
+    PREFETCH_LINES = 3, /* A key and, right behind it, its first version. */
+    CACHE_LINE_BYTES = 64,
 };
 /* Versions of a key from which on all of them are looked through at times. */
 #define COLLECT_AT_MIN 8u
@@ -112,10 +114,16 @@ enum {
 
 /* A power of two of them, not cleared: from 2 MiB on they fill huge pages. */
 static struct memtable_bucket *
-buckets_new(uint64_t count)
+buckets_new(struct memtable_pool *pool, uint64_t count)
 {
     size_t bytes = count * sizeof(struct memtable_bucket);
 
+    if (pool != NULL && pool->buckets != NULL && pool->bucket_count == count) {
+        struct memtable_bucket *buckets = pool->buckets;
+
+        pool->buckets = NULL;
+        return buckets;
+    }
     return bytes >= MEM_HUGE_BYTES ? mem_alloc_huge(MEM_MEMTABLE, bytes, false)
                                    : mem_alloc(MEM_MEMTABLE, bytes);
 }
@@ -132,9 +140,58 @@ buckets_free(struct memtable_bucket *buckets, uint64_t count)
     }
 }
 
+static void
+buckets_give(struct memtable_pool *pool, struct memtable_bucket *buckets, uint64_t count)
+{
+    if (pool != NULL && pool->buckets == NULL && pool->blocks.bytes_max > 0) {
+        pool->buckets = buckets;
+        pool->bucket_count = count;
+    } else {
+        buckets_free(buckets, count);
+    }
+}
+
+void
+memtable_pool_init(struct memtable_pool *pool, uint64_t bytes_max)
+{
+    memset(pool, 0, sizeof(*pool));
+    arena_pool_init(&pool->blocks, MEM_MEMTABLE, bytes_max);
+}
+
+bool
+memtable_pool_shrink(struct memtable_pool *pool, uint64_t bytes_max)
+{
+    pool->blocks.bytes_max = bytes_max;
+    if (arena_pool_trim(&pool->blocks, bytes_max)) {
+        return true;
+    }
+    if (pool->buckets != NULL && bytes_max == 0) {
+        buckets_free(pool->buckets, pool->bucket_count);
+        pool->buckets = NULL;
+        return true;
+    }
+    return false;
+}
+
+uint64_t
+memtable_pool_bytes(const struct memtable_pool *pool)
+{
+    uint64_t buckets = pool->buckets == NULL ? 0 : pool->bucket_count;
+
+    return pool->blocks.bytes + buckets * sizeof(struct memtable_bucket);
+}
+
+static void
+arena_begin(struct memtable *memtable, bool is_large)
+{
+    arena_init_pooled(&memtable->arena, MEM_MEMTABLE,
+                      memtable->pool == NULL ? NULL : &memtable->pool->blocks, is_large);
+}
+
 /* The hash index is not cleared yet. */
 static struct memtable *
-memtable_make(uint64_t bytes_expected, uint64_t hash_seed, struct vlog *vlog)
+memtable_make(uint64_t bytes_expected, uint64_t hash_seed, struct vlog *vlog,
+              struct memtable_pool *pool)
 {
     struct memtable *memtable = MEM_NEW(MEM_MEMTABLE, struct memtable);
     uint64_t buckets = BUCKETS_MIN;
@@ -145,16 +202,17 @@ memtable_make(uint64_t bytes_expected, uint64_t hash_seed, struct vlog *vlog)
     ASSERT(class_bytes(MEMTABLE_CLASSES - 1) == LSM_VALUE_INLINE_BYTES_MAX);
     memtable->magic = MEMTABLE_MAGIC;
     memtable->refs = 1;
-    memtable->buckets = buckets_new(buckets);
+    memtable->pool = pool;
+    memtable->buckets = buckets_new(pool, buckets);
     while (memtable->buckets == NULL) { /* Only a large one is refused: longer chains, then. */
         buckets /= 2;
-        memtable->buckets = buckets_new(buckets);
+        memtable->buckets = buckets_new(pool, buckets);
     }
     memtable->bucket_mask = buckets - 1;
     memtable->hash_seed = hash_seed;
     memtable->vlog = vlog;
     memtable->ts_oldest = UINT64_MAX;
-    arena_init_huge(&memtable->arena, MEM_MEMTABLE);
+    arena_begin(memtable, bytes_expected >= ARENA_BYTES);
     key_index_init(&memtable->index, &memtable->arena);
     range_map_init(&memtable->ranges, &memtable->arena);
     buf_init(&memtable->note, MEM_MEMTABLE);
@@ -162,18 +220,20 @@ memtable_make(uint64_t bytes_expected, uint64_t hash_seed, struct vlog *vlog)
 }
 
 struct memtable *
-memtable_new(uint64_t bytes_expected, uint64_t hash_seed, struct vlog *vlog)
+memtable_new(uint64_t bytes_expected, uint64_t hash_seed, struct vlog *vlog,
+             struct memtable_pool *pool)
 {
-    struct memtable *memtable = memtable_make(bytes_expected, hash_seed, vlog);
+    struct memtable *memtable = memtable_make(bytes_expected, hash_seed, vlog, pool);
 
     memset(memtable->buckets, 0, (memtable->bucket_mask + 1) * sizeof(memtable->buckets[0]));
     return memtable;
 }
 
 YIELDS struct memtable *
-memtable_prepare(uint64_t bytes_expected, uint64_t hash_seed, struct vlog *vlog)
+memtable_prepare(uint64_t bytes_expected, uint64_t hash_seed, struct vlog *vlog,
+                 struct memtable_pool *pool)
 {
-    struct memtable *memtable = memtable_make(bytes_expected, hash_seed, vlog);
+    struct memtable *memtable = memtable_make(bytes_expected, hash_seed, vlog, pool);
     size_t bytes = (memtable->bucket_mask + 1) * sizeof(memtable->buckets[0]);
 
     for (size_t at = 0; at < bytes; at += CLEAR_STEP_BYTES) {
@@ -196,7 +256,7 @@ arena_renew(struct memtable *memtable)
         memtable->arena_capacity = capacity;
     }
     memtable->arenas[memtable->arena_count++] = memtable->arena;
-    arena_init_huge(&memtable->arena, MEM_MEMTABLE);
+    arena_begin(memtable, true);
 }
 
 void
@@ -225,7 +285,7 @@ memtable_unpin(struct memtable **pointer)
     }
     mem_free(MEM_MEMTABLE, memtable->vlog_files,
              memtable->vlog_file_capacity * sizeof(memtable->vlog_files[0]));
-    buckets_free(memtable->buckets, memtable->bucket_mask + 1);
+    buckets_give(memtable->pool, memtable->buckets, memtable->bucket_mask + 1);
     buf_fini(&memtable->note);
     key_index_fini(&memtable->index);
     arena_fini(&memtable->arena);
@@ -243,6 +303,9 @@ memtable_unpin_slowly(struct memtable **pointer)
 {
     struct memtable *memtable = *pointer;
 
+    if (memtable->refs == 1) {
+        key_index_fini(&memtable->index);
+    }
     while (memtable->refs == 1 && memtable->arena_count > 0) {
         arena_fini(&memtable->arenas[--memtable->arena_count]);
         fiber_work(STEP_UNITS);
@@ -252,8 +315,8 @@ memtable_unpin_slowly(struct memtable **pointer)
 
 /* ---- The hash index. ---- */
 
-static uint64_t
-key_hash(const struct memtable *memtable, struct slice key)
+uint64_t
+memtable_hash(const struct memtable *memtable, struct slice key)
 {
     return XXH3_64bits_withSeed(key.data, key.size, memtable->hash_seed);
 }
@@ -281,6 +344,24 @@ key_find(const struct memtable *memtable, struct slice key, uint64_t hash)
         }
     }
     return NULL;
+}
+
+void
+memtable_prefetch_key(const struct memtable *memtable, uint64_t hash)
+{
+    const struct memtable_bucket *bucket = &memtable->buckets[hash & memtable->bucket_mask];
+    uintptr_t tag = place_tag(hash);
+
+    for (uint32_t i = 0; i < MEMTABLE_BUCKET_KEYS; i++) {
+        if (bucket->places[i] != 0 && (bucket->places[i] & ~POINTER_MASK) == tag) {
+            const uint8_t *key = (const uint8_t *)(bucket->places[i] & POINTER_MASK);
+
+            for (uint32_t line = 0; line < PREFETCH_LINES; line++) {
+                __builtin_prefetch(key + line * CACHE_LINE_BYTES);
+            }
+            return;
+        }
+    }
 }
 
 static void
@@ -455,7 +536,7 @@ void
 memtable_put(struct memtable *memtable, const struct lsm_entry *entry,
              const struct snapshots *snapshots)
 {
-    uint64_t hash = key_hash(memtable, entry->key);
+    uint64_t hash = memtable_hash(memtable, entry->key);
     struct memtable_key *key = key_find(memtable, entry->key, hash);
 
     note_write(memtable, entry->ts, entry->lsn);
@@ -486,7 +567,14 @@ memtable_range_delete(struct memtable *memtable, const struct lsm_range_delete *
 const struct memtable_version *
 memtable_get(const struct memtable *memtable, struct slice key, uint64_t snapshot)
 {
-    const struct memtable_key *found = key_find(memtable, key, key_hash(memtable, key));
+    return memtable_get_hashed(memtable, key, memtable_hash(memtable, key), snapshot);
+}
+
+const struct memtable_version *
+memtable_get_hashed(const struct memtable *memtable, struct slice key, uint64_t hash,
+                    uint64_t snapshot)
+{
+    const struct memtable_key *found = key_find(memtable, key, hash);
     const struct memtable_version *version = found == NULL ? NULL : found->newest;
 
     while (version != NULL && version->ts > snapshot) {

@@ -48,11 +48,19 @@ struct memtable_key {
     struct tree_key key;
 };
 
+/* The memory of a memtable that is gone, for the next one. */
+struct memtable_pool {
+    struct arena_pool blocks;
+    struct memtable_bucket *buckets; /* NULL: none. */
+    uint64_t bucket_count;
+};
+
 struct memtable {
     uint64_t magic;
     uint32_t refs;
-    struct arena arena;   /* The one being filled. */
-    struct arena *arenas; /* Full ones, so that a large memtable can be freed in steps. */
+    struct memtable_pool *pool; /* Borrowed; NULL: none. */
+    struct arena arena;         /* The one being filled. */
+    struct arena *arenas;       /* Full ones, so that a large memtable can be freed in steps. */
     uint32_t arena_count, arena_capacity;
     struct key_index index;
     struct range_map ranges;
@@ -82,12 +90,19 @@ struct memtable {
     struct memtable *older;
 };
 
+void memtable_pool_init(struct memtable_pool *pool, uint64_t bytes_max);
+/* A step (one huge page, or the hash index) towards at most so many bytes; false when it is there.
+ * bytes_max bounds what is kept later. */
+bool memtable_pool_shrink(struct memtable_pool *pool, uint64_t bytes_max);
+uint64_t memtable_pool_bytes(const struct memtable_pool *pool);
+
 /* Reference count 1. bytes_expected sizes the hash index; hash_seed must be unknown to clients.
- * Clearing the index of a large memtable takes a millisecond: memtable_prepare does the same in
- * steps. */
-struct memtable *memtable_new(uint64_t bytes_expected, uint64_t hash_seed, struct vlog *vlog);
+ * The pool may be NULL; it must outlive the memtable. Clearing the index of a large memtable takes
+ * a millisecond: memtable_prepare does the same in steps. */
+struct memtable *memtable_new(uint64_t bytes_expected, uint64_t hash_seed, struct vlog *vlog,
+                              struct memtable_pool *pool);
 YIELDS struct memtable *memtable_prepare(uint64_t bytes_expected, uint64_t hash_seed,
-                                         struct vlog *vlog);
+                                         struct vlog *vlog, struct memtable_pool *pool);
 void memtable_pin(struct memtable *memtable);
 /* Accepts NULL; clears the pointer. */
 void memtable_unpin(struct memtable **memtable);
@@ -114,10 +129,25 @@ void memtable_put(struct memtable *memtable, const struct lsm_entry *entry,
 void memtable_range_delete(struct memtable *memtable, const struct lsm_range_delete *range,
                            const struct snapshots *snapshots);
 
+/* What the other calls take: the same for all memtables of one seed, so one serves the active
+ * memtable and the frozen ones. */
+uint64_t memtable_hash(const struct memtable *memtable, struct slice key);
+/* Have the bucket on its way from memory. Ask for several keys before the first is used. */
+static inline void
+memtable_prefetch(const struct memtable *memtable, uint64_t hash)
+{
+    __builtin_prefetch(&memtable->buckets[hash & memtable->bucket_mask]);
+}
+/* When the bucket has come: the key that is probably meant, and its newest version. */
+void memtable_prefetch_key(const struct memtable *memtable, uint64_t hash);
+
 /* The newest version with ts <= snapshot, or NULL. Range deletes are not applied. Borrowed until
  * the next change of the memtable. */
 const struct memtable_version *memtable_get(const struct memtable *memtable, struct slice key,
                                             uint64_t snapshot);
+const struct memtable_version *memtable_get_hashed(const struct memtable *memtable,
+                                                   struct slice key, uint64_t hash,
+                                                   uint64_t snapshot);
 
 /* All versions, in the order of lsm/entry.h. The memtable may change between calls: an iterator
  * stays on its key and ts. The entry is a copy whose key is good as long as the memtable; its

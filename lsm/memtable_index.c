@@ -18,6 +18,10 @@ enum {
 };
 
 static const size_t block_bytes = INDEX_CHUNK_KEYS * sizeof(struct index_entry);
+static const size_t runs_bytes = INDEX_RUNS_MAX * sizeof(struct index_run);
+static const size_t merges_bytes = INDEX_MERGES_MAX * sizeof(struct index_merge);
+
+_Static_assert((int)INDEX_TAIL_KEYS == (int)INDEX_CHUNK_KEYS, "a full tail is a chunk");
 
 /* ---- Blocks and chunks. ---- */
 
@@ -121,18 +125,21 @@ key_index_fini(struct key_index *index)
         run_fini(index, &index->merges[i].in[0]);
         run_fini(index, &index->merges[i].in[1]);
     }
+    index->run_count = 0;
+    index->merge_count = 0;
+    mem_free(MEM_MEMTABLE, index->runs, runs_bytes);
+    mem_free(MEM_MEMTABLE, index->merges, merges_bytes);
+    index->runs = NULL;
+    index->merges = NULL;
 }
 
 /* With the first key, as many memtables hold range deletes only, or nothing. */
 static void
 key_index_begin(struct key_index *index, const struct tree_key *key)
 {
-    const size_t runs_bytes = INDEX_RUNS_MAX * sizeof(index->runs[0]);
-    const size_t merges_bytes = INDEX_MERGES_MAX * sizeof(index->merges[0]);
-
     index->tail = block_new(index);
-    index->runs = arena_alloc(index->arena, runs_bytes);
-    index->merges = arena_alloc(index->arena, merges_bytes);
+    index->runs = mem_alloc(MEM_MEMTABLE, runs_bytes);
+    index->merges = mem_alloc(MEM_MEMTABLE, merges_bytes);
     index->bytes += runs_bytes + merges_bytes;
     index->prefix = key;
     index->prefix_size = key->size;
@@ -344,7 +351,7 @@ key_index_pay(struct key_index *index, uint64_t credit, uint32_t units)
 {
     uint64_t price;
 
-    index->credit += credit;
+    index->credit = MIN(index->credit + credit, index->count);
     if (index->run_count >= 2 && index->merge_count < INDEX_MERGES_MAX) {
         price = index->runs[index->run_count - 1].keys + index->runs[index->run_count - 2].keys;
         if (price <= index->credit) {

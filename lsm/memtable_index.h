@@ -81,7 +81,7 @@ struct key_index {
 };
 
 void key_index_init(struct key_index *index, struct arena *arena);
-/* The arena is the caller's to free. */
+/* The arena is the caller's to free, before or after. Does nothing the second time. */
 void key_index_fini(struct key_index *index);
 /* The key must not be in the index. It stands at the end of the caller's record, in an arena. */
 void key_index_insert(struct key_index *index, struct tree_key *key);

@@ -40,6 +40,63 @@ arena_init_huge(struct arena *arena, enum mem_tag tag)
     *arena = (struct arena){.tag = tag, .is_huge = true};
 }
 
+void
+arena_init_pooled(struct arena *arena, enum mem_tag tag, struct arena_pool *pool, bool is_large)
+{
+    ASSERT(pool == NULL || pool->tag == tag);
+    *arena = (struct arena){.tag = tag, .is_huge = true, .pool = pool, .is_large = is_large};
+}
+
+/* ---- The pool: whole blocks, linked as in an arena. ---- */
+
+void
+arena_pool_init(struct arena_pool *pool, enum mem_tag tag, size_t bytes_max)
+{
+    *pool = (struct arena_pool){.tag = tag, .bytes_max = bytes_max};
+}
+
+bool
+arena_pool_trim(struct arena_pool *pool, size_t bytes)
+{
+    struct arena_block *block = pool->free;
+
+    if (pool->bytes <= bytes) {
+        return false;
+    }
+    pool->free = block->next;
+    pool->bytes -= MEM_HUGE_BYTES;
+    SANITIZE_UNPOISON(block, MEM_HUGE_BYTES);
+    mem_free_huge(pool->tag, block, MEM_HUGE_BYTES);
+    return true;
+}
+
+static struct arena_block *
+pool_take(struct arena_pool *pool)
+{
+    struct arena_block *block = pool == NULL ? NULL : pool->free;
+
+    if (block != NULL) {
+        pool->free = block->next;
+        pool->bytes -= MEM_HUGE_BYTES;
+    }
+    return block;
+}
+
+static bool
+pool_give(struct arena_pool *pool, struct arena_block *block)
+{
+    if (pool == NULL || pool->bytes + MEM_HUGE_BYTES > pool->bytes_max) {
+        return false;
+    }
+    block->next = pool->free;
+    pool->free = block;
+    pool->bytes += MEM_HUGE_BYTES;
+    SANITIZE_POISON((uint8_t *)block + sizeof(*block), MEM_HUGE_BYTES - sizeof(*block));
+    return true;
+}
+
+/* ---- Blocks. ---- */
+
 static bool
 is_huge_block(const struct arena *arena, size_t size)
 {
@@ -49,9 +106,14 @@ is_huge_block(const struct arena *arena, size_t size)
 static struct arena_block *
 arena_block_new(struct arena *arena, size_t size)
 {
-    struct arena_block *block = is_huge_block(arena, size) ? mem_alloc_huge(arena->tag, size, false)
-                                                           : mem_alloc(arena->tag, size);
+    struct arena_block *block = NULL;
 
+    if (is_huge_block(arena, size)) {
+        block = pool_take(arena->pool);
+        block = block != NULL ? block : mem_alloc_huge(arena->tag, size, false);
+    } else {
+        block = mem_alloc(arena->tag, size);
+    }
     if (block == NULL) {
         return NULL;
     }
@@ -69,7 +131,9 @@ arena_block_free(struct arena *arena, struct arena_block *block)
     arena->bytes -= block->size;
     SANITIZE_UNPOISON(block, block->size);
     if (is_huge_block(arena, block->size)) {
-        mem_free_huge(arena->tag, block, block->size);
+        if (!pool_give(arena->pool, block)) {
+            mem_free_huge(arena->tag, block, block->size);
+        }
     } else {
         mem_free(arena->tag, block, block->size);
     }
@@ -122,6 +186,9 @@ arena_block_for(struct arena *arena, size_t size)
         wanted = MIN(MAX(head->size, (size_t)ARENA_BLOCK_BYTES_MIN) * 2,
                      (size_t)(arena->is_huge ? MEM_HUGE_BYTES : ARENA_BLOCK_BYTES_MAX));
     }
+    if (arena->is_large) {
+        wanted = MEM_HUGE_BYTES;
+    }
     if (size > wanted / 4) {
         block = arena_block_new(arena, sizeof(*block) + size);
         if (block == NULL || head == NULL) {
@@ -136,8 +203,10 @@ arena_block_for(struct arena *arena, size_t size)
         return block;
     }
     block = arena_block_new(arena, wanted);
-    block->next = head;
-    arena->head = block;
+    if (block != NULL) {
+        block->next = head;
+        arena->head = block;
+    }
     return block;
 }
 

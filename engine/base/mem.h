@@ -91,13 +91,31 @@ void mem_free_huge(enum mem_tag tag, void *block, size_t size);
 /* A region that dies as a whole: request memory. Grows by blocks; nothing is freed alone. */
 struct arena {
     struct arena_block *head;
+    struct arena_pool *pool; /* Borrowed; NULL: none. */
     enum mem_tag tag;
-    size_t bytes; /* Allocated from the account in all. */
-    bool is_huge; /* Grows by huge pages once it is large. */
+    size_t bytes;  /* Allocated from the account, or taken from the pool, in all. */
+    bool is_huge;  /* Grows by huge pages once it is large. */
+    bool is_large; /* It is to be large: from the first block on. */
 };
+
+/* Huge pages that arenas gave back, for arenas to come: a fresh page is cleared by the kernel,
+ * which takes longer than to fill it. Its arenas have one tag and one account. */
+struct arena_pool {
+    struct arena_block *free;
+    enum mem_tag tag;
+    size_t bytes;     /* Kept now. */
+    size_t bytes_max; /* Beyond, blocks go back to the account. */
+};
+
+void arena_pool_init(struct arena_pool *pool, enum mem_tag tag, size_t bytes_max);
+/* Give a block back to the account if more than `bytes` are kept: true when there was one. */
+bool arena_pool_trim(struct arena_pool *pool, size_t bytes);
 
 void arena_init(struct arena *arena, enum mem_tag tag);
 void arena_init_huge(struct arena *arena, enum mem_tag tag);
+/* As a huge one, with blocks from the pool and back to it. The pool may be NULL. */
+void arena_init_pooled(struct arena *arena, enum mem_tag tag, struct arena_pool *pool,
+                       bool is_large);
 /* Frees all but one block of modest size, for the next request. */
 void arena_reset(struct arena *arena);
 void arena_fini(struct arena *arena);

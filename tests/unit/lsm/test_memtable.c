@@ -16,7 +16,7 @@ static void
 begin(void)
 {
     snapshots_init(&snapshots);
-    memtable = memtable_new(1 << 20, 42, NULL);
+    memtable = memtable_new(1 << 20, 42, NULL, NULL);
 }
 
 static void
