@@ -96,29 +96,6 @@ tables_push(struct lsm_ingest *ingest, struct lsm_table *table)
     ingest->tables[ingest->count++] = table;
 }
 
-/* The files that the pointers of the present table name, each once, rising or not. */
-static uint32_t
-pointers_files(const struct lsm_ingest *ingest, uint64_t *files)
-{
-    uint32_t count = 0;
-
-    for (uint32_t i = 0; i < ingest->pointer_count; i++) {
-        uint64_t number = ingest->pointers[i].file_number;
-
-        /* Appends fill one file after the other, so equal ones stand together, but for those
-         * that other writers' values made alternate. */
-        bool is_known = false;
-
-        for (uint32_t k = count; k-- > 0 && !is_known;) {
-            is_known = files[k] == number;
-        }
-        if (!is_known) {
-            files[count++] = number;
-        }
-    }
-    return count;
-}
-
 static void
 pointers_release(struct lsm_ingest *ingest)
 {
@@ -132,8 +109,7 @@ static YIELDS err_t
 table_finish(struct lsm_ingest *ingest)
 {
     struct lsm *lsm = ingest->lsm;
-    size_t files_bytes = ingest->pointer_count * sizeof(uint64_t);
-    uint64_t *files = mem_alloc(MEM_BACKGROUND, files_bytes);
+    struct vlog_uses uses = {0};
     char path[LSM_PATH_BYTES_MAX];
     struct table_meta meta;
     struct table *table = NULL;
@@ -147,10 +123,13 @@ table_finish(struct lsm_ingest *ingest)
         (void)io_unlink(path); /* The next start removes what stays. */
         goto out;
     }
-    tables_push(ingest, lsm_table_new(table, lsm->vlog, files, pointers_files(ingest, files)));
+    for (uint32_t i = 0; i < ingest->pointer_count; i++) {
+        vlog_uses_add(&uses, &ingest->pointers[i]);
+    }
+    tables_push(ingest, lsm_table_new(table, lsm->vlog, uses.uses, uses.count));
     pointers_release(ingest);
 out:
-    mem_free(MEM_BACKGROUND, files, files_bytes);
+    vlog_uses_fini(&uses);
     return err;
 }
 
@@ -285,7 +264,7 @@ lsm_ingest_free(struct lsm_ingest **pointer)
     MEM_FREE(MEM_BACKGROUND, ingest);
 }
 
-/* ---- Descriptions: file number, bytes, rows, value logs. ---- */
+/* ---- Descriptions: file number, bytes, rows, use of value logs. ---- */
 
 void
 lsm_ingest_describe(const struct lsm_ingest *ingest, uint32_t index, struct buf *out)
@@ -297,15 +276,16 @@ lsm_ingest_describe(const struct lsm_ingest *ingest, uint32_t index, struct buf 
     buf_append_varint(out, table->meta->file_number);
     buf_append_varint(out, table->meta->file_bytes);
     buf_append_varint(out, table->meta->entries);
-    buf_append_varint(out, table->vlog_file_count);
-    for (uint32_t i = 0; i < table->vlog_file_count; i++) {
-        buf_append_varint(out, table->vlog_files[i]);
+    buf_append_varint(out, table->vlog_use_count);
+    for (uint32_t i = 0; i < table->vlog_use_count; i++) {
+        buf_append_varint(out, table->vlog_uses[i].file_number);
+        buf_append_varint(out, table->vlog_uses[i].bytes);
     }
 }
 
 struct description {
-    uint64_t file_number, file_bytes, entries, vlog_files;
-    const uint8_t *vlog_at; /* The numbers. */
+    uint64_t file_number, file_bytes, entries, vlog_uses;
+    const uint8_t *vlog_at; /* The uses. */
     const uint8_t *end;
 };
 
@@ -313,7 +293,7 @@ static err_t
 description_read(struct slice bytes, struct description *out)
 {
     uint64_t *const numbers[] = {&out->file_number, &out->file_bytes, &out->entries,
-                                 &out->vlog_files};
+                                 &out->vlog_uses};
     const uint8_t *at = bytes.data;
     const uint8_t *end = bytes.data + bytes.size;
     uint64_t number;
@@ -325,10 +305,10 @@ description_read(struct slice bytes, struct description *out)
     }
     out->vlog_at = at;
     out->end = end;
-    if (used == 0 || out->file_number == 0 || out->vlog_files > MANIFEST_VLOG_FILES_MAX) {
+    if (used == 0 || out->file_number == 0 || out->vlog_uses > MANIFEST_VLOG_FILES_MAX) {
         return err_set(ERR_CORRUPT, "impossible description of an ingested table");
     }
-    for (uint64_t i = 0; i < out->vlog_files && used > 0; i++) {
+    for (uint64_t i = 0; i < 2 * out->vlog_uses && used > 0; i++) {
         used = get_varint(at, end, &number);
         at += used;
     }
@@ -359,7 +339,7 @@ lsm_ingest_reopen(struct lsm_ingest *ingest, struct slice description)
     struct description is;
     char path[LSM_PATH_BYTES_MAX];
     struct table *table = NULL;
-    uint64_t *files = NULL;
+    struct vlog_use *uses = NULL;
     const uint8_t *at;
     err_t err;
 
@@ -377,17 +357,18 @@ lsm_ingest_reopen(struct lsm_ingest *ingest, struct slice description)
         err = err_set(ERR_CORRUPT, "%s: this is not the table that the log names", path);
         goto out;
     }
-    files = mem_alloc(MEM_BACKGROUND, is.vlog_files * sizeof(uint64_t));
+    uses = mem_alloc(MEM_BACKGROUND, is.vlog_uses * sizeof(uses[0]));
     at = is.vlog_at;
-    for (uint64_t i = 0; i < is.vlog_files; i++) {
-        at += get_varint(at, is.end, &files[i]);
+    for (uint64_t i = 0; i < is.vlog_uses; i++) {
+        at += get_varint(at, is.end, &uses[i].file_number);
+        at += get_varint(at, is.end, &uses[i].bytes);
     }
-    tables_push(ingest, lsm_table_new(table, lsm->vlog, files, (uint32_t)is.vlog_files));
+    tables_push(ingest, lsm_table_new(table, lsm->vlog, uses, (uint32_t)is.vlog_uses));
     ingest->rows += is.entries;
     ingest->is_finished = true;
     SOMETIMES("lsm: an ingested table was found again through the log");
 out:
-    mem_free(MEM_BACKGROUND, files, files == NULL ? 0 : is.vlog_files * sizeof(uint64_t));
+    mem_free(MEM_BACKGROUND, uses, uses == NULL ? 0 : is.vlog_uses * sizeof(uses[0]));
     return err;
 }
 

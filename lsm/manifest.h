@@ -23,6 +23,7 @@
 #include "engine/base/mem.h"
 #include "engine/rt/fiber.h"
 #include "lsm/version.h"
+#include "lsm/vlog.h"
 
 enum {
     MANIFEST_FORMAT = 2,
@@ -43,8 +44,8 @@ struct manifest_table {
     bool is_pending;        /* Of a checkpoint: the log names it, the tree does not list it. */
     bool is_stamped;        /* meta has the stamp, the file's entries have ts 0. */
     struct table_meta meta; /* Keys are owned. */
-    uint64_t *vlog_files;
-    uint32_t vlog_file_count;
+    struct vlog_use *vlog_uses;
+    uint32_t vlog_use_count;
 };
 
 /* A named checkpoint: what lsm_hold_take captured, and the names that were given to it. */

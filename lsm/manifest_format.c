@@ -59,7 +59,7 @@ manifest_table_fini(struct manifest_table *table)
 {
     mem_free(MEM_TABLES, (void *)(uintptr_t)table->meta.smallest.data, table->meta.smallest.size);
     mem_free(MEM_TABLES, (void *)(uintptr_t)table->meta.largest.data, table->meta.largest.size);
-    mem_free(MEM_TABLES, table->vlog_files, table->vlog_file_count * sizeof(uint64_t));
+    mem_free(MEM_TABLES, table->vlog_uses, table->vlog_use_count * sizeof(table->vlog_uses[0]));
 }
 
 struct manifest_checkpoint *
@@ -222,9 +222,10 @@ encode_table(struct buf *out, const struct manifest_table *table)
     buf_append_varint(out, flags);
     encode_bytes(out, meta->smallest);
     encode_bytes(out, meta->largest);
-    buf_append_varint(out, table->vlog_file_count);
-    for (uint32_t i = 0; i < table->vlog_file_count; i++) {
-        buf_append_varint(out, table->vlog_files[i]);
+    buf_append_varint(out, table->vlog_use_count);
+    for (uint32_t i = 0; i < table->vlog_use_count; i++) {
+        buf_append_varint(out, table->vlog_uses[i].file_number);
+        buf_append_varint(out, table->vlog_uses[i].bytes);
     }
 }
 
@@ -235,8 +236,8 @@ encode_add(struct buf *out, uint32_t level, const struct lsm_table *table)
         .level = level,
         .is_stamped = table->is_stamped,
         .meta = *table->meta,
-        .vlog_files = table->vlog_files,
-        .vlog_file_count = table->vlog_file_count,
+        .vlog_uses = table->vlog_uses,
+        .vlog_use_count = table->vlog_use_count,
     };
 
     buf_append_varint(out, RECORD_ADD);
@@ -384,20 +385,20 @@ copy_of(struct slice bytes)
 void
 manifest_table_capture(struct manifest_table *table, uint32_t level, const struct lsm_table *from)
 {
-    size_t bytes = from->vlog_file_count * sizeof(uint64_t);
+    size_t bytes = from->vlog_use_count * sizeof(from->vlog_uses[0]);
 
     *table = (struct manifest_table){
         .level = level,
         .is_stamped = from->is_stamped,
         .is_pending = lsm_table_is_pending(from),
         .meta = *from->meta,
-        .vlog_file_count = from->vlog_file_count,
+        .vlog_use_count = from->vlog_use_count,
     };
     table->meta.smallest = copy_of(from->meta->smallest);
     table->meta.largest = copy_of(from->meta->largest);
-    table->vlog_files = mem_alloc(MEM_TABLES, bytes);
+    table->vlog_uses = mem_alloc(MEM_TABLES, bytes);
     if (bytes > 0) {
-        memcpy(table->vlog_files, from->vlog_files, bytes);
+        memcpy(table->vlog_uses, from->vlog_uses, bytes);
     }
 }
 
@@ -407,7 +408,7 @@ decode_table(struct reader *reader, struct manifest_table *table)
 {
     struct table_meta *meta = &table->meta;
     uint64_t flags;
-    uint64_t vlog_files;
+    uint64_t vlog_uses;
     const uint8_t *vlog_at;
 
     *table = (struct manifest_table){0};
@@ -427,9 +428,9 @@ decode_table(struct reader *reader, struct manifest_table *table)
     table->is_pending = (flags & ADD_PENDING) != 0;
     meta->smallest = read_bytes(reader, LSM_KEY_BYTES_MAX);
     meta->largest = read_bytes(reader, LSM_KEY_BYTES_MAX);
-    vlog_files = read_number(reader, MANIFEST_VLOG_FILES_MAX);
+    vlog_uses = read_number(reader, MANIFEST_VLOG_FILES_MAX);
     vlog_at = reader->at;
-    for (uint64_t i = 0; i < vlog_files && !reader->is_bad; i++) {
+    for (uint64_t i = 0; i < 2 * vlog_uses && !reader->is_bad; i++) {
         read_number(reader, UINT64_MAX);
     }
     if (reader->is_bad || meta->file_number == 0 || meta->ts_oldest > meta->ts_newest ||
@@ -439,10 +440,11 @@ decode_table(struct reader *reader, struct manifest_table *table)
     }
     meta->smallest = copy_of(meta->smallest);
     meta->largest = copy_of(meta->largest);
-    table->vlog_file_count = (uint32_t)vlog_files;
-    table->vlog_files = mem_alloc(MEM_TABLES, vlog_files * sizeof(uint64_t));
-    for (uint64_t i = 0; i < vlog_files; i++) {
-        vlog_at += get_varint(vlog_at, reader->end, &table->vlog_files[i]);
+    table->vlog_use_count = (uint32_t)vlog_uses;
+    table->vlog_uses = mem_alloc(MEM_TABLES, vlog_uses * sizeof(table->vlog_uses[0]));
+    for (uint64_t i = 0; i < vlog_uses; i++) {
+        vlog_at += get_varint(vlog_at, reader->end, &table->vlog_uses[i].file_number);
+        vlog_at += get_varint(vlog_at, reader->end, &table->vlog_uses[i].bytes);
     }
     return true;
 }

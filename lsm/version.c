@@ -12,24 +12,24 @@
 /* ---- Tables. ---- */
 
 struct lsm_table *
-lsm_table_new(struct table *table, struct vlog *vlog, const uint64_t *vlog_files,
-              uint32_t vlog_file_count)
+lsm_table_new(struct table *table, struct vlog *vlog, const struct vlog_use *vlog_uses,
+              uint32_t vlog_use_count)
 {
     struct lsm_table *lsm_table = MEM_NEW(MEM_TABLES, struct lsm_table);
-    size_t bytes = vlog_file_count * sizeof(vlog_files[0]);
+    size_t bytes = vlog_use_count * sizeof(vlog_uses[0]);
 
     lsm_table->magic = LSM_TABLE_MAGIC;
     lsm_table->refs = 1;
     lsm_table->table = table;
     lsm_table->meta = table_meta(table);
     lsm_table->vlog = vlog;
-    lsm_table->vlog_file_count = vlog_file_count;
-    lsm_table->vlog_files = mem_alloc(MEM_TABLES, bytes);
+    lsm_table->vlog_use_count = vlog_use_count;
+    lsm_table->vlog_uses = mem_alloc(MEM_TABLES, bytes);
     if (bytes > 0) {
-        memcpy(lsm_table->vlog_files, vlog_files, bytes);
+        memcpy(lsm_table->vlog_uses, vlog_uses, bytes);
     }
-    for (uint32_t i = 0; i < vlog_file_count && vlog != NULL; i++) {
-        vlog_ref(vlog, vlog_files[i]);
+    for (uint32_t i = 0; i < vlog_use_count && vlog != NULL; i++) {
+        vlog_ref_table(vlog, &vlog_uses[i]);
     }
     return lsm_table;
 }
@@ -49,16 +49,27 @@ lsm_table_unpin(struct lsm_table *table)
     if (--table->refs > 0) {
         return;
     }
-    for (uint32_t i = 0; i < table->vlog_file_count && table->vlog != NULL; i++) {
-        vlog_unref(table->vlog, table->vlog_files[i]);
+    for (uint32_t i = 0; i < table->vlog_use_count && table->vlog != NULL; i++) {
+        vlog_unref_table(table->vlog, &table->vlog_uses[i]);
     }
     if (table->is_obsolete) {
         table_mark_obsolete(table->table);
     }
     table_unpin(table->table);
-    mem_free(MEM_TABLES, table->vlog_files, table->vlog_file_count * sizeof(table->vlog_files[0]));
+    mem_free(MEM_TABLES, table->vlog_uses, table->vlog_use_count * sizeof(table->vlog_uses[0]));
     table->magic = 0;
     mem_free(MEM_TABLES, table, sizeof(*table));
+}
+
+bool
+lsm_table_uses(const struct lsm_table *table, uint64_t vlog_file_number)
+{
+    for (uint32_t i = 0; i < table->vlog_use_count; i++) {
+        if (table->vlog_uses[i].file_number == vlog_file_number) {
+            return true;
+        }
+    }
+    return false;
 }
 
 int

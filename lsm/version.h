@@ -12,6 +12,7 @@
 #include "lsm/table.h"
 
 struct vlog;
+struct vlog_use;
 
 /* An open table with what the tree knows about it. */
 struct lsm_table {
@@ -20,21 +21,25 @@ struct lsm_table {
     struct table *table;           /* Pinned. */
     const struct table_meta *meta; /* The table's. */
     struct vlog *vlog;             /* Borrowed; may be NULL (tests). */
-    uint64_t *vlog_files;          /* Whose values it points to; a reference is held to each. */
-    uint32_t vlog_file_count;
+    struct vlog_use *vlog_uses;    /* What values it points to; a reference is held to each file. */
+    uint32_t vlog_use_count;
     const void *busy_with; /* The compaction whose input it is, or NULL. */
     bool is_stamped;       /* Ingested: one timestamp for all entries (lsm/ingest.h). */
     bool is_condemned;     /* A range delete in memory hides all of it. */
     bool is_shunned;       /* Corrupt: not compacted again. */
     bool is_obsolete;      /* In no newer version: the last unpin removes the file. */
     bool cover_is_checked; /* Its range deletes have dropped what tables they can. */
+    uint64_t collected_floor; /* What it could do without up to here was left out when it was
+                                 written; 0: not known. */
 };
 
 /* Takes over the caller's pin of `table`, and a reference to each value log file. */
-struct lsm_table *lsm_table_new(struct table *table, struct vlog *vlog, const uint64_t *vlog_files,
-                                uint32_t vlog_file_count);
+struct lsm_table *lsm_table_new(struct table *table, struct vlog *vlog,
+                                const struct vlog_use *vlog_uses, uint32_t vlog_use_count);
 void lsm_table_pin(struct lsm_table *table);
 void lsm_table_unpin(struct lsm_table *table);
+/* Does it point to values of this log file? */
+bool lsm_table_uses(const struct lsm_table *table, uint64_t vlog_file_number);
 /* Ingested, and not yet in the manifest: nothing may be compacted with it. */
 static inline bool
 lsm_table_is_pending(const struct lsm_table *table)

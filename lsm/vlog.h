@@ -18,6 +18,7 @@ enum {
     VLOG_POINTER_BYTES = 32,
     VLOG_FILES_MAX = 1 << 16, /* An append that needs one more gives ERR_LIMIT. */
     VLOG_OPEN_FILES_MAX = 64, /* Files kept open for reading. */
+    VLOG_USED_SHARE_MIN = 50, /* Percent: a file of which tables use less is collected. */
     VLOG_WRITERS_MAX = 8,     /* Appends at a time; more wait. Each has up to 4 MiB of buffers. */
 };
 #define VLOG_VALUE_BYTES_MAX ((uint64_t)1 << 30)
@@ -67,11 +68,36 @@ void vlog_release_hold(struct vlog *vlog, const struct vlog_pointer *pointer);
 YIELDS err_t vlog_read(struct vlog *vlog, const struct vlog_pointer *pointer, struct arena *arena,
                        struct slice *value_out);
 
+/* How much of a file's values a table points to: bytes that they take there, headers and padding
+ * included. */
+struct vlog_use {
+    uint64_t file_number;
+    uint64_t bytes;
+};
+/* Counts one value in; the array grows (MEM_BACKGROUND). */
+struct vlog_uses {
+    struct vlog_use *uses;
+    uint32_t count, capacity;
+};
+void vlog_uses_add(struct vlog_uses *uses, const struct vlog_pointer *pointer);
+void vlog_uses_fini(struct vlog_uses *uses);
+
 /* Reference counts by file, held for memtables and tables (the caller counts one for each). A file
  * of this run, or of an earlier one after vlog_collect, is removed in the background when nothing
  * refers to it, nobody holds it and it is full. Neither suspends. */
 void vlog_ref(struct vlog *vlog, uint64_t file_number);
 void vlog_unref(struct vlog *vlog, uint64_t file_number);
+/* The same for a table, with what it uses: for the choice of vlog_victim. */
+void vlog_ref_table(struct vlog *vlog, const struct vlog_use *use);
+void vlog_unref_table(struct vlog *vlog, const struct vlog_use *use);
+/* A full file to which only tables refer, and in which they use less than VLOG_USED_SHARE_MIN
+ * percent: moving these values to another file sets free the rest. 0: none. */
+uint64_t vlog_victim(const struct vlog *vlog);
+bool vlog_is_victim(const struct vlog *vlog, uint64_t file_number);
+/* No victim any more: one of its values could not be moved. */
+void vlog_mark_damaged(struct vlog *vlog, uint64_t file_number);
+/* Files of an earlier run can be victims once their size is known: looks at one. */
+YIELDS void vlog_measure(struct vlog *vlog, bool *did_out);
 /* The numbers of all files that are there, rising; the array (MEM_TABLES) becomes the caller's. */
 void vlog_list(const struct vlog *vlog, uint64_t **numbers_out, uint32_t *count_out);
 /* After recovery, when all references are known: remove files that nobody refers to. */

@@ -134,6 +134,9 @@ file_open(struct vlog *vlog, struct vlog_file *file)
     TRY(io_read(handle, 0, block, IO_BLOCK_BYTES));
     TRY(vlog_file_header_check(block, file->number));
     file->file = handle;
+    if (file->end == 0) {
+        file->end = io_file_size(handle);
+    }
     file_opened(vlog, file);
     handle = NULL;
 out:
@@ -369,6 +372,132 @@ vlog_unref(struct vlog *vlog, uint64_t file_number)
     ASSERT(file->refs > 0);
     file->refs--;
     vlog_file_consider(vlog, file);
+}
+
+static struct vlog_file *
+file_of_ref(struct vlog *vlog, uint64_t file_number)
+{
+    struct vlog_file *file = vlog_file_find(vlog, file_number);
+
+    ASSERT(file != NULL);
+    return file;
+}
+
+void
+vlog_ref_table(struct vlog *vlog, const struct vlog_use *use)
+{
+    struct vlog_file *file;
+
+    vlog_ref(vlog, use->file_number);
+    file = file_of_ref(vlog, use->file_number);
+    file->table_refs++;
+    file->used_bytes += use->bytes;
+}
+
+void
+vlog_unref_table(struct vlog *vlog, const struct vlog_use *use)
+{
+    struct vlog_file *file = file_of_ref(vlog, use->file_number);
+
+    ASSERT(file->table_refs > 0);
+    ASSERT(file->used_bytes >= use->bytes);
+    file->table_refs--;
+    file->used_bytes -= use->bytes;
+    vlog_unref(vlog, use->file_number);
+}
+
+/* A file of an earlier run counts from its first opening on, when its size is known. */
+static bool
+file_is_victim(const struct vlog *vlog, const struct vlog_file *file)
+{
+    return file != vlog->active && !file->is_missing && !file->is_damaged && file->holds == 0 &&
+           file->refs == file->table_refs && file->refs > 0 && file->end > 0 &&
+           file->used_bytes * 100 < file->end * VLOG_USED_SHARE_MIN;
+}
+
+uint64_t
+vlog_victim(const struct vlog *vlog)
+{
+    OBJ_CHECK(vlog, VLOG_MAGIC);
+    for (uint32_t i = 0; i < vlog->file_count; i++) {
+        if (file_is_victim(vlog, vlog->files[i])) {
+            return vlog->files[i]->number;
+        }
+    }
+    return 0;
+}
+
+bool
+vlog_is_victim(const struct vlog *vlog, uint64_t file_number)
+{
+    const struct vlog_file *file = vlog_file_find((struct vlog *)(uintptr_t)vlog, file_number);
+
+    return file != NULL && file_is_victim(vlog, file);
+}
+
+void
+vlog_mark_damaged(struct vlog *vlog, uint64_t file_number)
+{
+    struct vlog_file *file = vlog_file_find(vlog, file_number);
+
+    if (file != NULL) {
+        file->is_damaged = true;
+    }
+}
+
+YIELDS void
+vlog_measure(struct vlog *vlog, bool *did_out)
+{
+    err_t err;
+
+    OBJ_CHECK(vlog, VLOG_MAGIC);
+    *did_out = false;
+    for (uint32_t i = 0; i < vlog->file_count; i++) {
+        struct vlog_file *file = vlog->files[i];
+        uint64_t number = file->number;
+
+        if (file->end > 0 || file->is_missing || file->is_damaged) {
+            continue;
+        }
+        *did_out = true;
+        err = vlog_file_acquire(vlog, number, &file);
+        if (err != ERR_OK) {
+            LOG_W("a value log stays as it is: %s", err_message(err));
+            vlog_mark_damaged(vlog, number);
+        } else {
+            vlog_file_release(vlog, file);
+        }
+        return;
+    }
+}
+
+void
+vlog_uses_add(struct vlog_uses *uses, const struct vlog_pointer *pointer)
+{
+    uint64_t bytes = vlog_value_span(pointer->bytes);
+
+    for (uint32_t i = uses->count; i-- > 0;) { /* Most often it is the last one. */
+        if (uses->uses[i].file_number == pointer->file_number) {
+            uses->uses[i].bytes += bytes;
+            return;
+        }
+    }
+    if (uses->count == uses->capacity) {
+        uint32_t capacity = MAX(8u, uses->capacity * 2);
+
+        uses->uses = mem_realloc(MEM_BACKGROUND, uses->uses, uses->capacity * sizeof(uses->uses[0]),
+                                 capacity * sizeof(uses->uses[0]));
+        uses->capacity = capacity;
+    }
+    uses->uses[uses->count++] =
+        (struct vlog_use){.file_number = pointer->file_number, .bytes = bytes};
+}
+
+void
+vlog_uses_fini(struct vlog_uses *uses)
+{
+    mem_free(MEM_BACKGROUND, uses->uses, uses->capacity * sizeof(uses->uses[0]));
+    memset(uses, 0, sizeof(*uses));
 }
 
 void

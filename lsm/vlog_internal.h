@@ -32,15 +32,18 @@ uint64_t vlog_value_span(uint64_t value_bytes);
 struct vlog_file {
     uint64_t number;
     uint64_t refs;        /* vlog_ref */
+    uint64_t table_refs;  /* Of refs, those of tables. */
+    uint64_t used_bytes;  /* By tables. */
     uint64_t holds;       /* Appended values not yet referred to. */
     uint64_t users;       /* Fibers that append to it or read it. */
-    uint64_t end;         /* Where the next value goes; of a file that is appended to. */
+    uint64_t end;         /* Where the next value goes, or went last; 0: not opened so far. */
     struct io_file *file; /* NULL while closed. */
     struct fiber_mutex open_mutex;
     struct list open_link; /* In vlog->open_files while file is set, least recently used first. */
     bool is_ours;          /* Made in this run: all references to it are known. */
     bool is_missing;       /* Referred to, but not in the folder. */
     bool is_failed;        /* A write failed: nothing more is appended. */
+    bool is_damaged;       /* A value could not be moved, or the file not opened: not tried again. */
 };
 
 struct vlog {

@@ -5,6 +5,7 @@
 #include "engine/base/assert.h"
 #include "engine/io/io.h"
 #include "lsm/manifest.h"
+#include "lsm/vlog.h"
 #include "tests/lib/fiber_test.h"
 
 TestSuite(lsm_manifest, .timeout = 60);
@@ -14,7 +15,7 @@ enum { FILE_NUMBER = 7, IMAGE_BYTES_MAX = 1 << 20 };
 /* Tables that exist only as metadata. */
 static struct table_meta metas[4];
 static struct lsm_table tables[4];
-static uint64_t vlog_files[] = {3, 1000000};
+static struct vlog_use vlog_uses[] = {{3, 4096}, {1000000, 1 << 20}};
 
 static void
 tables_make(void)
@@ -36,8 +37,8 @@ tables_make(void)
         };
         tables[i] = (struct lsm_table){
             .meta = &metas[i],
-            .vlog_files = vlog_files,
-            .vlog_file_count = i == 2 ? 2 : 0,
+            .vlog_uses = vlog_uses,
+            .vlog_use_count = i == 2 ? 2 : 0,
         };
     }
 }
@@ -119,8 +120,9 @@ check_final(const struct manifest_state *state)
     cr_assert(slice_equal(state->tables[1].meta.smallest, SLICE("aaa")));
     cr_assert(slice_equal(state->tables[1].meta.largest, SLICE("zz")));
     cr_assert(state->tables[1].meta.one_version_per_key);
-    cr_assert_eq(state->tables[1].vlog_file_count, 2);
-    cr_assert_eq(state->tables[1].vlog_files[1], 1000000);
+    cr_assert_eq(state->tables[1].vlog_use_count, 2);
+    cr_assert_eq(state->tables[1].vlog_uses[1].file_number, 1000000);
+    cr_assert_eq(state->tables[1].vlog_uses[1].bytes, 1 << 20);
 }
 
 Test(lsm_manifest, what_was_written_is_read)

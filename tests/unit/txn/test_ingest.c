@@ -358,7 +358,7 @@ Test(ingest, large_values_go_to_the_value_log_and_stay)
 
 Test(ingest, a_description_that_cannot_be_is_refused)
 {
-    static const uint8_t good[] = {5, 200, 1, 7, 2, 3, 4};
+    static const uint8_t good[] = {5, 200, 1, 7, 2, 3, 100, 4, 100};
 
     cr_assert_eq(lsm_ingest_check(slice_of(good, sizeof(good))), ERR_OK);
     for (size_t i = 0; i < sizeof(good); i++) {
