@@ -188,6 +188,13 @@ struct orbit_row {
 int orbit_scan_batch(struct orbit_scan *scan, struct orbit_row *rows, size_t capacity,
                      size_t *count_out);
 
+/* ---- Maintenance. ---- */
+
+/* Writes what is in memory to tables, and all tables anew without what later writes have made
+ * superfluous. Takes as long as reading and writing everything does; reads and writes from other
+ * threads go on. */
+int orbit_compact(struct orbit *db);
+
 /* ---- ORBIT_INLINE. ---- */
 
 /* Does what background work can be done now, for a few hundred microseconds at most, and ends the

@@ -28,3 +28,15 @@ To install all of them:
     apt-get install$orbit_missing
 ])])
 ])
+
+# ORBIT_PEER(NAME, DEBIAN-PACKAGE, HEADER, FUNCTION-CALL, LIBS)
+# -----------------------------------------------------------
+# As ORBIT_NEED, for what the build can do without: defines HAVE_NAME for C and for automake, or
+# adds the package to orbit_absent_peers.
+AC_DEFUN([ORBIT_PEER], [
+ORBIT_NEED([$1], [$2], [$3], [$4], [$5])
+AS_IF([test "$orbit_cv_have_$1" = yes],
+      [AC_DEFINE([HAVE_$1], [1], [orbit-bench measures against it.])],
+      [orbit_absent_peers="$orbit_absent_peers $2"])
+AM_CONDITIONAL([HAVE_$1], [test "$orbit_cv_have_$1" = yes])
+])

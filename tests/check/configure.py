@@ -11,8 +11,9 @@ import tempfile
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 PACKAGES = {"URING": "liburing-dev", "JEMALLOC": "libjemalloc-dev", "LZ4": "liblz4-dev",
-            "XXHASH": "libxxhash-dev", "INIH": "libinih-dev", "SYSTEMD": "libsystemd-dev",
-            "ROCKSDB": "librocksdb-dev"}
+            "XXHASH": "libxxhash-dev", "INIH": "libinih-dev", "SYSTEMD": "libsystemd-dev"}
+PEERS = {"ROCKSDB": "librocksdb-dev", "LEVELDB": "libleveldb-dev", "LMDB": "liblmdb-dev",
+         "WIREDTIGER": "libwiredtiger-dev", "SQLITE": "libsqlite3-dev"}
 SECONDS_MAX = 120
 
 
@@ -70,10 +71,17 @@ def a_missing_test_framework_does_not_stop_the_build():
     return status == 0 and command_in(output) is None and "libcriterion-dev" in output
 
 
+def missing_peers_of_the_benchmark_do_not_stop_the_build():
+    status, output = configure(*(f"orbit_cv_have_{name}=no" for name in PEERS))
+    return (status == 0 and command_in(output) is None
+            and all(package in output for package in PEERS.values()))
+
+
 CASES = [every_missing_package_is_named_in_one_command, one_missing_package_is_named_alone,
          sanitizers_need_no_jemalloc, bpf_is_refused_with_its_packages,
          another_machine_is_refused_by_name, sanitizers_that_exclude_each_other_are_refused,
-         a_missing_test_framework_does_not_stop_the_build]
+         a_missing_test_framework_does_not_stop_the_build,
+         missing_peers_of_the_benchmark_do_not_stop_the_build]
 
 
 def main():
