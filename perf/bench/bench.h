@@ -68,7 +68,8 @@ struct bench_engine {
 
     bool (*begin)(void *session); /* NULL unless fill_batch > 0. */
     bool (*commit)(void *session);
-    /* Sorted rows into an empty database: NULL: plain puts in order. */
+    /* Sorted rows into an empty database. put NULL: plain puts in order; begin and end NULL: only
+     * what fill_batch asks for stands around them. */
     bool (*ingest_begin)(void *session);
     bool (*ingest_put)(void *session, struct bench_slice key, struct bench_slice value);
     bool (*ingest_end)(void *session);

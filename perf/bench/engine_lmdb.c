@@ -21,8 +21,7 @@ struct session {
     MDB_txn *reader; /* Reset between reads. */
     MDB_txn *writer; /* Between begin and commit. */
     MDB_cursor *cursor;
-    uint32_t appended; /* By an ingest. */
-    bool has_cursor;   /* It is placed, and the reader is live. */
+    bool has_cursor; /* It is placed, and the reader is live. */
     bool is_at_end;
     MDB_val key, value; /* Where the cursor stands. */
 };
@@ -147,14 +146,7 @@ session_remove(void *arg, struct bench_slice key)
     return (error == MDB_NOTFOUND || check(error, "delete")) && session_commit(session);
 }
 
-/* Sorted rows are appended, a thousand to a transaction. */
-static bool
-session_ingest_begin(void *arg)
-{
-    (void)arg;
-    return true;
-}
-
+/* Sorted rows are appended, between begin and commit. */
 static bool
 session_ingest_put(void *arg, struct bench_slice key, struct bench_slice value)
 {
@@ -162,19 +154,7 @@ session_ingest_put(void *arg, struct bench_slice key, struct bench_slice value)
     MDB_val k = val_of(key);
     MDB_val v = val_of(value);
 
-    if (session->writer == NULL && !session_begin(session)) {
-        return false;
-    }
-    return check(mdb_put(session->writer, session->db->dbi, &k, &v, MDB_APPEND), "append") &&
-           (++session->appended % FILL_BATCH != 0 || session_commit(session));
-}
-
-static bool
-session_ingest_end(void *arg)
-{
-    struct session *session = arg;
-
-    return session->writer == NULL || session_commit(session);
+    return check(mdb_put(session->writer, session->db->dbi, &k, &v, MDB_APPEND), "append");
 }
 
 /* ---- Reading. ---- */
@@ -271,8 +251,6 @@ const struct bench_engine bench_lmdb = {
     .unseek = session_unseek,
     .begin = session_begin,
     .commit = session_commit,
-    .ingest_begin = session_ingest_begin,
     .ingest_put = session_ingest_put,
-    .ingest_end = session_ingest_end,
     .flush = database_flush,
 };
