@@ -410,6 +410,35 @@ orbit_log(struct info *info)
     number_put(info, "wal_commit_us_max", wal->commit_us_max);
 }
 
+/* One line: how many, and quantiles in microseconds. */
+static void
+hist_put(struct info *info, const char *name, const struct hist *hist)
+{
+    buf_printf(&info->text, "%s:count=%llu,p50_us=%llu,p99_us=%llu,p999_us=%llu,max_us=%llu\r\n",
+               name, (ull)hist->count, (ull)hist_quantile(hist, 0.5),
+               (ull)hist_quantile(hist, 0.99), (ull)hist_quantile(hist, 0.999), (ull)hist->max);
+}
+
+/* What a level holds, what flushes and compactions moved, and how reads from disk went. */
+static void
+orbit_level(struct info *info, uint32_t level)
+{
+    const struct lsm_stats *lsm = &info->totals->lsm;
+    const struct lsm_metrics *metrics = &info->totals->metrics;
+    char name[32];
+
+    buf_printf(&info->text,
+               "lsm_level%u:tables=%llu,bytes=%llu,compacted_read_bytes=%llu,"
+               "written_bytes=%llu,reads=%llu,read_bytes=%llu\r\n",
+               level, (ull)lsm->level_tables[level], (ull)lsm->level_bytes[level],
+               (ull)lsm->level_read_bytes[level], (ull)lsm->level_write_bytes[level],
+               (ull)metrics->read_us[level].count, (ull)metrics->read_bytes[level]);
+    snprintf(name, sizeof(name), "lsm_level%u_read", level);
+    hist_put(info, name, &metrics->read_us[level]);
+    snprintf(name, sizeof(name), "lsm_level%u_compaction", level);
+    hist_put(info, name, &metrics->compaction_us[level]);
+}
+
 static void
 orbit_tree(struct info *info)
 {
@@ -425,13 +454,21 @@ orbit_tree(struct info *info)
     number_put(info, "lsm_trivial_moves", lsm->trivial_moves);
     number_put(info, "lsm_stalls", lsm->stalls);
     number_put(info, "lsm_stall_us", lsm->stall_us);
+    number_put(info, "lsm_slowdowns", lsm->slowdowns);
+    number_put(info, "lsm_slowdown_us", lsm->slowdown_us);
+    number_put(info, "lsm_compactions_running", lsm->compactions_running);
+    number_put(info, "lsm_compaction_debt_bytes", lsm->compaction_debt_bytes);
     number_put(info, "lsm_background_errors", lsm->background_errors);
+    number_put(info, "lsm_tables_shunned", lsm->tables_shunned);
+    number_put(info, "lsm_tables_dropped", lsm->tables_dropped);
     for (uint32_t level = 0; level < LSM_LEVELS; level++) {
-        if (lsm->level_tables[level] > 0) {
-            buf_printf(&info->text, "lsm_level%u:tables=%llu,bytes=%llu\r\n", level,
-                       (ull)lsm->level_tables[level], (ull)lsm->level_bytes[level]);
+        if (lsm->level_tables[level] > 0 || lsm->level_write_bytes[level] > 0) {
+            orbit_level(info, level);
         }
     }
+    hist_put(info, "lsm_flush", &info->totals->metrics.flush_us);
+    hist_put(info, "lsm_manifest_edit", &info->totals->metrics.edit_us);
+    hist_put(info, "lsm_write_wait", &info->totals->metrics.wait_us);
     number_put(info, "lsm_disk_bytes", lsm->disk_bytes);
     number_put(info, "lsm_reads", lsm->point_reads);
     number_put(info, "lsm_reads_memtable", lsm->point_reads_memtable);

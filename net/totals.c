@@ -104,10 +104,16 @@ lsm_add(struct lsm_stats *into, struct store *store)
     into->trivial_moves += stats.trivial_moves;
     into->stalls += stats.stalls;
     into->stall_us += stats.stall_us;
+    into->slowdowns += stats.slowdowns;
+    into->slowdown_us += stats.slowdown_us;
+    into->compactions_running += stats.compactions_running;
+    into->compaction_debt_bytes += stats.compaction_debt_bytes;
     into->background_errors += stats.background_errors;
     for (uint32_t level = 0; level < LSM_LEVELS; level++) {
         into->level_tables[level] += stats.level_tables[level];
         into->level_bytes[level] += stats.level_bytes[level];
+        into->level_read_bytes[level] += stats.level_read_bytes[level];
+        into->level_write_bytes[level] += stats.level_write_bytes[level];
     }
     into->tables_shunned += stats.tables_shunned;
     into->tables_dropped += stats.tables_dropped;
@@ -156,6 +162,7 @@ totals_add_here(void *arg)
     kv_add(&totals->kv, net->kv);
     wal_add(totals, net->store);
     lsm_add(&totals->lsm, net->store);
+    lsm_metrics_merge(&totals->metrics, lsm_metrics_of(store_lsm(net->store)));
     shard_add(&totals->shard);
     for (uint32_t tag = 0; tag < MEM_TAG_COUNT; tag++) {
         totals->memory[tag] += mem_used(account, tag);

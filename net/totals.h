@@ -9,6 +9,7 @@
 #include "engine/base/hist.h"
 #include "engine/rt/fiber.h"
 #include "engine/rt/shard.h"
+#include "lsm/metrics.h"
 #include "net/net.h"
 
 struct command_total {
@@ -27,6 +28,7 @@ struct totals {
     uint64_t memory_total, memory_peak;
     struct wal_stats wal; /* Sums; of the quantiles the largest. */
     struct lsm_stats lsm; /* Sums. */
+    struct lsm_metrics metrics;
     struct shard_stats shard;
     uint64_t not_durable; /* Bytes appended to logs and not yet durable. */
     uint32_t command_count;

@@ -21,9 +21,11 @@
 #include "engine/base/log.h"
 #include "engine/io/runtime.h"
 #include "engine/rt/shard.h"
+#include "tools/ctl/stats.h"
 #include "txn/store.h"
 
 enum { REPLY_BYTES_MAX = 16 << 20, ANSWER_SECONDS_MAX = 10, STOP_SECONDS_MAX = 30 };
+enum { STATS_HEADER_EVERY = 20 };
 
 struct ctl_options {
     const char *host, *port, *password_file;
@@ -33,6 +35,7 @@ static const char usage[] =
     "Usage: orbitctl [--host ADDR] [--port N] [--password-file FILE] COMMAND\n\n"
     "  ping              is the server there?\n"
     "  info [SECTION]    what INFO says (orbit, server, memory, ...)\n"
+    "  stats [SECONDS]   levels, caches, waits; with SECONDS what grew, again and again\n"
     "  stop              finish what was begun, write out, stop\n"
     "  verify DIR        read every table of a stopped server's data folder: checksums, order,\n"
     "                    levels against the manifest; replays the log as a start would\n\n"
@@ -211,6 +214,43 @@ server_stop(int fd)
     return is_error ? 1 : 0;
 }
 
+/* The section orbit of INFO: once as tables, or every so many seconds what grew. */
+static int
+server_stats(int fd, const char *seconds_text)
+{
+    const char *words[] = {"INFO", "orbit"};
+    long seconds = seconds_text == NULL ? 0 : strtol(seconds_text, NULL, 10);
+    bool is_error = false;
+    char *before = request_send(fd, words, 2) ? reply_read(fd, &is_error) : NULL;
+    unsigned lines = 0;
+
+    if (before == NULL || is_error) {
+        fprintf(stderr, "orbitctl: %s\n", before == NULL ? "no answer" : before);
+        free(before);
+        return 1;
+    }
+    if (seconds <= 0) {
+        stats_print(before);
+        free(before);
+        return seconds_text == NULL ? 0 : 64;
+    }
+    for (;; lines++) { /* Until the server goes, or SIGINT comes. */
+        char *now;
+
+        sleep((unsigned)seconds);
+        now = request_send(fd, words, 2) ? reply_read(fd, &is_error) : NULL;
+        if (now == NULL || is_error) {
+            fprintf(stderr, "orbitctl: the server has gone\n");
+            free(now);
+            free(before);
+            return 1;
+        }
+        stats_rates_print(before, now, (double)seconds, lines % STATS_HEADER_EVERY == 0);
+        free(before);
+        before = now;
+    }
+}
+
 static int
 server_command(const struct ctl_options *options, const char *const *words, int count)
 {
@@ -221,9 +261,12 @@ server_command(const struct ctl_options *options, const char *const *words, int 
         return 1;
     }
     status = server_authenticate(fd, options->password_file);
-    if (status == 0) {
-        status =
-            strcmp(words[0], "stop") == 0 ? server_stop(fd) : server_ask(fd, words, count, false);
+    if (status == 0 && strcmp(words[0], "stop") == 0) {
+        status = server_stop(fd);
+    } else if (status == 0 && strcmp(words[0], "stats") == 0) {
+        status = server_stats(fd, count > 1 ? words[1] : NULL);
+    } else if (status == 0) {
+        status = server_ask(fd, words, count, false);
     }
     close(fd);
     return status;
@@ -378,7 +421,7 @@ main(int argc, char **argv)
     if ((strcmp(words[0], "ping") == 0 || strcmp(words[0], "stop") == 0) && words[1] == NULL) {
         return server_command(&options, words, 1);
     }
-    if (strcmp(words[0], "info") == 0) {
+    if (strcmp(words[0], "info") == 0 || strcmp(words[0], "stats") == 0) {
         return server_command(&options, words, words[1] != NULL ? 2 : 1);
     }
     fputs(usage, stderr);
