@@ -56,6 +56,10 @@ YIELDS err_t lsm_wait_room(struct lsm *lsm, size_t bytes);
 /* Apply one logged write. Never suspends and never fails; entry->lsn must be set, not falling
  * from call to call. The bytes are copied. In place where no snapshot needs the old version. */
 void lsm_apply(struct lsm *lsm, const struct lsm_entry *entry);
+/* Have what applying a write to the key will look at on its way from memory, in two steps: the
+ * second when the first has had time (some 100 ns). Costs a hash; changes nothing. */
+uint64_t lsm_prefetch(const struct lsm *lsm, struct slice key);
+void lsm_prefetch_key(const struct lsm *lsm, uint64_t hash);
 void lsm_apply_range_delete(struct lsm *lsm, const struct lsm_range_delete *range);
 
 /* Freeze the active memtable and begin a new one: `note` (at most 64 KiB, copied) becomes the

@@ -129,6 +129,21 @@ out:
 
 /* ---- Writing. ---- */
 
+uint64_t
+lsm_prefetch(const struct lsm *lsm, struct slice key)
+{
+    uint64_t hash = memtable_hash(lsm->active, key);
+
+    memtable_prefetch(lsm->active, hash);
+    return hash;
+}
+
+void
+lsm_prefetch_key(const struct lsm *lsm, uint64_t hash)
+{
+    memtable_prefetch_key(lsm->active, hash);
+}
+
 static void
 slow_charge(struct lsm *lsm, size_t bytes)
 {

@@ -104,14 +104,16 @@ lsm_options_fill(struct store *store, const struct store_options *options, const
         lsm->memtables_max = STORE_MEMTABLES;
     }
     if (lsm->memtable_bytes == 0) {
-        lsm->memtable_bytes = MAX(usable / 4, (uint64_t)STORE_MEMTABLE_MIN);
+        lsm->memtable_bytes = MIN(usable / 4, (uint64_t)STORE_MEMTABLE_MAX);
+        lsm->memtable_bytes = MAX(lsm->memtable_bytes, (uint64_t)STORE_MEMTABLE_MIN);
     }
     if (lsm->cache_bytes == 0) {
-        lsm->cache_bytes = usable - usable / 4;
+        lsm->cache_bytes = usable - MIN(usable / 4, lsm->memtable_bytes);
     }
     lsm->wait_durable = wait_for_log;
     lsm->wait_durable_arg = store;
-    store->log_bytes_max = STORE_LOG_FACTOR * lsm->memtable_bytes;
+    store->log_bytes_max =
+        MIN(STORE_LOG_FACTOR * lsm->memtable_bytes, (uint64_t)STORE_LOG_BYTES_MAX);
 }
 
 static YIELDS err_t

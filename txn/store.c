@@ -56,17 +56,61 @@ apply_op(struct store *store, const struct record_op *op, uint64_t ts, lsn_t lsn
     }
 }
 
+/* The writes of a large record fetch what they need from memory side by side: the bucket of the
+ * key AHEAD_BUCKET writes before its turn, the key itself AHEAD_KEY writes before. */
+enum { AHEAD_BUCKET = 8, AHEAD_KEY = 4 };
+
+struct ahead {
+    struct record_reader reader;
+    uint64_t hashes[AHEAD_BUCKET];
+    uint32_t steps;
+};
+
+static bool
+op_has_key(const struct record_op *op)
+{
+    return op->kind == RECORD_PUT || op->kind == RECORD_PUT_LARGE || op->kind == RECORD_DELETE;
+}
+
+static void
+ahead_step(struct store *store, struct ahead *ahead)
+{
+    uint64_t *hash = &ahead->hashes[ahead->steps % AHEAD_BUCKET];
+    uint64_t due = ahead->hashes[(ahead->steps + AHEAD_KEY) % AHEAD_BUCKET];
+    struct record_op op;
+
+    *hash = 0;
+    if (record_next(&ahead->reader, &op) == ERR_OK && op_has_key(&op)) {
+        *hash = lsm_prefetch(store->lsm, op.key);
+    }
+    if (due != 0) {
+        lsm_prefetch_key(store->lsm, due);
+    }
+    ahead->steps++;
+}
+
 void
 store_apply(struct store *store, struct slice record, lsn_t lsn, struct lsm_ingest *ingest)
 {
     struct record_header header;
     struct record_reader reader;
+    struct ahead ahead;
     struct record_op op;
     err_t err = record_open(record, &header, &reader);
 
     ASSERT(err == ERR_OK);
+    if (header.ops > 1) {
+        memset(&ahead, 0, sizeof(ahead));
+        ahead.reader = reader;
+        for (uint32_t i = 0; i < AHEAD_BUCKET; i++) {
+            ahead_step(store, &ahead);
+        }
+    }
     while ((err = record_next(&reader, &op)) == ERR_OK) {
         apply_op(store, &op, header.ts, lsn);
+        if (header.ops > 1) {
+            ahead_step(store, &ahead);
+        }
     }
     ASSERT(err == ERR_NOT_FOUND);
     if (ingest != NULL) {
@@ -175,6 +219,22 @@ large_release(struct store *store, const struct store_batch *batch, uint32_t wri
     }
 }
 
+/* A single write: its bucket comes from memory while the log takes the record. */
+static void
+commit_prefetch(struct store *store, const struct store_batch *batch)
+{
+    struct record_header header;
+    struct record_reader reader;
+    struct record_op op;
+
+    if (record_open(buf_slice(&batch->record), &header, &reader) == ERR_OK) {
+        reader.ops_left = batch->ops; /* Not in the header before record_finish. */
+        if (record_next(&reader, &op) == ERR_OK && op_has_key(&op)) {
+            (void)lsm_prefetch(store->lsm, op.key);
+        }
+    }
+}
+
 /* The point where the batch takes effect, whole. */
 static void
 commit_step(struct store *store, struct store_batch *batch, uint64_t *ts_out, lsn_t *lsn_out)
@@ -209,6 +269,9 @@ store_commit(struct store *store, struct store_batch *batch, uint64_t *ts_out, l
     err_t err;
 
     OBJ_CHECK(store, STORE_MAGIC);
+    if (batch->ops == 1) {
+        commit_prefetch(store, batch);
+    }
     if (batch->error != ERR_OK) {
         return err_set(batch->error, "%s", err_message(batch->error));
     }

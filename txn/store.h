@@ -21,8 +21,8 @@ struct store;
 struct store_options {
     const char *dir; /* The shard's folder, e.g. "shard-0"; made if missing. */
     /* The shard's share of --memory. Off the top goes a reserve for tables' indexes, buffers and
-     * stacks; of the rest the active memtable may take a quarter and the block cache three, from
-     * which frozen memtables borrow. 0: 64 MiB. */
+     * stacks; of the rest the active memtable may take a quarter, at most 128 MiB, and the block
+     * cache has what is left, from which frozen memtables borrow. 0: 64 MiB. */
     uint64_t memory_bytes;
     enum wal_durability durability;
     uint64_t interval_us;
