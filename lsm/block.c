@@ -163,6 +163,7 @@ block_open_header(struct slice bytes, struct block *block)
     block->prefix_bytes = get_le32(bytes.data + 8);
     block->slot = get_le16(bytes.data + 12);
     block->ts_base = get_le64(bytes.data + 16);
+    block->stamp = 0;
     if (block->ts_bytes > sizeof(uint64_t) || block->ts_shift > 63 ||
         get_le16(bytes.data + 14) != 0 || block->row_count == 0 ||
         block->row_count > block->bytes / BLOCK_ROW_BYTES_MIN) {
@@ -255,13 +256,16 @@ out:
 }
 
 static void
-entry_from_row(struct lsm_entry *entry, const struct block_row *row, struct slice key, uint64_t ts)
+entry_from_row(struct lsm_entry *entry, const struct block *block, uint32_t number,
+               const struct block_row *row, struct slice key)
 {
+    uint64_t ts = block_row_ts(block, number);
+
     *entry = (struct lsm_entry){
         .key = key,
         .value = row->value,
         .ts = ts,
-        .expire_us = block_row_expiry(row, ts),
+        .expire_us = block_row_expiry(row, ts - block->stamp),
         .slot = row->slot,
         .kind = row->kind,
     };
@@ -313,7 +317,7 @@ block_get(const struct block *block, struct slice key, uint64_t snapshot,
             break;
         }
         if (order == 0 && block_row_ts(block, number) <= snapshot) {
-            entry_from_row(entry_out, &row, key, block_row_ts(block, number));
+            entry_from_row(entry_out, block, number, &row, key);
             *found_out = true;
             return ERR_OK;
         }
@@ -377,7 +381,7 @@ cursor_load(struct block_cursor *cursor, uint32_t offset, uint32_t number)
     }
     cursor->key.size = row.shared;
     buf_append(&cursor->key, row.suffix, row.unshared);
-    entry_from_row(&cursor->entry, &row, buf_slice(&cursor->key), block_row_ts(block, number));
+    entry_from_row(&cursor->entry, block, number, &row, buf_slice(&cursor->key));
     cursor->offset = offset;
     cursor->next = row.next;
     cursor->row = number;

@@ -42,6 +42,7 @@ struct block {
     uint32_t restart_count;
     uint32_t times; /* Offset of the timestamps. */
     uint64_t ts_base;
+    uint64_t stamp; /* Is in ts_base, but in no timestamp that is stored (block_stamp). */
     uint64_t ts_mask; /* Of ts_bytes bytes. */
     uint16_t slot;    /* Of all rows that have none of their own. */
     uint8_t ts_bytes;
@@ -50,6 +51,13 @@ struct block {
 
 /* ERR_CORRUPT when header or restarts cannot be. */
 err_t block_open(struct slice bytes, struct block *block_out);
+/* Every timestamp is by `ts` greater than the one stored. Once; expiries stay what they are. */
+static inline void
+block_stamp(struct block *block, uint64_t ts)
+{
+    block->ts_base += ts;
+    block->stamp = ts;
+}
 
 /* The newest version of key with ts <= snapshot; entry_out->key is the caller's key and
  * entry_out->value points into the block. */

@@ -49,7 +49,7 @@ struct block_row {
     uint16_t slot;
     uint8_t kind;
     bool has_expiry;
-    uint64_t expiry; /* Against the row's timestamp, as stored; see block_row_expiry. */
+    uint64_t expiry; /* Against the row's timestamp; see block_row_expiry. */
     uint32_t next;   /* Offset of the following row. */
 };
 
@@ -71,6 +71,7 @@ block_row_ts(const struct block *block, uint32_t row)
     return block->ts_base + (stored << block->ts_shift);
 }
 
+/* `ts`: of the row, as it is stored. */
 static inline uint64_t
 block_row_expiry(const struct block_row *row, uint64_t ts)
 {

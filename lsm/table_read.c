@@ -25,7 +25,7 @@ table_block_unpack(const struct table *table, uint32_t index, const uint8_t *byt
     cached_block_reserve(into, frame.raw_bytes);
     TRY(frame_unpack(&frame, into->data));
     TRY(block_open(slice_of(into->data, frame.raw_bytes), &into->block));
-    into->block.ts_base += table->stamp; /* The rows of a stamped table have ts 0. */
+    block_stamp(&into->block, table->stamp); /* The rows of a stamped table have ts 0. */
     return ERR_OK;
 out:
     SOMETIMES("lsm: a block of a table was found corrupt");
