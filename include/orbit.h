@@ -49,6 +49,8 @@ enum orbit_error {
     ORBIT_KERNEL = 10,     /* The kernel refuses io_uring; the message names what to change. */
     ORBIT_BUSY = 11,       /* Another process uses the folder. */
     ORBIT_INTERNAL = 12,
+    ORBIT_EXISTS = 13,      /* Something of that name is there already. */
+    ORBIT_UNSUPPORTED = 14, /* Not possible here; the message says why. */
 };
 
 /* The text for the last error of the calling thread, until its next call. Never NULL. */
@@ -194,6 +196,34 @@ int orbit_scan_batch(struct orbit_scan *scan, struct orbit_row *rows, size_t cap
  * superfluous. Takes as long as reading and writing everything does; reads and writes from other
  * threads go on. */
 int orbit_compact(struct orbit *db);
+
+/* ---- Checkpoints: the whole database of one moment, in well under a second whatever its size.
+ * Every write that had returned before the call is in it. With several shards each shard's part is
+ * of one moment, and the moments of two shards may differ by the time the call takes; a batch is
+ * there as a whole or not at all. ---- */
+
+/* Makes the folder `path`, which can be opened as a database of its own, or copied elsewhere. It
+ * shares files with this one by hard links, so it must lie on the same file system
+ * (ORBIT_UNSUPPORTED); its parent must be there. Nothing is overwritten (ORBIT_EXISTS). If the
+ * process is killed meanwhile, the next opening removes what there is of it. */
+int orbit_checkpoint(struct orbit *db, const char *path);
+
+/* Named checkpoints stay inside the database: they keep their files until they are dropped, and
+ * take space only for what has changed since. Names have up to 64 letters, digits, _ and -. */
+int orbit_checkpoint_create(struct orbit *db, const char *name);
+int orbit_checkpoint_drop(struct orbit *db, const char *name);
+/* As orbit_checkpoint, of the moment when the name was given. */
+int orbit_checkpoint_export(struct orbit *db, const char *name, const char *path);
+
+struct orbit_checkpoint_info {
+    const char *name;
+    uint64_t time_ms; /* Since 1970. */
+    uint64_t tables, table_bytes;
+};
+/* Calls visit for each; what it is given is borrowed for the call. */
+int orbit_checkpoint_list(struct orbit *db,
+                          void (*visit)(void *arg, const struct orbit_checkpoint_info *info),
+                          void *arg);
 
 /* ---- ORBIT_INLINE. ---- */
 

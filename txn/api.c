@@ -45,6 +45,8 @@ static const struct {
     {ERR_CROSS_SHARD, ORBIT_CROSS_SHARD},
     {ERR_KERNEL, ORBIT_KERNEL},
     {ERR_BUSY, ORBIT_BUSY},
+    {ERR_EXISTS, ORBIT_EXISTS},
+    {ERR_UNSUPPORTED, ORBIT_UNSUPPORTED},
 };
 
 int
@@ -71,7 +73,7 @@ orbit_error_name(int error)
     static const char *const names[] = {
         "ORBIT_OK",       "ORBIT_NOT_FOUND", "ORBIT_INVALID",  "ORBIT_LIMIT",  "ORBIT_NO_MEMORY",
         "ORBIT_NO_SPACE", "ORBIT_IO",        "ORBIT_CORRUPT",  "ORBIT_FORMAT", "ORBIT_CROSS_SHARD",
-        "ORBIT_KERNEL",   "ORBIT_BUSY",      "ORBIT_INTERNAL",
+        "ORBIT_KERNEL",   "ORBIT_BUSY",      "ORBIT_INTERNAL", "ORBIT_EXISTS", "ORBIT_UNSUPPORTED",
     };
 
     return error >= 0 && (size_t)error < ARRAY_COUNT(names) ? names[error] : "unknown";

@@ -1,3 +1,3 @@
 # txn: snapshots and commits.
-txn_sources += txn/batch.c txn/clock.c txn/note.c txn/record.c txn/recovery.c txn/shape.c
+txn_sources += txn/batch.c txn/checkpoint.c txn/folder.c txn/clock.c txn/note.c txn/record.c txn/recovery.c txn/shape.c
 txn_sources += txn/store.c

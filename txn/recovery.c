@@ -3,6 +3,7 @@
 
 #include "engine/base/assert.h"
 #include "engine/base/sometimes.h"
+#include "txn/checkpoint.h"
 #include "txn/internal.h"
 #include "txn/record.h"
 #include "txn/shape.h"
@@ -194,6 +195,7 @@ store_recover(struct store *store, const struct store_options *options)
     TRY(tables_open(store, options, &tables));
     TRY(log_open(store, options, shape.log_id, !is_new, &tables));
     TRY(lsm_files_collect(store->lsm));
+    TRY(checkpoint_recover(store));
     if (is_new) {
         err = shape_commit(store->dir);
     }

@@ -51,8 +51,7 @@ shape_decode(struct slice bytes, const char *path, struct shape *shape_out)
         return err_set(ERR_CORRUPT, "%s: wrong checksum", path);
     }
     if (get_le32(bytes.data + AT_VERSION) != SHAPE_VERSION) {
-        return err_set(ERR_FORMAT, "%s has format version %u; this program knows %d", path,
-                       get_le32(bytes.data + AT_VERSION), SHAPE_VERSION);
+        return err_format(path, get_le32(bytes.data + AT_VERSION), SHAPE_VERSION);
     }
     *shape_out = (struct shape){
         .shard = get_le32(bytes.data + AT_SHARD),
@@ -162,6 +161,21 @@ shape_open(const char *dir, struct shape *shape_out, bool *is_new_out)
     TRY(shape_fits(&shape, path));
     *shape_out = shape;
     *is_new_out = false;
+out:
+    return err;
+}
+
+err_t
+shape_copy(const char *from_dir, const char *to_dir)
+{
+    struct shape shape;
+    char path[IO_PATH_BYTES_MAX];
+    err_t err;
+
+    shape_path(from_dir, "STORE", path);
+    TRY(shape_read(path, &shape));
+    shape_path(to_dir, "STORE", path);
+    err = shape_write(path, &shape);
 out:
     return err;
 }
