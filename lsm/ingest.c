@@ -438,6 +438,7 @@ lsm_ingest_apply(struct lsm *lsm, struct lsm_ingest *ingest, uint64_t ts, uint64
 
         table_stamp(table->table, ts);
         table->is_stamped = true;
+        table->lsn = lsn;
         table->busy_with = table; /* Not for compaction until it is settled. */
         edit_add_table(&edit, level, table);
         settle_later(lsm, table, level, lsn);
@@ -482,6 +483,7 @@ lsm_ingest_settle_end(struct lsm *lsm, const struct edit *edit)
         ASSERT(table == edit->settles[i].table);
         ASSERT(table->busy_with == table);
         table->busy_with = NULL;
+        table->lsn = 0; /* What is in the manifest is durable in the log. */
         lsm_table_unpin(table);
     }
     lsm->settle_count -= count;

@@ -188,7 +188,7 @@ table_ask(struct lookup *lookup, struct lsm_table *table)
     if (found && (!lookup->has_entry || entry.ts > lookup->entry.ts)) {
         lookup->has_entry = true;
         lookup->entry = entry;
-        lookup->entry.lsn = 0;
+        lookup->entry.lsn = table->lsn;
     }
 out:
     return err;

@@ -24,6 +24,7 @@ struct lsm_table {
     struct vlog_use *vlog_uses;    /* What values it points to; a reference is held to each file. */
     uint32_t vlog_use_count;
     const void *busy_with; /* The compaction whose input it is, or NULL. */
+    uint64_t lsn;          /* Ingested: of the log record, until it is in the manifest; else 0. */
     bool is_stamped;       /* Ingested: one timestamp for all entries (lsm/ingest.h). */
     bool is_condemned;     /* A range delete in memory hides all of it. */
     bool is_shunned;       /* Corrupt: not compacted again. */
