@@ -138,6 +138,40 @@ model_rotate(struct model *model)
 }
 
 void
+model_write_key(struct model *model, uint32_t key, uint8_t kind, uint64_t expire_us)
+{
+    struct write *write = &model->writes[model->write_count];
+
+    cr_assert_lt(model->write_count, WRITES_MAX);
+    memset(write, 0, sizeof(*write));
+    model->ts += TS_STEP;
+    write->ts = model->ts;
+    write->lsn = ++model->write_count;
+    write->key = key;
+    write->kind = kind;
+    write->expire_us = expire_us;
+    write->value_size = kind == LSM_PUT ? model_below(model, 60) : 0;
+    write_apply(model, write);
+}
+
+void
+model_write_range(struct model *model, uint32_t key, uint32_t end)
+{
+    struct write *write = &model->writes[model->write_count];
+
+    cr_assert_lt(model->write_count, WRITES_MAX);
+    memset(write, 0, sizeof(*write));
+    model->ts += TS_STEP;
+    write->ts = model->ts;
+    write->lsn = ++model->write_count;
+    write->is_range = true;
+    write->key = key;
+    write->end = end;
+    write_apply(model, write);
+    model->ts += TS_STEP;
+}
+
+void
 model_write(struct model *model)
 {
     struct write *write = &model->writes[model->write_count];

@@ -57,6 +57,9 @@ err_t model_open(struct model *model);
 void model_close(struct model *model);
 void model_rotate(struct model *model);
 void model_write(struct model *model);
+/* These two do not wait for room, nor rotate. The key [key, end) by number. */
+void model_write_key(struct model *model, uint32_t key, uint8_t kind, uint64_t expire_us);
+void model_write_range(struct model *model, uint32_t key, uint32_t end);
 void model_check_get(struct model *model, uint64_t snapshot);
 void model_check_multi_get(struct model *model, uint64_t snapshot);
 void model_check_scan(struct model *model, uint64_t snapshot);
