@@ -13,10 +13,12 @@ enum {
     CACHE_BLOCK_BYTES = 4096, /* Expected, for the size of the hash table and the ghosts. */
     CACHE_BUCKETS_MIN = 16,
     CACHE_GHOST_WAYS = 4,
-    CACHE_LEAST_SHARE = 4, /* 1/4 of the capacity is never lent. */
-    CACHE_EVICT_MAX = 64,  /* Blocks for the room of one. */
-    CACHE_EVICT_UNITS = 3, /* Of fiber_work. */
-    CACHE_PINNED_MAX = 64, /* Pinned blocks met in a row before eviction gives up. */
+    CACHE_LEAST_SHARE = 4,         /* 1/4 of the capacity is never lent. */
+    CACHE_GUIDES_SHARE = 2,        /* Indexes and filters may be as large as 1/2 of it; */
+    CACHE_GUIDES_SPARE_SHARE = 16, /* what is above 1/16 is missing for blocks. */
+    CACHE_EVICT_MAX = 64,          /* Blocks for the room of one. */
+    CACHE_EVICT_UNITS = 3,         /* Of fiber_work. */
+    CACHE_PINNED_MAX = 64,         /* Pinned blocks met in a row before eviction gives up. */
 };
 #define BLOCK_CACHE_MAGIC UINT64_C(0x6f72626974636163)
 
@@ -41,7 +43,9 @@ struct block_cache {
     uint64_t small_bytes;
     uint64_t main_bytes;
     uint64_t capacity_bytes;
-    uint64_t lent_bytes; /* Of them, used by others. */
+    uint64_t lent_bytes;        /* Of them, used by others. */
+    uint64_t guide_spare_bytes; /* What guides may take without blocks giving way. */
+    struct guide_pool guides;
 
     struct cache_ghost *ghosts; /* bucket_count of them, in sets of CACHE_GHOST_WAYS. */
     uint32_t ghost_number;
@@ -311,8 +315,12 @@ static uint64_t
 cache_limit(const struct block_cache *cache)
 {
     uint64_t least = cache->capacity_bytes / CACHE_LEAST_SHARE;
+    uint64_t used = cache->lent_bytes;
 
-    return MAX(least, cache->capacity_bytes - MIN(cache->capacity_bytes, cache->lent_bytes));
+    if (cache->guides.bytes > cache->guide_spare_bytes) {
+        used += cache->guides.bytes - cache->guide_spare_bytes;
+    }
+    return MAX(least, cache->capacity_bytes - MIN(cache->capacity_bytes, used));
 }
 
 static bool
@@ -547,6 +555,13 @@ cache_tables_free(struct cached_block **buckets, struct cache_ghost *ghosts, uin
     mem_free(MEM_CACHE, ghosts, count * sizeof(struct cache_ghost));
 }
 
+static void
+cache_guides_size(struct block_cache *cache, uint64_t capacity_bytes)
+{
+    cache->guide_spare_bytes = capacity_bytes / CACHE_GUIDES_SPARE_SHARE;
+    guide_pool_limit(&cache->guides, capacity_bytes / CACHE_GUIDES_SHARE);
+}
+
 struct block_cache *
 block_cache_new(uint64_t capacity_bytes)
 {
@@ -558,7 +573,15 @@ block_cache_new(uint64_t capacity_bytes)
     list_init(&cache->small);
     list_init(&cache->main);
     cache_tables_new(cache, capacity_bytes);
+    guide_pool_init(&cache->guides, 0);
+    cache_guides_size(cache, capacity_bytes);
     return cache;
+}
+
+struct guide_pool *
+block_cache_guides(struct block_cache *cache)
+{
+    return &cache->guides;
 }
 
 void
@@ -581,6 +604,7 @@ block_cache_release(struct block_cache *cache)
     }
     ASSERT(cache->is_freed);
     ASSERT(cache->pinned == 0);
+    ASSERT(cache->guides.bytes == 0);
     cache_tables_free(cache->buckets, cache->ghosts, cache->bucket_count);
     cache->magic = 0;
     MEM_FREE(MEM_CACHE, cache);
@@ -638,6 +662,7 @@ block_cache_resize(struct block_cache *cache, uint64_t capacity_bytes)
         }
     }
     cache_tables_free(old_buckets, old_ghosts, old_count);
+    cache_guides_size(cache, capacity_bytes);
     while (cache_bytes(cache) > cache_limit(cache) && evict_one(cache)) {}
 }
 
@@ -652,5 +677,8 @@ block_cache_stats_get(const struct block_cache *cache, struct block_cache_stats 
         .evicted = cache->evicted,
         .bytes = cache_bytes(cache) + cache_fixed_bytes(cache->bucket_count),
         .capacity_bytes = cache->capacity_bytes + cache_fixed_bytes(cache->bucket_count),
+        .guide_bytes = cache->guides.bytes,
+        .guides_loaded = cache->guides.loaded,
+        .guides_evicted = cache->guides.evicted,
     };
 }

@@ -20,6 +20,7 @@
 #include "engine/rt/fiber.h"
 #include "lsm/block.h"
 #include "lsm/table.h"
+#include "lsm/table_guide.h"
 
 enum cached_state {
     CACHED_LOADING, /* Somebody reads it. */
@@ -74,6 +75,10 @@ void block_cache_pin_again(struct block_cache *cache, struct cached_block *block
 void block_cache_unpin(struct block_cache *cache, struct cached_block **block);
 /* Forget a block, if it is there; pinned, it goes with its last pin. */
 void block_cache_remove(struct block_cache *cache, uint64_t file_number, uint64_t offset);
+
+/* The indexes and filters of the tables that use this cache. They may take half of its capacity;
+ * what they take above a sixteenth is taken from the blocks. */
+struct guide_pool *block_cache_guides(struct block_cache *cache);
 
 /* Keeps the cache's memory alive over block_cache_free, for a background fiber. */
 void block_cache_pin(struct block_cache *cache);

@@ -23,6 +23,7 @@ enum {
 struct table;
 struct table_writer;
 struct block_cache;
+struct lsm_metrics;
 
 /* What the manifest keeps of a table. Keys are owned by whoever holds the struct. */
 struct table_meta {
@@ -66,10 +67,13 @@ YIELDS err_t table_writer_finish(struct table_writer **writer, struct table_meta
 YIELDS void table_writer_abandon(struct table_writer **writer);
 void table_meta_fini(struct table_meta *meta);
 
-/* Reads footer, properties, index, filter and range deletes; they stay in memory (MEM_TABLES).
+/* Reads footer, properties and range deletes; they stay in memory (MEM_TABLES). Index and filter
+ * are read when they are first needed, and may leave again (lsm/table_guide.h).
  * ERR_CORRUPT names file, offset and what was wrong; ERR_FORMAT the version. */
 YIELDS err_t table_open(const char *path, uint64_t file_number, struct block_cache *cache,
                         struct table **table_out);
+/* Read index and filter now, if there is room for them: for a table that will soon be read. */
+YIELDS err_t table_warm(struct table *table);
 /* Reference-counted: a table removed from the current version lives while iterators use it.
  * The last unpin closes the file, and unlinks it when table_mark_obsolete was called. Does not
  * suspend (the unlink runs in a background fiber). */
@@ -80,6 +84,8 @@ const struct table_meta *table_meta(const struct table *table);
 /* Give all entries of a table whose entries have ts 0 the timestamp `ts` (lsm/ingest.h); before its
  * first read. */
 void table_stamp(struct table *table, uint64_t ts);
+/* Its reads from disk count as those of this level of a tree (lsm/metrics.h). */
+void table_place(struct table *table, struct lsm_metrics *metrics, uint32_t level);
 
 /* The newest version of key with ts <= snapshot: entry_out->value is copied into *arena,
  * entry_out->key is the caller's. *found_out false when the table has none. Range deletes are not
@@ -87,12 +93,13 @@ void table_stamp(struct table *table, uint64_t ts);
  * the filter denies the key. Suspends only to read. */
 YIELDS err_t table_get(struct table *table, struct slice key, uint64_t key_hash, uint64_t snapshot,
                        struct arena *arena, struct lsm_entry *entry_out, bool *found_out);
-/* The same without suspending: *is_cached_out false, and nothing else set, when the block has to be
- * read. */
+/* The same without suspending: *is_cached_out false, and nothing else set, when something has to
+ * be read. */
 err_t table_try_get(struct table *table, struct slice key, uint64_t snapshot, struct arena *arena,
                     struct lsm_entry *entry_out, bool *found_out, bool *is_cached_out);
-/* The filter's answer without I/O; false: the key is certainly absent. */
-bool table_may_contain(const struct table *table, uint64_t key_hash);
+/* The filter's answer without I/O; false: the key is certainly absent. True when the filter is not
+ * in memory. */
+bool table_may_contain(struct table *table, uint64_t key_hash);
 /* Fetch into the processor's cache what table_may_contain will look at. */
 void table_prefetch(const struct table *table, uint64_t key_hash);
 /* XXH3 of the key, for filters. */
@@ -144,5 +151,6 @@ void block_cache_lend(struct block_cache *cache, uint64_t bytes);
 YIELDS void block_cache_settle(struct block_cache *cache);
 struct block_cache_stats {
     uint64_t hits, misses, inserted, evicted, bytes, capacity_bytes;
+    uint64_t guide_bytes, guides_loaded, guides_evicted; /* Indexes and filters. */
 };
 void block_cache_stats_get(const struct block_cache *cache, struct block_cache_stats *stats_out);

@@ -161,6 +161,15 @@ index_fini(struct table_index *index)
     *index = (struct table_index){0};
 }
 
+uint64_t
+index_bytes(const struct table_index *index)
+{
+    uint64_t block_bytes = sizeof(*index->heads) + sizeof(*index->offsets) + sizeof(*index->sizes) +
+                           sizeof(*index->key_ends) + (index->ts != NULL ? sizeof(*index->ts) : 0);
+
+    return index->block_count * block_bytes + index->prefix_bytes + index->keys_bytes;
+}
+
 /* The walk over an encoded index. */
 struct index_reader {
     const uint8_t *at;

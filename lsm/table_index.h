@@ -66,6 +66,9 @@ struct table_index {
  * (index_fini) in any case. */
 YIELDS err_t index_decode(struct slice raw, uint64_t data_end, struct table_index *index_out);
 void index_fini(struct table_index *index);
+/* Of memory, and about what each block adds to the size of the encoded form. */
+uint64_t index_bytes(const struct table_index *index);
+enum { INDEX_BLOCK_BYTES = 24 };
 /* The block that holds the newest version of key at or below ts, if the table has one; the first
  * entry at or after (key, ts) is in it or begins the next one. block_count > 0. */
 uint32_t index_find(const struct table_index *index, struct slice key, uint64_t ts);

@@ -11,6 +11,7 @@
 #include "lsm/filter.h"
 #include "lsm/table.h"
 #include "lsm/table_format.h"
+#include "lsm/table_guide.h"
 #include "lsm/table_index.h"
 #include "lsm/table_ranges.h"
 #include "lsm/table_span.h"
@@ -27,12 +28,17 @@ struct table {
     struct io_file *file;
     struct block_cache *cache; /* Pinned. */
     uint64_t salt;
-    uint64_t stamp; /* 0, or the ts of every entry. */
+    uint64_t stamp;              /* 0, or the ts of every entry. */
+    struct lsm_metrics *metrics; /* Of the tree it is part of, or NULL. */
+    uint32_t level;
     struct table_meta meta; /* Keys point into properties. */
     uint32_t block_count;
-    struct table_index index;
-    struct filter filter;
+    struct table_index index; /* Good while the guide is there. */
+    struct filter filter;     /* The same; lets everything pass before. */
+    struct guide guides[GUIDE_KINDS];
+    struct cond guide_cond; /* A guide was read, or could not be. */
     struct table_ranges ranges;
+    struct table_footer footer;
     /* What the above point into. */
     struct buf filter_bytes;
     struct buf ranges_bytes;
@@ -40,7 +46,26 @@ struct table {
     char path[IO_PATH_BYTES_MAX];
 };
 
-/* Check and unpack frame `index` of the table into `into`, whose data is made to fit. The error
+/* The guide if it is there, which then counts as used: good until the fiber suspends. */
+static inline bool
+guide_use(struct table *table, enum guide_kind kind)
+{
+    struct guide *guide = &table->guides[kind];
+
+    if (__builtin_expect(!guide->is_there, 0)) {
+        return false;
+    }
+    if (!guide->was_used) {
+        guide->was_used = true;
+    }
+    return true;
+}
+
+/* Check and unpack a section into *raw; `bytes` begin at its frame. */
+YIELDS err_t table_section_unpack(const struct table *table, enum table_section section,
+                                  const uint8_t *bytes, struct buf *raw);
+
+/* The index must be pinned for these. Check and unpack frame `index` of the table into `into`, whose data is made to fit. The error
  * names file and offset. */
 err_t table_block_unpack(const struct table *table, uint32_t index, const uint8_t *frame,
                          struct cached_block *into);

@@ -41,6 +41,10 @@ iter_release(struct table_iter *iter)
 {
     table_block_release(iter->table, &iter->block);
     block_cursor_fini(&iter->cursor);
+    if (iter->has_index) {
+        guide_release(iter->table, GUIDE_INDEX);
+        iter->has_index = false;
+    }
 }
 
 static void
@@ -280,14 +284,31 @@ iter_result(struct table_iter *iter, err_t err)
 
 /* ---- Moves. ---- */
 
-YIELDS err_t
-table_iter_seek_first(struct table_iter *iter)
+/* No current entry, and the index at hand. *is_empty_out: there is nothing to find. */
+static YIELDS err_t
+iter_begin(struct table_iter *iter, bool *is_empty_out)
 {
     err_t err = ERR_OK;
 
     OBJ_CHECK(iter, TABLE_ITER_MAGIC);
     block_cursor_set(&iter->cursor, NULL);
-    if (iter->table->block_count > 0) {
+    *is_empty_out = iter->table->block_count == 0;
+    if (!iter->has_index && !*is_empty_out) {
+        TRY(guide_acquire(iter->table, GUIDE_INDEX));
+        iter->has_index = true;
+    }
+out:
+    return err;
+}
+
+YIELDS err_t
+table_iter_seek_first(struct table_iter *iter)
+{
+    bool is_empty;
+    err_t err;
+
+    TRY(iter_begin(iter, &is_empty));
+    if (!is_empty) {
         TRY(iter_enter(iter, 0, true));
         TRY(block_cursor_first(&iter->cursor));
     }
@@ -298,11 +319,11 @@ out:
 YIELDS err_t
 table_iter_seek_last(struct table_iter *iter)
 {
-    err_t err = ERR_OK;
+    bool is_empty;
+    err_t err;
 
-    OBJ_CHECK(iter, TABLE_ITER_MAGIC);
-    block_cursor_set(&iter->cursor, NULL);
-    if (iter->table->block_count > 0) {
+    TRY(iter_begin(iter, &is_empty));
+    if (!is_empty) {
         TRY(iter_enter(iter, iter->table->block_count - 1, false));
         TRY(block_cursor_last(&iter->cursor));
     }
@@ -313,11 +334,11 @@ out:
 YIELDS err_t
 table_iter_seek(struct table_iter *iter, struct slice key, uint64_t ts)
 {
-    err_t err = ERR_OK;
+    bool is_empty;
+    err_t err;
 
-    OBJ_CHECK(iter, TABLE_ITER_MAGIC);
-    block_cursor_set(&iter->cursor, NULL);
-    if (iter->table->block_count > 0) {
+    TRY(iter_begin(iter, &is_empty));
+    if (!is_empty) {
         TRY(iter_enter(iter, index_find(&iter->table->index, key, ts), true));
         TRY(block_cursor_seek(&iter->cursor, key, ts));
         TRY(iter_settle_forward(iter));
@@ -329,11 +350,11 @@ out:
 YIELDS err_t
 table_iter_seek_before(struct table_iter *iter, struct slice key)
 {
-    err_t err = ERR_OK;
+    bool is_empty;
+    err_t err;
 
-    OBJ_CHECK(iter, TABLE_ITER_MAGIC);
-    block_cursor_set(&iter->cursor, NULL);
-    if (iter->table->block_count > 0) {
+    TRY(iter_begin(iter, &is_empty));
+    if (!is_empty) {
         TRY(iter_enter(iter, index_find(&iter->table->index, key, LSM_TS_MAX), false));
         TRY(block_cursor_seek_before(&iter->cursor, key));
         TRY(iter_settle_backward(iter));

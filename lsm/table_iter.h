@@ -34,6 +34,7 @@ struct table_iter {
     struct block_cursor cursor;
     struct cached_block *block; /* Pinned; what the cursor stands in. */
     uint32_t block_index;
+    bool has_index; /* Pinned, from the first seek on. */
     struct table_iter_options options;
 
     struct iter_window windows[ITER_WINDOWS]; /* Of a reader ahead: [0] is used, [1] comes. */

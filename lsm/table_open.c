@@ -8,7 +8,7 @@
 #include "engine/base/poison.h"
 
 enum {
-    TABLE_TAIL_BYTES = 64 << 10, /* The first read: all of a small table's sections. */
+    TABLE_TAIL_BYTES = 16 << 10, /* The first read: all of a small table's sections. */
     TABLE_REMOVE_BLOCKS = 64,    /* Between two calls of fiber_work. */
 };
 
@@ -44,12 +44,12 @@ tail_read(struct table_tail *tail, struct io_file *file, uint64_t offset)
     return table_span_read(file, offset, tail->bytes, size);
 }
 
-/* The footer, and a tail that holds all sections. */
+/* The footer, and a tail that holds what stays in memory: properties and range deletes. */
 static YIELDS err_t
-table_read_tail(struct table *table, struct table_tail *tail, struct table_footer *footer)
+table_read_tail(struct table *table, struct table_tail *tail)
 {
     uint64_t file_bytes = io_file_size(table->file);
-    uint64_t sections;
+    uint64_t needed;
     err_t err;
 
     if (file_bytes < IO_BLOCK_BYTES || file_bytes % IO_BLOCK_BYTES != 0) {
@@ -57,30 +57,35 @@ table_read_tail(struct table *table, struct table_tail *tail, struct table_foote
     }
     TRY(tail_read(tail, table->file, file_bytes - MIN(file_bytes, (uint64_t)TABLE_TAIL_BYTES)));
     TRY(footer_decode(tail->bytes + tail->size - TABLE_FOOTER_BYTES, table->meta.file_number,
-                      file_bytes, footer));
-    sections = footer->sections[SECTION_INDEX].offset;
-    if (sections < tail->offset) {
-        TRY(tail_read(tail, table->file, table_span_of(sections, 0).offset));
+                      file_bytes, &table->footer));
+    table->salt = table->footer.salt;
+    needed = table->footer.sections[SECTION_RANGES].offset;
+    if (needed < tail->offset) {
+        TRY(tail_read(tail, table->file, table_span_of(needed, 0).offset));
     }
 out:
     return err;
 }
 
-/* Check and unpack a section into *raw. */
-static YIELDS err_t
-section_unpack(const struct table *table, const struct table_tail *tail,
-               const struct table_footer *footer, enum table_section section, enum frame_kind kind,
-               struct buf *raw)
+YIELDS err_t
+table_section_unpack(const struct table *table, enum table_section section, const uint8_t *bytes,
+                     struct buf *raw)
 {
-    uint64_t offset = footer->sections[section].offset;
-    uint32_t bytes = footer->sections[section].bytes;
+    static const enum frame_kind kinds[SECTION_COUNT] = {
+        [SECTION_INDEX] = FRAME_INDEX,
+        [SECTION_FILTER] = FRAME_FILTER,
+        [SECTION_RANGES] = FRAME_RANGES,
+        [SECTION_PROPERTIES] = FRAME_PROPERTIES,
+    };
+    uint64_t offset = table->footer.sections[section].offset;
+    uint32_t size = table->footer.sections[section].bytes;
     struct frame frame;
     err_t err;
 
-    TRY(frame_open(slice_of(tail->bytes + (offset - tail->offset), bytes), kind,
-                   frame_seed(footer->salt, table->meta.file_number, offset), FRAME_RAW_BYTES_MAX,
+    TRY(frame_open(slice_of(bytes, size), kinds[section],
+                   frame_seed(table->salt, table->meta.file_number, offset), FRAME_RAW_BYTES_MAX,
                    &frame));
-    fiber_work(bytes / TABLE_BYTES_A_UNIT);
+    fiber_work(size / TABLE_BYTES_A_UNIT);
     buf_clear(raw);
     if (!buf_try_reserve(raw, frame.raw_bytes)) {
         err = err_set(ERR_NO_MEMORY, "no memory for %u bytes", frame.raw_bytes);
@@ -96,14 +101,22 @@ out:
 }
 
 static YIELDS err_t
-table_load_properties(struct table *table, const struct table_tail *tail,
-                      const struct table_footer *footer)
+tail_unpack(const struct table *table, const struct table_tail *tail, enum table_section section,
+            struct buf *raw)
 {
+    uint64_t offset = table->footer.sections[section].offset;
+
+    return table_section_unpack(table, section, tail->bytes + (offset - tail->offset), raw);
+}
+
+static YIELDS err_t
+table_load_properties(struct table *table, const struct table_tail *tail)
+{
+    const struct table_footer *footer = &table->footer;
     struct table_properties properties;
     err_t err;
 
-    TRY(section_unpack(table, tail, footer, SECTION_PROPERTIES, FRAME_PROPERTIES,
-                       &table->properties_bytes));
+    TRY(tail_unpack(table, tail, SECTION_PROPERTIES, &table->properties_bytes));
     TRY(properties_decode(buf_slice(&table->properties_bytes), &properties));
     if (properties.meta.file_number != table->meta.file_number ||
         properties.data_bytes != footer->sections[SECTION_INDEX].offset ||
@@ -119,41 +132,12 @@ out:
 }
 
 static YIELDS err_t
-table_load_index(struct table *table, const struct table_tail *tail,
-                 const struct table_footer *footer)
+table_load_ranges(struct table *table, const struct table_tail *tail)
 {
-    struct buf raw;
-    err_t err;
+    err_t err = ERR_OK;
 
-    buf_init(&raw, MEM_BACKGROUND);
-    TRY(section_unpack(table, tail, footer, SECTION_INDEX, FRAME_INDEX, &raw));
-    TRY(index_decode(buf_slice(&raw), footer->sections[SECTION_INDEX].offset, &table->index));
-    if (table->index.block_count != table->block_count) {
-        err = err_set(ERR_CORRUPT, "the index has %u blocks, the properties %u",
-                      table->index.block_count, table->block_count);
-    }
-out:
-    buf_fini(&raw);
-    return err;
-}
-
-static YIELDS err_t
-table_load_sections(struct table *table, const struct table_tail *tail,
-                    const struct table_footer *footer)
-{
-    err_t err;
-
-    table->salt = footer->salt;
-    TRY(table_load_properties(table, tail, footer));
-    TRY(table_load_index(table, tail, footer));
-    if (footer->sections[SECTION_FILTER].bytes > 0) {
-        TRY(section_unpack(table, tail, footer, SECTION_FILTER, FRAME_FILTER,
-                           &table->filter_bytes));
-        TRY(filter_open(buf_slice(&table->filter_bytes), &table->filter));
-    }
-    if (footer->sections[SECTION_RANGES].bytes > 0) {
-        TRY(section_unpack(table, tail, footer, SECTION_RANGES, FRAME_RANGES,
-                           &table->ranges_bytes));
+    if (table->footer.sections[SECTION_RANGES].bytes > 0) {
+        TRY(tail_unpack(table, tail, SECTION_RANGES, &table->ranges_bytes));
         TRY(ranges_decode(buf_slice(&table->ranges_bytes), &table->ranges));
     }
     if (table->ranges.count != table->meta.range_deletes) {
@@ -167,7 +151,7 @@ out:
 static void
 table_free(struct table *table)
 {
-    index_fini(&table->index);
+    guides_fini(table);
     ranges_fini(&table->ranges);
     buf_fini(&table->filter_bytes);
     buf_fini(&table->ranges_bytes);
@@ -183,7 +167,6 @@ table_open(const char *path, uint64_t file_number, struct block_cache *cache,
            struct table **table_out)
 {
     struct table *table = MEM_NEW(MEM_TABLES, struct table);
-    struct table_footer footer;
     struct table_tail tail = {0};
     err_t err;
 
@@ -194,12 +177,17 @@ table_open(const char *path, uint64_t file_number, struct block_cache *cache,
     table->meta.file_number = file_number;
     memcpy(table->path, path, strlen(path) + 1);
     block_cache_pin(cache);
+    guides_init(table);
     buf_init(&table->filter_bytes, MEM_TABLES);
     buf_init(&table->ranges_bytes, MEM_TABLES);
     buf_init(&table->properties_bytes, MEM_TABLES);
     TRY(io_open(path, IO_READ_ONLY, &table->file));
-    TRY(table_read_tail(table, &tail, &footer));
-    TRY(table_load_sections(table, &tail, &footer));
+    TRY(table_read_tail(table, &tail));
+    TRY(table_load_properties(table, &tail));
+    TRY(table_load_ranges(table, &tail));
+    for (uint32_t kind = 0; kind < GUIDE_KINDS; kind++) {
+        TRY(guide_offer(table, kind, slice_of(tail.bytes, tail.size), tail.offset));
+    }
     *table_out = table;
 out:
     tail_free(&tail);
@@ -220,7 +208,8 @@ table_pin(struct table *table)
     table->pins++;
 }
 
-/* Takes the blocks out of the cache, as nobody will ask for them, and removes the file. */
+/* Takes the blocks out of the cache, as nobody will ask for them, and removes the file. Without the
+ * index at hand they leave the cache as other unused ones do. */
 static YIELDS void
 table_remove_fiber(void *arg)
 {
@@ -273,6 +262,14 @@ table_stamp(struct table *table, uint64_t ts)
     table->stamp = ts;
     table->meta.ts_oldest = ts;
     table->meta.ts_newest = ts;
+}
+
+void
+table_place(struct table *table, struct lsm_metrics *metrics, uint32_t level)
+{
+    OBJ_CHECK(table, TABLE_MAGIC_OBJECT);
+    table->metrics = metrics;
+    table->level = level;
 }
 
 const struct table_meta *

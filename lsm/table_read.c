@@ -7,7 +7,9 @@
 
 #include "engine/base/assert.h"
 #include "engine/base/sometimes.h"
+#include "engine/rt/shard.h"
 #include "lsm/block_frame.h"
+#include "lsm/metrics.h"
 
 #include "engine/base/poison.h"
 
@@ -40,12 +42,14 @@ table_block_read(struct table *table, uint32_t index, struct cached_block *into)
     uint64_t offset = table->index.offsets[index];
     struct table_span span = table_span_of(offset, table->index.sizes[index]);
     uint8_t *buffer = mem_alloc_aligned(MEM_CACHE, span.bytes);
+    uint64_t begin_us = shard_now_us();
     err_t err;
 
     if (buffer == NULL) {
         return err_set(ERR_NO_MEMORY, "no memory to read a block of %zu bytes", span.bytes);
     }
     TRY(io_read(table->file, span.offset, buffer, span.bytes));
+    lsm_metrics_read(table->metrics, table->level, shard_now_us() - begin_us, span.bytes);
     TRY(table_block_unpack(table, index, buffer + (offset - span.offset), into));
     fiber_work(into->data_bytes / TABLE_BYTES_A_UNIT);
 out:
@@ -101,9 +105,10 @@ table_block_acquire(struct table *table, uint32_t index, bool fill_cache,
 /* ---- One key. ---- */
 
 bool
-table_may_contain(const struct table *table, uint64_t key_hash)
+table_may_contain(struct table *table, uint64_t key_hash)
 {
     OBJ_CHECK(table, TABLE_MAGIC_OBJECT);
+    (void)guide_use(table, GUIDE_FILTER); /* An absent filter lets everything pass. */
     return filter_may_contain(&table->filter, key_hash);
 }
 
@@ -111,6 +116,20 @@ void
 table_prefetch(const struct table *table, uint64_t key_hash)
 {
     filter_prefetch(&table->filter, key_hash);
+}
+
+/* The block that would hold (key, snapshot), pinned, when index and block are in memory. */
+static struct cached_block *
+table_block_find(struct table *table, struct slice key, uint64_t snapshot)
+{
+    uint32_t index;
+
+    if (!guide_use(table, GUIDE_INDEX)) {
+        return NULL;
+    }
+    index = index_find(&table->index, key, snapshot);
+    return block_cache_find(table->cache, table->meta.file_number, table->index.offsets[index],
+                            false);
 }
 
 /* What the block has of the key. The value is copied: the block may go. */
@@ -137,7 +156,6 @@ table_try_get(struct table *table, struct slice key, uint64_t snapshot, struct a
               struct lsm_entry *entry_out, bool *found_out, bool *is_cached_out)
 {
     struct cached_block *block;
-    uint32_t index;
     err_t err;
 
     OBJ_CHECK(table, TABLE_MAGIC_OBJECT);
@@ -146,9 +164,7 @@ table_try_get(struct table *table, struct slice key, uint64_t snapshot, struct a
         *is_cached_out = true;
         return ERR_OK;
     }
-    index = index_find(&table->index, key, snapshot);
-    block =
-        block_cache_find(table->cache, table->meta.file_number, table->index.offsets[index], false);
+    block = table_block_find(table, key, snapshot);
     *is_cached_out = block != NULL;
     if (block == NULL) {
         return ERR_OK;
@@ -158,22 +174,22 @@ table_try_get(struct table *table, struct slice key, uint64_t snapshot, struct a
     return err;
 }
 
-/* The block that would hold (key, snapshot): at once when it is cached, after a read otherwise. */
+/* The block that would hold (key, snapshot), unless the filter denies the key: NULL. */
 static YIELDS err_t
-table_get_block(struct table *table, struct slice key, uint64_t snapshot,
-                struct cached_block **block_out)
+table_get_read(struct table *table, struct slice key, uint64_t key_hash, uint64_t snapshot,
+               struct cached_block **block_out)
 {
-    uint32_t index = index_find(&table->index, key, snapshot);
-    struct cached_block *block =
-        block_cache_find(table->cache, table->meta.file_number, table->index.offsets[index], false);
+    bool may_contain = false;
     err_t err;
 
-    if (block != NULL) {
-        *block_out = block;
-        return ERR_OK;
-    }
     table_pin(table);
-    err = table_block_acquire(table, index, true, block_out);
+    TRY(guide_filter_ask(table, key_hash, &may_contain));
+    if (may_contain) {
+        TRY(guide_acquire(table, GUIDE_INDEX));
+        err = table_block_acquire(table, index_find(&table->index, key, snapshot), true, block_out);
+        guide_release(table, GUIDE_INDEX);
+    }
+out:
     ASSERT(table->pins > 1); /* The caller's own pin outlives the call. */
     table_unpin(table);
     return err;
@@ -183,19 +199,24 @@ YIELDS err_t
 table_get(struct table *table, struct slice key, uint64_t key_hash, uint64_t snapshot,
           struct arena *arena, struct lsm_entry *entry_out, bool *found_out)
 {
-    struct cached_block *block = NULL;
+    struct cached_block *block;
     err_t err;
 
     OBJ_CHECK(table, TABLE_MAGIC_OBJECT);
-    if (table->block_count == 0 || !filter_may_contain(&table->filter, key_hash)) {
-        *found_out = false;
+    *found_out = false;
+    if (table->block_count == 0 || !table_may_contain(table, key_hash)) {
         return ERR_OK;
     }
-    TRY(table_get_block(table, key, snapshot, &block));
-    err = block_answer(block, key, snapshot, arena, entry_out, found_out);
-out:
-    if (block != NULL) {
-        table_block_release(table, &block);
+    block = table_block_find(table, key, snapshot);
+    if (block == NULL) {
+        TRY(table_get_read(table, key, key_hash, snapshot, &block));
     }
+    if (block != NULL) {
+        err = block_answer(block, key, snapshot, arena, entry_out, found_out);
+        table_block_release(table, &block);
+    } else {
+        err = ERR_OK;
+    }
+out:
     return err;
 }

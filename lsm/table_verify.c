@@ -123,13 +123,16 @@ table_verify(struct table *table)
     static const struct table_iter_options options = {.read_ahead_bytes = VERIFY_READ_AHEAD_BYTES,
                                                       .fill_cache = false};
     struct table_audit audit = {.meta = {.ts_oldest = UINT64_MAX, .one_version_per_key = true}};
-    struct table_iter *iter;
+    struct table_iter *iter = NULL;
+    bool has_filter = false;
     err_t err;
 
     OBJ_CHECK(table, TABLE_MAGIC_OBJECT);
     buf_init(&audit.last_key, MEM_BACKGROUND);
     buf_init(&audit.first_key, MEM_BACKGROUND);
-    iter = table_iter_new(table, &options);
+    TRY(guide_acquire(table, GUIDE_FILTER));
+    has_filter = true;
+    iter = table_iter_new(table, &options); /* Pins the index. */
     TRY(table_iter_seek_first(iter));
     while (table_iter_is_valid(iter)) {
         const struct lsm_entry *entry = table_iter_entry(iter);
@@ -145,6 +148,9 @@ table_verify(struct table *table)
     TRY(audit_compare(&audit, table));
 out:
     table_iter_free(&iter);
+    if (has_filter) {
+        guide_release(table, GUIDE_FILTER);
+    }
     buf_fini(&audit.last_key);
     buf_fini(&audit.first_key);
     return err;
