@@ -27,7 +27,8 @@ enum {
     LSM_LEVEL0_SLOW_FACTOR = 2,        /* Of level0_tables: from here on writers are slowed, */
     LSM_LEVEL0_STOP_FACTOR = 4,        /* and from here on they wait. */
     LSM_LOG_SPAN_FACTOR = 4,           /* Rotate when the log has grown by so many memtables. */
-    LSM_RANGE_DELETED_KEYS = 16 << 10, /* Rotate when range deletes cover so many live keys. */
+    LSM_RANGE_DELETED_KEYS = 16 << 10, /* Rotate when range deletes cover so many live keys, */
+    LSM_RANGE_BORDERS_MAX = 128 << 10, /* or have so many borders: tables hold them in less. */
     LSM_RETRY_US_MIN = 50000,
     LSM_RETRY_US_MAX = 5000000,
     LSM_SLOW_BURST_US = 1000,

@@ -310,7 +310,8 @@ cover_find(struct lsm_iter *iter, struct slice key)
     iter->has_cover = true;
     for (uint32_t i = 0; i < iter->source_count; i++) {
         if (iter->sources[i].map != NULL) {
-            range_map_find(iter->sources[i].map, key, iter->snapshot, &one);
+            range_map_find(iter->sources[i].map, &iter->sources[i].cursor, key, iter->snapshot,
+                           &one);
         } else {
             table_cover(iter->sources[i].table, key, iter->snapshot, &one);
         }

@@ -17,6 +17,7 @@
 struct range_source {
     const struct range_map *map; /* Or NULL: */
     const struct lsm_table *table;
+    struct range_cursor cursor; /* Of the map. */
 };
 
 enum iter_state { ITER_NOWHERE, ITER_FORWARD, ITER_BACKWARD };

@@ -217,7 +217,9 @@ lsm_wants_rotation(const struct lsm *lsm)
     /* A hot key is overwritten in place, but its log grows. Range deletes over very many keys are
      * frozen with them: then scans skip the whole memtable at once. */
     return active_is_full(lsm) || log_span >= lsm->options.memtable_bytes * LSM_LOG_SPAN_FACTOR ||
-           active->keys_range_deleted >= LSM_RANGE_DELETED_KEYS || active->tables_range_deleted > 0;
+           active->keys_range_deleted >= LSM_RANGE_DELETED_KEYS ||
+           active->ranges.borders.count >= LSM_RANGE_BORDERS_MAX ||
+           active->tables_range_deleted > 0;
 }
 
 void

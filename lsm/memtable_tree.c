@@ -15,7 +15,11 @@ struct tree_node {
     struct tree_key *keys[TREE_NODE_KEYS_MAX];
 };
 
-enum { CACHE_LINE_BYTES = 64 };
+enum {
+    CACHE_LINE_BYTES = 64,
+    PREFETCH_AHEAD = 8, /* Records. */
+    PREFETCH_RECORD_LINES = 2,
+};
 
 struct tree_leaf {
     struct tree_node node;
@@ -43,7 +47,7 @@ inner_of(const struct tree_node *node)
 /* All heads of a node (its keys too, which an insert moves) at once, instead of one cache miss
  * after the other. */
 static void
-node_prefetch(const struct tree_node *node, size_t bytes)
+node_prefetch(const void *node, size_t bytes)
 {
     for (size_t at = 0; at < bytes; at += CACHE_LINE_BYTES) {
         __builtin_prefetch((const uint8_t *)node + at);
@@ -388,8 +392,9 @@ tree_seek(const struct tree *tree, struct slice key)
                                        : position_at(&leaf_of(leaf)->next->node, 0);
 }
 
-struct tree_position
-tree_seek_before(const struct tree *tree, struct slice key)
+/* The last key below `key`; with or_equal, at or below. */
+static struct tree_position
+seek_down(const struct tree *tree, struct slice key, bool or_equal)
 {
     struct tree_node *leaf;
     struct tree_leaf *previous;
@@ -404,13 +409,25 @@ tree_seek_before(const struct tree *tree, struct slice key)
         return order < 0 ? position_none() : tree_last(tree);
     }
     leaf = leaf_find(tree, key);
-    rank = node_rank(leaf, key, false);
+    rank = node_rank(leaf, key, or_equal);
     if (rank > 0) {
         return position_at(leaf, rank - 1);
     }
     previous = leaf_of(leaf)->previous;
     return previous == NULL ? position_none()
                             : position_at(&previous->node, previous->node.count - 1u);
+}
+
+struct tree_position
+tree_seek_before(const struct tree *tree, struct slice key)
+{
+    return seek_down(tree, key, false);
+}
+
+struct tree_position
+tree_seek_floor(const struct tree *tree, struct slice key)
+{
+    return seek_down(tree, key, true);
 }
 
 struct tree_position
@@ -458,6 +475,21 @@ struct tree_key *
 tree_at(struct tree_position position)
 {
     return position.leaf->keys[position.index];
+}
+
+void
+tree_prefetch_next(struct tree_position position)
+{
+    const struct tree_node *leaf = position.leaf;
+    uint32_t index = position.index + PREFETCH_AHEAD;
+
+    if (index >= leaf->count && leaf_of(leaf)->next != NULL) {
+        index -= leaf->count;
+        leaf = &leaf_of(leaf)->next->node;
+    }
+    if (index < leaf->count) {
+        node_prefetch(leaf->keys[index], (size_t)PREFETCH_RECORD_LINES * CACHE_LINE_BYTES);
+    }
 }
 
 /* The share of the tree's keys that lie below `key`, as if all subtrees were equally full. */

@@ -1,4 +1,4 @@
-/* lsm/memtable_tree.h - the ordered index of a memtable: a B+tree over byte strings.
+/* lsm/memtable_tree.h - a B+tree over byte strings, for the borders of range deletes.
  *
  * Keys of one model share long prefixes, and what differs is a hash, so every node keeps, beside
  * its keys, the eight bytes behind the prefix that all keys between its fences share, as an
@@ -53,7 +53,9 @@ void tree_init(struct tree *tree, struct arena *arena);
 /* The key must not be in the tree yet (asserted where it is met). */
 void tree_insert(struct tree *tree, struct tree_key *key);
 
-/* First key at or after `key`; last key below `key`; the first and the last of all. */
+/* First key at or after `key`; last key at or below; last key below; the first and the last of
+ * all. */
+struct tree_position tree_seek_floor(const struct tree *tree, struct slice key);
 struct tree_position tree_seek(const struct tree *tree, struct slice key);
 struct tree_position tree_seek_before(const struct tree *tree, struct slice key);
 struct tree_position tree_first(const struct tree *tree);
@@ -61,6 +63,8 @@ struct tree_position tree_last(const struct tree *tree);
 void tree_next(struct tree_position *position);
 void tree_previous(struct tree_position *position);
 struct tree_key *tree_at(struct tree_position position);
+/* Have the record some places behind this one on its way from memory, for who walks on. */
+void tree_prefetch_next(struct tree_position position);
 static inline bool
 tree_position_is_valid(struct tree_position position)
 {

@@ -5,6 +5,8 @@
 
 #include "engine/base/poison.h"
 
+enum { WALK_STEPS_MAX = 4 };
+
 struct range_border {
     struct range_layer *newest; /* In force from this key to the next border. */
     struct tree_key key;
@@ -110,59 +112,61 @@ layers_add(struct range_map *map, struct range_border *border, const struct lsm_
     }
 }
 
+/* The border in whose piece the key lies; none before the first. */
 static struct tree_position
 border_before(const struct range_map *map, struct slice key)
 {
-    struct tree_position position = tree_seek(&map->borders, key);
-
-    if (tree_position_is_valid(position) && slice_equal(tree_key_slice(tree_at(position)), key)) {
-        return position;
-    }
-    return tree_seek_before(&map->borders, key);
+    return tree_seek_floor(&map->borders, key);
 }
 
-/* Make `key` a border which goes on with what was in force there. */
-static void
-border_ensure(struct range_map *map, struct slice key)
+/* Make `key` a border which goes on with what is in force there. *before_out is the border that it
+ * follows (itself when it was one already), NULL when there is none. */
+static struct range_border *
+border_ensure(struct range_map *map, struct slice key, struct range_border **before_out)
 {
     struct tree_position at = border_before(map, key);
-    struct range_layer *inherited = NULL;
-    struct range_border *border;
+    struct range_border *border = NULL;
 
     if (tree_position_is_valid(at)) {
-        if (slice_equal(tree_key_slice(tree_at(at)), key)) {
-            return;
-        }
-        inherited = border_at(at)->newest;
+        border = border_at(at);
+    }
+    *before_out = border;
+    if (border != NULL && slice_equal(tree_key_slice(&border->key), key)) {
+        return border;
     }
     border = map_alloc(map, sizeof(*border) + key.size);
-    border->newest = layers_copy(map, inherited);
+    border->newest = *before_out == NULL ? NULL : layers_copy(map, (*before_out)->newest);
     border->key.size = (uint32_t)key.size;
     if (key.size > 0) {
         memcpy(border->key.bytes, key.data, key.size);
     }
     tree_insert(&map->borders, &border->key);
+    return border;
 }
 
 void
 range_map_add(struct range_map *map, const struct lsm_range_delete *range,
               const struct snapshots *snapshots)
 {
+    struct range_border *start;
+    struct range_border *end;
+    struct range_border *before;
     struct tree_position at;
 
     if (slice_compare(range->start, range->end) >= 0) {
         return;
     }
-    border_ensure(map, range->start);
-    border_ensure(map, range->end);
-    at = tree_seek(&map->borders, range->start);
-    while (slice_compare(tree_key_slice(tree_at(at)), range->end) < 0) {
-        layers_add(map, border_at(at), range, snapshots);
-        tree_next(&at);
-        ASSERT(tree_position_is_valid(at)); /* The border of range->end comes. */
-    }
+    start = border_ensure(map, range->start, &before);
+    end = border_ensure(map, range->end, &before);
     map->ts_oldest = MIN(map->ts_oldest, range->ts);
     map->ts_newest = MAX(map->ts_newest, range->ts);
+    if (before == start) { /* Mostly there is no border between the two. */
+        layers_add(map, start, range, snapshots);
+        return;
+    }
+    for (at = tree_seek(&map->borders, range->start); border_at(at) != end; tree_next(&at)) {
+        layers_add(map, border_at(at), range, snapshots);
+    }
 }
 
 static const struct range_layer *
@@ -174,13 +178,40 @@ layer_visible(const struct range_layer *layer, uint64_t snapshot)
     return layer;
 }
 
-void
-range_map_find(const struct range_map *map, struct slice key, uint64_t snapshot,
-               struct range_cover *cover_out)
+/* As border_before, from the last one found on: the next key of a scan is mostly in the same piece
+ * or the next. */
+static struct tree_position
+border_walk(const struct range_map *map, struct range_cursor *cursor, struct slice key)
 {
-    struct tree_position at = border_before(map, key);
+    struct tree_position at = cursor->at;
+
+    if (!tree_position_is_valid(at) || cursor->generation != map->borders.generation ||
+        slice_compare(tree_key_slice(tree_at(at)), key) > 0) {
+        return border_before(map, key);
+    }
+    for (uint32_t step = 0; step < WALK_STEPS_MAX; step++) {
+        struct tree_position next = at;
+
+        tree_prefetch_next(at);
+        tree_next(&next);
+        if (!tree_position_is_valid(next) ||
+            slice_compare(tree_key_slice(tree_at(next)), key) > 0) {
+            return at;
+        }
+        at = next;
+    }
+    return border_before(map, key);
+}
+
+void
+range_map_find(const struct range_map *map, struct range_cursor *cursor, struct slice key,
+               uint64_t snapshot, struct range_cover *cover_out)
+{
+    struct tree_position at = border_walk(map, cursor, key);
     const struct range_layer *layer = NULL;
 
+    cursor->at = at;
+    cursor->generation = map->borders.generation;
     memset(cover_out, 0, sizeof(*cover_out));
     if (tree_position_is_valid(at)) {
         cover_out->low = tree_key_slice(tree_at(at));

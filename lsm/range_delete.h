@@ -48,9 +48,14 @@ range_map_is_empty(const struct range_map *map)
 /* An empty or inverted range adds nothing. The bytes are copied. */
 void range_map_add(struct range_map *map, const struct lsm_range_delete *range,
                    const struct snapshots *snapshots);
+/* Where the last answer was found, so that a scan need not search for the next. Begins as zeros. */
+struct range_cursor {
+    struct tree_position at;
+    uint32_t generation;
+};
 /* The map must not be empty. */
-void range_map_find(const struct range_map *map, struct slice key, uint64_t snapshot,
-                    struct range_cover *cover_out);
+void range_map_find(const struct range_map *map, struct range_cursor *cursor, struct slice key,
+                    uint64_t snapshot, struct range_cover *cover_out);
 /* Only the timestamp: 0 for none; the map may be empty. */
 uint64_t range_map_ts(const struct range_map *map, struct slice key, uint64_t snapshot,
                       uint64_t *lsn_out);

@@ -37,8 +37,8 @@ expected_ts(const struct added *added, uint32_t count, uint32_t key, uint64_t sn
 }
 
 static void
-check_key(const struct range_map *map, const struct added *added, uint32_t count, uint32_t key,
-          uint64_t snapshot)
+check_key(const struct range_map *map, struct range_cursor *scan, const struct added *added,
+          uint32_t count, uint32_t key, uint64_t snapshot)
 {
     uint64_t expected = expected_ts(added, count, key, snapshot);
     struct range_cover cover;
@@ -46,7 +46,7 @@ check_key(const struct range_map *map, const struct added *added, uint32_t count
 
     cr_assert_eq(range_map_ts(map, point(key), snapshot, &lsn), expected);
     cr_assert_eq(lsn, expected);
-    range_map_find(map, point(key), snapshot, &cover);
+    range_map_find(map, scan, point(key), snapshot, &cover);
     cr_assert_eq(cover.ts, expected);
     for (uint32_t other = 0; other < POINTS; other++) { /* The answer holds for all within. */
         if (slice_compare(point(other), cover.low) >= 0 &&
@@ -61,6 +61,7 @@ Test(lsm_range_delete, lookups_give_what_an_array_of_ranges_gives)
     for (uint64_t seed = 1; seed <= 30; seed++) {
         struct added added[RANGES];
         struct snapshots snapshots;
+        struct range_cursor scan = {.generation = 0};
         struct range_map map;
         struct arena arena;
         struct prng prng;
@@ -83,8 +84,8 @@ Test(lsm_range_delete, lookups_give_what_an_array_of_ranges_gives)
                 continue;
             }
             for (uint32_t key = 0; key < POINTS; key++) {
-                check_key(&map, added, i + 1, key, prng_below(&prng, ts + 10));
-                check_key(&map, added, i + 1, key, UINT64_MAX);
+                check_key(&map, &scan, added, i + 1, key, prng_below(&prng, ts + 10));
+                check_key(&map, &scan, added, i + 1, key, UINT64_MAX);
             }
         }
         arena_fini(&arena);
