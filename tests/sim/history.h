@@ -32,6 +32,7 @@ struct history_write {
     uint64_t id;        /* Of the write; in the value. */
     uint64_t expire_us; /* PUT: 0 is never. */
     uint32_t bytes;     /* PUT. */
+    uint32_t ingest;    /* Number of the ingest that the batch was, from 1; 0: none. */
     uint8_t pointers[HISTORY_SUBJECTS_MAX][VLOG_POINTER_BYTES]; /* PUT of a large value. */
 };
 

@@ -10,8 +10,7 @@
 
 enum {
     LARGE_BYTES_MAX = 100 << 10,
-    BATCH_LOG_BYTES = 64, /* Of a batch without its values. */
-    TS_STEP = 1 << 12,    /* One microsecond. */
+    TS_STEP = 1 << 12, /* One microsecond. */
     LEAP_US_MAX = 200000,
     LATE_TRIES = 4,
     REFUSED_SLEEP_US = 20000,
@@ -110,6 +109,7 @@ trees_forget(struct trees *trees)
         trees->trees[i].digest = 0;
         memset(trees->trees[i].checkpoints, 0, sizeof(trees->trees[i].checkpoints));
     }
+    trees->ingest_count = 0;
     snapshots_forget(trees);
 }
 
@@ -156,8 +156,8 @@ put_draw(struct trees *trees, struct history_write *write)
     }
 }
 
-static void
-write_draw(struct trees *trees, struct history_write *write)
+void
+trees_write_draw(struct trees *trees, struct history_write *write, bool may_be_range)
 {
     struct history *history = &trees->history;
     uint32_t keys = history->key_count;
@@ -165,7 +165,7 @@ write_draw(struct trees *trees, struct history_write *write)
     memset(write, 0, sizeof(*write));
     write->id = history->next_id++;
     write->key = (uint32_t)trees_draw(trees_chance(30) ? MIN(keys, 4u) : keys);
-    if (trees_chance(3)) {
+    if (may_be_range && trees_chance(3)) {
         write->kind = HISTORY_RANGE_DELETE;
         write->end = write->key + 1 + (uint32_t)trees_draw(trees_chance(20) ? keys : 8);
         write->end = MIN(write->end, keys);
@@ -183,9 +183,9 @@ batch_draw(struct trees *trees, struct batch *batch)
 {
     memset(batch->appended, 0, sizeof(batch->appended));
     batch->count = trees_chance(50) ? 1 : 1 + (uint32_t)trees_draw(TREES_BATCH_WRITES_MAX);
-    batch->bytes = BATCH_LOG_BYTES;
+    batch->bytes = TREES_BATCH_LOG_BYTES;
     for (uint32_t i = 0; i < batch->count; i++) {
-        write_draw(trees, &batch->writes[i]);
+        trees_write_draw(trees, &batch->writes[i], true);
         batch->bytes += is_large(&batch->writes[i]) ? VLOG_POINTER_BYTES : batch->writes[i].bytes;
     }
 }
@@ -292,8 +292,8 @@ rotate(struct tree *tree, uint64_t lsn)
     lsm_rotate(tree->lsm, lsn, slice_of(note, sizeof(note)));
 }
 
-static void
-rotate_if_due(struct tree *tree, uint64_t lsn)
+void
+trees_rotate_if_due(struct tree *tree, uint64_t lsn)
 {
     if (lsm_wants_rotation(tree->lsm)) {
         rotate(tree, lsn);
@@ -302,9 +302,8 @@ rotate_if_due(struct tree *tree, uint64_t lsn)
     }
 }
 
-/* Room in all trees at a time. */
-static YIELDS err_t
-wait_room(struct trees *trees, uint64_t bytes)
+YIELDS err_t
+trees_wait_room(struct trees *trees, uint64_t bytes)
 {
     err_t err = ERR_OK;
 
@@ -343,14 +342,8 @@ ts_late(const struct trees *trees)
 }
 
 static uint64_t
-ts_draw(struct trees *trees)
+ts_draw(const struct trees *trees)
 {
-    uint64_t ts = trees_chance(5) ? ts_late(trees) : 0;
-
-    if (ts != 0) {
-        SOMETIMES("lsm: a write came late");
-        return ts;
-    }
     switch (trees_draw(8)) {
     case 0:
         return trees->history.ts + 1;
@@ -361,16 +354,29 @@ ts_draw(struct trees *trees)
     }
 }
 
+uint64_t
+trees_ts_draw(struct trees *trees)
+{
+    uint64_t ts = trees_chance(5) ? ts_late(trees) : 0;
+
+    if (ts != 0) {
+        SOMETIMES("lsm: a write came late");
+        return ts;
+    }
+    ts = ts_draw(trees);
+    if (trees->is_horizon_close) {
+        trees->horizon = ts;
+    }
+    return ts;
+}
+
 /* The point where it takes effect, in all trees. */
 static void
 batch_apply(struct trees *trees, struct batch *batch)
 {
     uint64_t lsn = trees->history.appended + batch->bytes;
-    uint64_t ts = ts_draw(trees);
+    uint64_t ts = trees_ts_draw(trees);
 
-    if (trees->is_horizon_close && ts > trees->history.ts) {
-        trees->horizon = ts;
-    }
     for (uint32_t i = 0; i < batch->count; i++) {
         batch->writes[i].ts = ts;
         batch->writes[i].lsn = lsn;
@@ -381,7 +387,7 @@ batch_apply(struct trees *trees, struct batch *batch)
         for (uint32_t i = 0; i < batch->count; i++) {
             apply(trees, &trees->trees[which], which, &batch->writes[i]);
         }
-        rotate_if_due(&trees->trees[which], lsn);
+        trees_rotate_if_due(&trees->trees[which], lsn);
     }
     trees->commits++;
 }
@@ -397,7 +403,7 @@ commit(struct trees *trees)
         err = large_append(trees, &batch, i);
     }
     if (err == ERR_OK) {
-        err = wait_room(trees, batch.bytes);
+        err = trees_wait_room(trees, batch.bytes);
     }
     if (err == ERR_OK) {
         batch_apply(trees, &batch);
@@ -466,10 +472,15 @@ trees_replay(struct trees *trees, uint32_t which, struct tree *tree, uint64_t fl
         }
         if (i == 0 || history->writes[i - 1].lsn < write->lsn) { /* A batch begins. */
             TRY(lsm_wait_room(tree->lsm, write->bytes));
+            if (write->ingest != 0) {
+                TRY(trees_ingest_replay(trees, tree, which, write));
+            }
         }
-        apply(trees, tree, which, write);
+        if (write->ingest == 0) {
+            apply(trees, tree, which, write);
+        }
         if (i + 1 == history->write_count || history->writes[i + 1].lsn > write->lsn) {
-            rotate_if_due(tree, write->lsn);
+            trees_rotate_if_due(tree, write->lsn);
         }
     }
     err = lsm_files_collect(tree->lsm);
@@ -678,8 +689,10 @@ trees_work_once(struct trees *trees)
     } else if (draw < 96) {
         trees_checkpoint(trees);
     } else if (draw < 97) {
+        trees_ingest(trees);
+    } else if (draw < 98) {
         read_too_old(trees);
     } else {
-        fiber_sleep_us(trees_draw(draw < 98 ? 50000 : 500));
+        fiber_sleep_us(trees_draw(draw < 99 ? 50000 : 500));
     }
 }

@@ -14,7 +14,9 @@ enum {
     TREES_HELD_MAX = 6,     /* Snapshots held for long. */
     TREES_READERS_MAX = 16, /* Snapshots in use by reads. */
     TREES_BATCH_WRITES_MAX = 6,
-    TREES_CHECKPOINTS_MAX = 3, /* Of a tree. */
+    TREES_BATCH_LOG_BYTES = 64, /* Of a batch in the log, without its values. */
+    TREES_CHECKPOINTS_MAX = 3,  /* Of a tree. */
+    TREES_INGESTS_MAX = 1024,
 };
 
 enum tree_checkpoint_state {
@@ -32,6 +34,8 @@ struct tree_checkpoint {
     uint64_t flushed_lsn;
     uint64_t log_end;
 };
+
+struct trees_ingest;
 
 struct tree {
     char dir[24];
@@ -66,6 +70,8 @@ struct trees {
     uint64_t held_ts[TREES_HELD_MAX]; /* 0: free. */
     uint32_t held_users[TREES_HELD_MAX];
     uint64_t reading_ts[TREES_READERS_MAX]; /* 0: free. */
+    struct trees_ingest *ingests;           /* By number - 1; NULL before the first. */
+    uint32_t ingest_count;
 };
 
 /* May a call have failed so, with the faults of this run? Counts those it excuses. */
@@ -123,6 +129,21 @@ err_t trees_check_tree(struct trees *trees, struct tree *tree, uint64_t snapshot
  * copy of it, then remove files that nothing refers to. */
 err_t trees_replay(struct trees *trees, uint32_t which, struct tree *tree, uint64_t flushed_lsn,
                    uint64_t log_end);
+
+/* A put or a delete of any key; or a range delete, if wanted. */
+void trees_write_draw(struct trees *trees, struct history_write *write, bool may_be_range);
+/* Of the next batch; moves the horizon when that is close. */
+uint64_t trees_ts_draw(struct trees *trees);
+/* Room in all trees at a time. */
+err_t trees_wait_room(struct trees *trees, uint64_t bytes);
+void trees_rotate_if_due(struct tree *tree, uint64_t lsn);
+
+/* ---- trees_ingest.c ---- */
+
+void trees_ingest(struct trees *trees);
+/* The ingest whose first write this is, to tree number `which` or a copy of it. */
+err_t trees_ingest_replay(struct trees *trees, struct tree *tree, uint32_t which,
+                          const struct history_write *write);
 
 /* ---- trees_checkpoint.c ---- */
 

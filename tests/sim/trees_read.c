@@ -1,4 +1,5 @@
 /* tests/sim/trees_read.c - reading the trees of trees.h, and comparing with their history. */
+#include <stdio.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -92,21 +93,37 @@ fail_value(const struct trees *trees, const struct tree *tree, const char *what,
     const struct history_write *decides = history_decides(&trees->history, key, snapshot);
     const struct history_write *put = history_get(&trees->history, key, snapshot);
 
-    run_fail(trees->run,
-             "%s: %s of key %u at %llu: found %s of %llu; the history has %s of %llu (%u bytes, "
-             "position %llu, expiry %llu); horizon %llu, flushed %llu",
-             tree->dir, what, key, (unsigned long long)snapshot, is_found ? "a value" : "nothing",
-             (unsigned long long)ts,
-             decides == NULL                         ? "nothing"
-             : put != NULL                           ? "a value"
-             : decides->kind == HISTORY_PUT          ? "an expired value"
-             : decides->kind == HISTORY_RANGE_DELETE ? "a range delete"
-                                                     : "a delete",
-             decides != NULL ? (unsigned long long)decides->ts : 0,
-             decides != NULL ? decides->bytes : 0,
-             decides != NULL ? (unsigned long long)decides->lsn : 0,
-             decides != NULL ? (unsigned long long)decides->expire_us : 0,
-             (unsigned long long)trees->horizon, (unsigned long long)tree->flushed_lsn);
+    run_fail(
+        trees->run,
+        "%s: %s of key %u at %llu: found %s of %llu; the history has %s%s of %llu (%u bytes, "
+        "position %llu, expiry %llu); horizon %llu, flushed %llu, log %llu to %llu",
+        tree->dir, what, key, (unsigned long long)snapshot, is_found ? "a value" : "nothing",
+        (unsigned long long)ts, decides != NULL && decides->ingest != 0 ? "ingested: " : "",
+        decides == NULL                         ? "nothing"
+        : put != NULL                           ? "a value"
+        : decides->kind == HISTORY_PUT          ? "an expired value"
+        : decides->kind == HISTORY_RANGE_DELETE ? "a range delete"
+                                                : "a delete",
+        decides != NULL ? (unsigned long long)decides->ts : 0, decides != NULL ? decides->bytes : 0,
+        decides != NULL ? (unsigned long long)decides->lsn : 0,
+        decides != NULL ? (unsigned long long)decides->expire_us : 0,
+        (unsigned long long)trees->horizon, (unsigned long long)tree->flushed_lsn,
+        (unsigned long long)trees->history.durable, (unsigned long long)trees->history.appended);
+}
+
+/* Who reads what a crash may still take must be told which log position to wait for. */
+static void
+check_position(const struct trees *trees, const struct tree *tree, const char *what, uint32_t key,
+               uint64_t snapshot, uint64_t lsn)
+{
+    const struct history_write *decides = history_decides(&trees->history, key, snapshot);
+
+    RUN_CHECK(trees->run,
+              decides == NULL || decides->lsn <= trees->history.durable || lsn >= decides->lsn,
+              "%s: %s of key %u at %llu: position %llu, but the log is durable up to %llu and this "
+              "is of %llu",
+              tree->dir, what, key, (unsigned long long)snapshot, (unsigned long long)lsn,
+              (unsigned long long)trees->history.durable, (unsigned long long)decides->lsn);
 }
 
 static void
@@ -119,6 +136,7 @@ check_value(const struct trees *trees, const struct tree *tree, const char *what
         (put != NULL && (value->ts != put->ts || !history_value_is(put, value->value)))) {
         fail_value(trees, tree, what, key, snapshot, value->is_found, value->ts);
     }
+    check_position(trees, tree, what, key, snapshot, value->lsn);
     if (put != NULL) {
         RUN_CHECK(trees->run,
                   value->expire_us == put->expire_us && value->slot == history_slot(key) &&
@@ -266,6 +284,21 @@ walk_open(struct walk *walk)
     return lsm_iter_open(walk->tree->lsm, lower, upper, walk->snapshot, &walk->iter);
 }
 
+/* It stands at a key, but not at the one where it must. */
+static _Noreturn void
+fail_place(const struct walk *walk, const char *what, struct slice name, uint64_t ts)
+{
+    const struct history *history = &walk->trees->history;
+    uint32_t key = history_find(history, name);
+
+    printf("%s: %s of [%u, %u) stands at key %u instead of %lld\n", walk->tree->dir, what,
+           walk->low, walk->high, key, (long long)walk->at);
+    if (key < history->key_count && (walk->at < 0 || key < walk->at)) { /* One too many. */
+        fail_value(walk->trees, walk->tree, what, key, walk->snapshot, true, ts);
+    }
+    fail_value(walk->trees, walk->tree, what, (uint32_t)walk->at, walk->snapshot, false, 0);
+}
+
 static YIELDS err_t
 walk_check(struct walk *walk)
 {
@@ -284,12 +317,9 @@ walk_check(struct walk *walk)
         return ERR_OK;
     }
     entry = lsm_iter_entry(walk->iter);
-    RUN_CHECK(trees->run,
-              walk->at >= 0 && slice_equal(entry->key, history_name(&trees->history, key)),
-              "%s: a scan of [%u, %u) at %llu stands at key %u of %llu instead of %lld",
-              walk->tree->dir, walk->low, walk->high, (unsigned long long)walk->snapshot,
-              history_find(&trees->history, entry->key), (unsigned long long)entry->ts,
-              (long long)walk->at);
+    if (walk->at < 0 || !slice_equal(entry->key, history_name(&trees->history, key))) {
+        fail_place(walk, "a scan", entry->key, entry->ts);
+    }
     put = history_get(&trees->history, key, walk->snapshot);
     RUN_CHECK(trees->run,
               entry->ts == put->ts && entry->slot == history_slot(key) &&
@@ -297,6 +327,7 @@ walk_check(struct walk *walk)
               "%s: a scan at %llu shows key %u of %llu, slot %u, not of %llu", walk->tree->dir,
               (unsigned long long)walk->snapshot, key, (unsigned long long)entry->ts, entry->slot,
               (unsigned long long)put->ts);
+    check_position(trees, walk->tree, "scan", key, walk->snapshot, lsm_iter_lsn(walk->iter));
     arena_init(&arena, MEM_SESSIONS);
     err = lsm_iter_value(walk->iter, &arena, &value);
     if (err == ERR_OK) {
@@ -320,12 +351,9 @@ batch_row_check(struct walk *walk, const struct lsm_batch *batch, uint32_t index
     struct arena arena;
     err_t err;
 
-    RUN_CHECK(trees->run,
-              walk->at >= 0 && slice_equal(batch->keys[row], history_name(&trees->history, key)),
-              "%s: row %u of a batch of %u of [%u, %u) at %llu is key %u of %llu instead of %lld",
-              walk->tree->dir, index, batch->count, walk->low, walk->high,
-              (unsigned long long)walk->snapshot, history_find(&trees->history, batch->keys[row]),
-              (unsigned long long)batch->ts[row], (long long)walk->at);
+    if (walk->at < 0 || !slice_equal(batch->keys[row], history_name(&trees->history, key))) {
+        fail_place(walk, "a batch", batch->keys[row], batch->ts[row]);
+    }
     arena_init(&arena, MEM_SESSIONS);
     err = lsm_batch_value(walk->iter, batch, row, &arena, &value);
     if (err == ERR_OK) {
