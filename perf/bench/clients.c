@@ -92,10 +92,13 @@ loop_plain(struct client *client)
     uint64_t before_ns = measure_now_ns(CLOCK_MONOTONIC);
     uint64_t limit = ops_limit(run);
 
-    for (uint64_t i = client->index; i < limit && !is_over(run, before_ns); i += client->step) {
+    for (uint64_t i = client->index; i < limit; i += client->step) {
         uint64_t ops = client->ops;
         uint64_t now_ns;
 
+        if (i != client->index && is_over(run, before_ns)) { /* Each client does one at least. */
+            break;
+        }
         if (!batch_step(client, false) || !run->workload->op(client, i)) {
             return false;
         }

@@ -4,7 +4,7 @@ orbit_bench_SOURCES = perf/bench/clients.c perf/bench/engine_orbit.c perf/bench/
 orbit_bench_SOURCES += perf/bench/keyspace.c perf/bench/limit.c perf/bench/main.c
 orbit_bench_SOURCES += perf/bench/measure.c perf/bench/options.c perf/bench/plot.c
 orbit_bench_SOURCES += perf/bench/report.c perf/bench/run.c perf/bench/workload.c
-orbit_bench_LDADD = $(program_libs) $(ROCKSDB_LIBS) $(LEVELDB_LIBS) $(LMDB_LIBS)
+orbit_bench_LDADD = liborbit.a $(orbit_libs) $(ROCKSDB_LIBS) $(LEVELDB_LIBS) $(LMDB_LIBS)
 orbit_bench_LDADD += $(WIREDTIGER_LIBS) $(SQLITE_LIBS)
 
 if HAVE_ROCKSDB

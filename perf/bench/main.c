@@ -3,6 +3,7 @@
  * Each engine gets a folder of its own and processes of its own, so that memory and CPU time are
  * its alone. What each file does: perf/README.md. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,7 +69,7 @@ engines_run(const struct bench_options *options, const char *base, struct bench_
     bool is_fine = true;
 
     for (uint32_t i = 0; bench_engines[i] != NULL; i++) {
-        if (is_chosen(options, bench_engines[i]) &&
+        if (!run_is_interrupted() && is_chosen(options, bench_engines[i]) &&
             !run_engine(options, bench_engines[i], base, results, count)) {
             is_fine = false; /* The others may still be compared. */
         }
@@ -79,10 +80,18 @@ engines_run(const struct bench_options *options, const char *base, struct bench_
     return is_fine;
 }
 
+static void
+on_signal(int number)
+{
+    (void)number;
+    run_interrupt();
+}
+
 int
 main(int argc, char **argv)
 {
     static struct bench_result results[RUN_RESULTS_MAX];
+    struct sigaction interrupt = {.sa_handler = on_signal}; /* Ends waitpid. */
     struct bench_options options;
     char temporary[] = "./orbit-bench-XXXXXX";
     const char *base;
@@ -108,6 +117,8 @@ main(int argc, char **argv)
         fprintf(stderr, "orbit-bench: cannot make a folder for the data: %s\n", strerror(errno));
         return 1;
     }
+    sigaction(SIGINT, &interrupt, NULL);
+    sigaction(SIGTERM, &interrupt, NULL);
     is_fine = engines_run(&options, base, results, &count);
     report_table(&options, results, count);
     is_fine = (options.json == NULL || report_json(&options, results, count)) && is_fine;

@@ -42,6 +42,8 @@ const char bench_usage[] =
     "  --plot FILE         .svg or .png: latency and throughput over time (needs gnuplot)\n"
     "  --help, --version\n";
 
+#define SECONDS_MIN 0.01
+
 enum kind { KIND_TEXT, KIND_NUMBER, KIND_NUMBER32, KIND_MIB, KIND_SECONDS, KIND_FLAG, KIND_YES };
 
 static const struct rule {
@@ -91,6 +93,22 @@ number_parse(const struct rule *rule, const char *text, uint64_t *out)
     return true;
 }
 
+/* Seconds with a fraction, as milliseconds. */
+static bool
+seconds_parse(const struct rule *rule, const char *text, uint64_t *out)
+{
+    char *end;
+    double seconds = strtod(text, &end);
+
+    if (*end != '\0' || end == text || !(seconds >= SECONDS_MIN) || seconds > (double)rule->max) {
+        fprintf(stderr, "orbit-bench: %s takes seconds from %.2f to %llu, not \"%s\"\n", rule->flag,
+                SECONDS_MIN, (unsigned long long)rule->max, text);
+        return false;
+    }
+    *out = (uint64_t)(seconds * 1000 + 0.5);
+    return true;
+}
+
 static bool
 option_set(struct bench_options *options, const struct rule *rule, const char *text)
 {
@@ -117,15 +135,16 @@ option_set(struct bench_options *options, const struct rule *rule, const char *t
     case KIND_SECONDS:
         break;
     }
+    if (rule->kind == KIND_SECONDS) {
+        return seconds_parse(rule, text, field);
+    }
     if (!number_parse(rule, text, &number)) {
         return false;
     }
     if (rule->kind == KIND_NUMBER32) {
         *(uint32_t *)field = (uint32_t)number;
     } else {
-        *(uint64_t *)field = rule->kind == KIND_MIB       ? number << 20
-                             : rule->kind == KIND_SECONDS ? number * 1000
-                                                          : number;
+        *(uint64_t *)field = rule->kind == KIND_MIB ? number << 20 : number;
     }
     return true;
 }

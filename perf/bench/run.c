@@ -6,10 +6,12 @@
 #include "perf/bench/run.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -48,6 +50,20 @@ struct shared {
     struct bench_result results[GROUP_MAX];
     struct meter_window windows[GROUP_MAX][METER_WINDOWS];
 };
+
+static volatile sig_atomic_t is_interrupted;
+
+void
+run_interrupt(void)
+{
+    is_interrupted = 1;
+}
+
+bool
+run_is_interrupted(void)
+{
+    return is_interrupted != 0;
+}
 
 /* ---- In the child. ---- */
 
@@ -279,13 +295,20 @@ group_fork(struct group *group)
     fflush(stdout);
     child = fork();
     if (child == 0) {
-        bool is_fine = group_measure(group);
+        bool is_fine;
 
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        signal(SIGTERM, SIG_DFL);
+        is_fine = group_measure(group);
         fflush(stdout);
         _exit(is_fine ? 0 : 1);
     }
-    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) {}
-    if (child > 0 && WIFSIGNALED(status)) {
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) {
+        if (run_is_interrupted()) {
+            kill(child, SIGKILL);
+        }
+    }
+    if (child > 0 && WIFSIGNALED(status) && !run_is_interrupted()) {
         fprintf(stderr, "orbit-bench: %s was ended by signal %d\n", group->engine->name,
                 WTERMSIG(status));
     }
@@ -432,7 +455,7 @@ run_engine(const struct bench_options *options, const struct bench_engine *engin
     group.shared = mmap(NULL, sizeof(*group.shared), PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ASSERT(group.shared != MAP_FAILED);
-    while (is_fine && group_next(&group, &list)) {
+    while (is_fine && !run_is_interrupted() && group_next(&group, &list)) {
         limit_make(&group.limit, options);
         is_fine = group_run(&group, base, results, count);
         measure_limit_remove(&group.limit);

@@ -24,6 +24,11 @@ struct bench_result {
     struct meter_window *windows; /* The program's, to its end. */
 };
 
+/* The user wants to stop: the engine's process is ended, nothing further is begun. To be called from
+ * a signal handler. */
+void run_interrupt(void);
+bool run_is_interrupted(void);
+
 /* Results of all workloads that the engine can do are added. False when one of them failed: the
  * engine's remaining ones were left out. */
 bool run_engine(const struct bench_options *options, const struct bench_engine *engine,
