@@ -9,7 +9,7 @@
 
 #include "engine/base/poison.h"
 
-enum { WORK_UNITS_PER_ENTRY = 3 };
+enum { WORK_UNITS_PER_ENTRY = 3, PACE_ENTRIES = 64 };
 
 /* The memtable that the next rotation will need. */
 static YIELDS void
@@ -32,19 +32,29 @@ entries_write(struct lsm *lsm, struct memtable *memtable, struct collect *collec
               struct output *output)
 {
     struct memtable_iter iter;
+    uint64_t bytes = 0;
+    uint32_t count = 0;
     err_t err = ERR_OK;
+
+    lsm->pace.flushed_bytes = 0;
 
     memtable_iter_init(&iter, memtable);
     for (memtable_iter_seek_first(&iter); memtable_iter_is_valid(&iter);
          memtable_iter_next(&iter)) {
         struct lsm_entry entry = iter.entry;
 
-        if (lsm->is_closing) {
-            err = ERR_CANCELED;
-            goto out;
+        bytes += entry.key.size + entry.value.size;
+        if (++count == PACE_ENTRIES) {
+            if (lsm->is_closing) {
+                err = ERR_CANCELED;
+                goto out;
+            }
+            spare_make(lsm); /* A flush may last longer than the active memtable. */
+            lsm_pace_flushed(lsm, count, bytes);
+            count = 0;
+            bytes = 0;
         }
-        spare_make(lsm); /* A flush may last longer than the active memtable. */
-        entry.lsn = 0;   /* In a table it is durable. */
+        entry.lsn = 0; /* In a table it is durable. */
         if (collect_keeps(collect, &entry)) {
             TRY(output_add(output, &entry));
         }
@@ -66,6 +76,7 @@ table_make(struct lsm *lsm, struct memtable *memtable, struct edit *edit, uint64
         .cache = lsm->cache,
         .vlog = lsm->vlog,
         .level = 0,
+        .compress = true,
     };
     struct collect collect;
     struct output output;
@@ -98,6 +109,7 @@ listeners_call(struct lsm *lsm)
 static YIELDS err_t
 memtable_flush(struct lsm *lsm, struct memtable *memtable)
 {
+    uint64_t begin_us = shard_now_us();
     struct edit edit;
     uint64_t bytes = 0;
     err_t err;
@@ -116,6 +128,8 @@ memtable_flush(struct lsm *lsm, struct memtable *memtable)
     TRY(lsm_commit(lsm, &edit, memtable, &lsm->flush_error));
     lsm->stats.flushes++;
     lsm->stats.flush_bytes += bytes;
+    lsm_metrics_flush(&lsm->metrics, shard_now_us() - begin_us, bytes);
+    lsm->stats.level_write_bytes[0] += bytes;
     listeners_call(lsm);
 out:
     edit_fini(&edit);

@@ -2,17 +2,20 @@
  *
  *     lsm.c       open, close, statistics        lsm_write.c  applying, rotation, backpressure
  *     lsm_read.c  point reads                    lsm_iter.c   scans
- *     flush.c     memtable to level 0            compact.c    tables to tables
- *     compact_pick.c  what to compact next       lsm_commit.c one edit after the other */
+ *     flush.c     memtable to level 0            compact*.c   tables to tables (compact.h)
+ *     pace.c      room, and slowing writers      lsm_commit.c one edit after the other */
 #pragma once
 
 #include "lsm/checkpoint.h"
+#include "engine/base/list.h"
 #include "lsm/collect.h"
+#include "lsm/compact.h"
 #include "lsm/ingest.h"
 #include "lsm/lsm.h"
 #include "lsm/manifest.h"
 #include "lsm/memtable.h"
 #include "lsm/merge.h"
+#include "lsm/metrics.h"
 #include "lsm/output.h"
 #include "lsm/snapshots.h"
 #include "lsm/table.h"
@@ -24,24 +27,29 @@
 enum {
     LSM_FLUSHED_LISTENERS_MAX = 4,
     LSM_LEVEL_FACTOR = 10,
-    LSM_LEVEL0_SLOW_FACTOR = 2,        /* Of level0_tables: from here on writers are slowed, */
-    LSM_LEVEL0_STOP_FACTOR = 4,        /* and from here on they wait. */
+    LSM_LEVEL0_SLOW_FACTOR = 2,        /* Of level0_tables: compaction is to keep below this, */
+    LSM_LEVEL0_STOP_FACTOR = 4,        /* and from here on writers wait. */
     LSM_LOG_SPAN_FACTOR = 4,           /* Rotate when the log has grown by so many memtables. */
     LSM_RANGE_DELETED_KEYS = 16 << 10, /* Rotate when range deletes cover so many live keys, */
     LSM_RANGE_BORDERS_MAX = 128 << 10, /* or have so many borders: tables hold them in less. */
     LSM_RETRY_US_MIN = 50000,
     LSM_RETRY_US_MAX = 5000000,
-    LSM_SLOW_BURST_US = 1000,
     LSM_MULTI_GET_FIBERS = 64,
 };
-#define LSM_SLOW_BYTES_PER_S_MAX (64u << 20)
-#define LSM_SLOW_BYTES_PER_S_MIN (1u << 20)
 
 /* An ingested table that waits for its place in the manifest; rising by lsn. */
 struct lsm_settle {
     struct lsm_table *table; /* Pinned. */
     uint32_t level;
     uint64_t lsn; /* Of the log record. */
+};
+
+/* What writers owe: pace.c. */
+struct pace {
+    uint32_t ratio;         /* Of bytes of background work to bytes written, in 64ths. */
+    int64_t owed_bytes;     /* Below 0: work done ahead. */
+    uint64_t unseen_bytes;  /* Of work since the ratio was found. */
+    uint64_t flushed_bytes; /* Of the oldest frozen memtable. */
 };
 
 struct lsm {
@@ -58,8 +66,7 @@ struct lsm {
     struct memtable *frozen_newest;
     uint32_t frozen_count;
     struct snapshots snapshots;
-    uint64_t slow_bytes_per_s; /* 0: writers are not slowed. */
-    uint64_t slow_until_us;    /* What was written so far is paid for then. */
+    struct pace pace;
 
     /* On disk. */
     struct version *version;
@@ -83,11 +90,12 @@ struct lsm {
     bool is_closing;
     struct fiber_group background;
     struct fiber_mutex flush_mutex;
-    struct fiber_mutex compact_mutex;
     struct cond flush_cond;   /* Something was frozen. */
-    struct cond compact_cond; /* The version changed. */
+    struct cond compact_cond; /* The version changed, or a compaction ended. */
     struct cond room_cond;    /* A flush or compaction ended, well or badly. */
     bool compact_is_due;
+    struct list running; /* Compactions. */
+    uint32_t by_hand;    /* Calls of lsm_compact that go on. */
     err_t flush_error; /* Of the last attempt; ERR_OK when it went well. */
     err_t compact_error;
     char error_message[ERR_MESSAGE_BYTES_MAX];
@@ -100,6 +108,7 @@ struct lsm {
     uint32_t iterators;
     struct lsm_iter *iter_spare; /* Closed, ready for the next open; or NULL. */
     struct lsm_stats stats;
+    struct lsm_metrics metrics;
 };
 
 /* Unique in the folder; `lsm` is a struct lsm: the value log and outputs ask through it. */
@@ -118,9 +127,19 @@ void lsm_report(struct lsm *lsm, err_t *error_slot, err_t err);
 /* Sleep before attempt number `attempt` + 1; ERR_CANCELED when the tree is being closed. */
 YIELDS err_t lsm_back_off(struct lsm *lsm, uint32_t attempt);
 
+/* pace.c */
+uint32_t lsm_level0_count(const struct lsm *lsm); /* Tables that compaction may have. */
+bool lsm_active_is_full(const struct lsm *lsm);
+/* What is to be done or the room for it has changed: find the ratio again. */
+void lsm_pace(struct lsm *lsm);
+/* A write of so many bytes owes its share of background work; */
+void lsm_pace_charge(struct lsm *lsm, size_t bytes);
+/* and compaction has read so many bytes of keys and values, or the flush that runs written so many
+ * of its memtable. Do not suspend. */
+void lsm_pace_work(struct lsm *lsm, uint64_t bytes);
+void lsm_pace_flushed(struct lsm *lsm, uint64_t entries, uint64_t bytes);
+
 /* lsm_write.c */
-uint32_t lsm_level0_count(const struct lsm *lsm); /* Without shunned tables. */
-void lsm_pace(struct lsm *lsm);                   /* Recompute slow_bytes_per_s. */
 /* What frozen memtables take is lent by the block cache until they are flushed, and what the pool
  * keeps. */
 void lsm_cache_lend(struct lsm *lsm);
@@ -139,30 +158,3 @@ YIELDS err_t lsm_large_read(struct lsm *lsm, struct slice pointer, struct arena 
 /* flush.c: flush the oldest frozen memtable, if there is one. */
 YIELDS err_t flush_step(struct lsm *lsm);
 void flush_fiber(void *arg);
-
-/* compact_pick.c */
-enum { COMPACT_INPUTS = 2 };
-struct compaction {
-    uint32_t level; /* Of inputs[0]; inputs[1] are of output_level. */
-    uint32_t output_level;
-    struct lsm_table **inputs[COMPACT_INPUTS]; /* Pinned, in the version's order. */
-    uint32_t counts[COMPACT_INPUTS];
-    bool is_move; /* The one input changes its level as it is. */
-    bool is_drop; /* The inputs go and nothing replaces them. */
-};
-void compaction_init(struct compaction *job);
-void compaction_fini(struct compaction *job);
-/* The most urgent work; false when there is none. Marks the inputs as busy. */
-bool compact_pick(struct lsm *lsm, struct compaction *job);
-/* All tables of `level` that touch [lower, upper) (upper.size == 0: open), with what they need of
- * the next level, or alone (is_bottom) for rewriting in place. False when there is none. */
-bool compact_pick_range(struct lsm *lsm, uint32_t level, bool is_bottom, struct slice lower,
-                        struct slice upper, struct compaction *job);
-/* Does a compaction in work write into this level within [low, high]? */
-bool compact_writes_into(const struct lsm *lsm, uint32_t level, struct slice low,
-                         struct slice high);
-uint64_t compact_level_target(const struct lsm *lsm, uint32_t level);
-
-/* compact.c: do one piece of work. *did_out tells if there was any. */
-YIELDS err_t compact_step(struct lsm *lsm, bool *did_out);
-void compact_fiber(void *arg);

@@ -25,8 +25,10 @@ options_take(struct lsm *lsm, const struct lsm_options *options)
     to->memtables_max = to->memtables_max > 0 ? MAX(2u, to->memtables_max) : 4;
     to->cache_bytes = to->cache_bytes > 0 ? to->cache_bytes : MIB(32);
     to->table_bytes = to->table_bytes > 0 ? to->table_bytes : MIB(64);
-    to->level_base_bytes = to->level_base_bytes > 0 ? to->level_base_bytes : MIB(256);
     to->level0_tables = to->level0_tables > 0 ? to->level0_tables : 4;
+    if (to->level_base_bytes == 0) {
+        to->level_base_bytes = to->memtable_bytes * to->level0_tables / 2;
+    }
 }
 
 /* ---- The folder's names. ---- */
@@ -183,8 +185,9 @@ table_open_one(struct table_opening *opening, uint32_t index)
     }
     TRY(meta_check(path, table_meta(table), &said->meta));
     opening->tables[index] =
-        lsm_table_new(table, lsm->vlog, said->vlog_files, said->vlog_file_count);
+        lsm_table_new(table, lsm->vlog, said->vlog_uses, said->vlog_use_count);
     opening->tables[index]->is_stamped = said->is_stamped;
+    table_place(table, &lsm->metrics, said->level);
     table = NULL;
 out:
     if (table != NULL) {
@@ -409,10 +412,14 @@ background_start(struct lsm *lsm)
         return ERR_OK;
     }
     if (!fiber_group_spawn(&lsm->background, "lsm flush", FIBER_BACKGROUND, FIBER_STACK_SMALL,
-                           flush_fiber, lsm) ||
-        !fiber_group_spawn(&lsm->background, "lsm compact", FIBER_BACKGROUND, FIBER_STACK_SMALL,
-                           compact_fiber, lsm)) {
+                           flush_fiber, lsm)) {
         return err_set(ERR_LIMIT, "%s: no fiber for background work", lsm->dir);
+    }
+    for (uint32_t i = 0; i < COMPACT_FIBERS; i++) {
+        if (!fiber_group_spawn(&lsm->background, "lsm compact", FIBER_BACKGROUND, FIBER_STACK_SMALL,
+                               compact_fiber, lsm)) {
+            return err_set(ERR_LIMIT, "%s: no fiber for background work", lsm->dir);
+        }
     }
     return ERR_OK;
 }
@@ -430,7 +437,7 @@ lsm_new(const struct lsm_options *options)
     fiber_mutex_init(&lsm->manifest_mutex);
     fiber_mutex_init(&lsm->hold_mutex);
     fiber_mutex_init(&lsm->flush_mutex);
-    fiber_mutex_init(&lsm->compact_mutex);
+    list_init(&lsm->running);
     cond_init(&lsm->flush_cond);
     cond_init(&lsm->compact_cond);
     cond_init(&lsm->room_cond);
@@ -600,6 +607,13 @@ lsm_verify(struct lsm *lsm)
     return err;
 }
 
+const struct lsm_metrics *
+lsm_metrics_of(const struct lsm *lsm)
+{
+    OBJ_CHECK(lsm, LSM_MAGIC);
+    return &lsm->metrics;
+}
+
 void
 lsm_stats_get(const struct lsm *lsm, struct lsm_stats *stats_out)
 {
@@ -629,4 +643,5 @@ lsm_stats_get(const struct lsm *lsm, struct lsm_stats *stats_out)
     stats->cache_hits = cache.hits;
     stats->cache_misses = cache.misses;
     stats->cache_bytes = cache.bytes;
+    stats->compaction_debt_bytes = compact_debt(lsm);
 }

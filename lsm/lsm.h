@@ -22,9 +22,10 @@ struct lsm_options {
     uint32_t memtables_max;    /* Active + waiting for flush; writers wait beyond. 0: 4. */
     uint64_t cache_bytes;      /* 0: 32 MiB. */
     uint64_t table_bytes;      /* Target size of tables below level 0; 0: 64 MiB. */
-    uint64_t level_base_bytes; /* Size of level 1; each deeper one 10 times; 0: 256 MiB. */
-    uint32_t level0_tables;    /* Compact at; 0: 4. Writers are slowed from twice that on, and
-                                    wait at four times. */
+    uint64_t level_base_bytes; /* About what level 0 hands on at once: the smallest size of the
+                                  level that takes it. 0: half of level0_tables memtables. */
+    uint32_t level0_tables;    /* Compact at; 0: 4. Writers wait at four times that, and are paced
+                                    so that they do not get there (lsm/pace.c). */
     bool background_off;       /* Tests: flush and compact only when called. */
     /* Called by a flush before its manifest edit, with the lsn given to lsm_rotate: returns when
      * the log is durable up to there. So flushed_lsn never lies beyond what a crash leaves of the
@@ -187,9 +188,15 @@ struct lsm_stats {
     uint64_t memtable_bytes, memtables, flushes, flush_bytes, compactions, compaction_read_bytes,
         compaction_write_bytes, trivial_moves, stalls, stall_us, background_errors, tables_shunned,
         tables_dropped;
+    uint64_t slowdowns, slowdown_us; /* Short waits for background work; stalls are full stops. */
+    uint64_t compactions_running, compaction_debt_bytes;
+    /* By compactions, and by flushes into level 0. */
+    uint64_t level_read_bytes[LSM_LEVELS], level_write_bytes[LSM_LEVELS];
     uint64_t level_tables[LSM_LEVELS], level_bytes[LSM_LEVELS];
     uint64_t point_reads, point_reads_memtable, filter_skips;
     uint64_t cache_hits, cache_misses, cache_bytes;
     uint64_t disk_bytes, entries_estimate;
 };
 void lsm_stats_get(const struct lsm *lsm, struct lsm_stats *stats_out);
+struct lsm_metrics;
+const struct lsm_metrics *lsm_metrics_of(const struct lsm *lsm);

@@ -50,6 +50,7 @@ edit_write(struct lsm *lsm, const struct edit *edit, const struct version *next)
 {
     uint64_t flushed_lsn = edit->has_flushed ? edit->flushed_lsn : lsm->flushed_lsn;
     struct slice note = edit->has_flushed ? edit->note : buf_slice(&lsm->note);
+    uint64_t begin_us = shard_now_us();
     struct buf payload;
     err_t err;
 
@@ -65,6 +66,7 @@ edit_write(struct lsm *lsm, const struct edit *edit, const struct version *next)
         manifest_encode_edit(&payload, edit, lsm->next_file_number);
         err = manifest_append(lsm->manifest, buf_slice(&payload));
     }
+    lsm_metrics_edit(&lsm->metrics, shard_now_us() - begin_us);
     buf_fini(&payload);
     return err;
 }
@@ -109,6 +111,7 @@ frozen_remove_oldest(struct lsm *lsm, struct memtable *memtable)
         lsm->frozen_newest = NULL;
     }
     lsm->frozen_count--;
+    lsm->pace.flushed_bytes = 0;
     memtable->newer = NULL;
     lsm_cache_lend(lsm);
     memtable_unpin(&memtable);
@@ -131,6 +134,9 @@ edit_install(struct lsm *lsm, const struct edit *edit, struct version *next,
 
     removed_mark(lsm, base, edit);
     lsm_iter_spare_drop(lsm);
+    for (uint32_t i = 0; i < edit->add_count; i++) {
+        table_place(edit->adds[i].table->table, &lsm->metrics, edit->adds[i].level);
+    }
     lsm->version = next;
     version_unpin(&base);
     lsm_ingest_settle_end(lsm, edit);

@@ -1,4 +1,4 @@
-/* lsm/lsm_write.c - applying writes, freezing memtables, and holding writers back. */
+/* lsm/lsm_write.c - applying writes and freezing memtables. */
 #include "lsm/internal.h"
 
 #include "engine/base/assert.h"
@@ -11,121 +11,6 @@ enum {
     LSM_POOL_IDLE_US = 10 * 1000 * 1000, /* Without a flush for so long, memory is given back. */
     POOL_STEP_UNITS = 500,
 };
-
-enum { ENTRY_OVERHEAD_BYTES = 64 };
-
-/* ---- How full are we? ---- */
-
-uint32_t
-lsm_level0_count(const struct lsm *lsm)
-{
-    const struct level *level0 = &lsm->version->levels[0];
-    uint32_t count = 0;
-
-    for (uint32_t i = 0; i < level0->count; i++) {
-        count += !level0->tables[i]->is_shunned;
-    }
-    return count;
-}
-
-static bool
-active_is_full(const struct lsm *lsm)
-{
-    return memtable_bytes(lsm->active) >= lsm->options.memtable_bytes;
-}
-
-bool
-lsm_can_rotate(const struct lsm *lsm)
-{
-    return lsm->frozen_count + 1 < lsm->options.memtables_max &&
-           lsm_level0_count(lsm) < lsm->options.level0_tables * LSM_LEVEL0_STOP_FACTOR;
-}
-
-void
-lsm_pace(struct lsm *lsm)
-{
-    uint32_t slow_at = lsm->options.level0_tables * LSM_LEVEL0_SLOW_FACTOR;
-    uint32_t stop_at = lsm->options.level0_tables * LSM_LEVEL0_STOP_FACTOR;
-    uint32_t count = lsm_level0_count(lsm);
-    uint64_t share; /* 0..1000: how near to the stop. */
-
-    lsm->slow_bytes_per_s = 0;
-    if (lsm->options.background_off) {
-        return;
-    }
-    if (count >= slow_at) {
-        share = MIN(1000u, (uint64_t)(count - slow_at) * 1000 / (stop_at - slow_at));
-    } else if (lsm->frozen_count + 1 >= lsm->options.memtables_max) {
-        share = 500; /* Flushing does not keep up: the active memtable should last until it has. */
-    } else {
-        return;
-    }
-    lsm->slow_bytes_per_s =
-        LSM_SLOW_BYTES_PER_S_MIN +
-        (LSM_SLOW_BYTES_PER_S_MAX - LSM_SLOW_BYTES_PER_S_MIN) * (1000 - share) / 1000;
-}
-
-static bool
-is_slowed(const struct lsm *lsm)
-{
-    return lsm->slow_bytes_per_s > 0 && lsm->slow_until_us > shard_now_us() + LSM_SLOW_BURST_US;
-}
-
-bool
-lsm_has_room(const struct lsm *lsm, size_t bytes)
-{
-    /* A write of any size may overfill the memtable: what counts is that it was not full. */
-    (void)bytes;
-    OBJ_CHECK(lsm, LSM_MAGIC);
-    if (lsm->options.background_off) {
-        return true;
-    }
-    return !is_slowed(lsm) && (!active_is_full(lsm) || lsm_can_rotate(lsm));
-}
-
-/* What keeps background work from making the room that is missing; ERR_OK when nothing does. */
-static err_t
-room_error(const struct lsm *lsm)
-{
-    bool waits_for_flush = lsm->frozen_count + 1 >= lsm->options.memtables_max;
-    err_t err = waits_for_flush ? lsm->flush_error : lsm->compact_error;
-
-    switch (err) {
-    case ERR_OK:
-        return ERR_OK;
-    case ERR_NO_SPACE:
-        return err_set(ERR_NO_SPACE, "writes cannot be flushed: %s", lsm->error_message);
-    default:
-        return err_set(ERR_IO, "writes cannot be flushed: %s", lsm->error_message);
-    }
-}
-
-YIELDS err_t
-lsm_wait_room(struct lsm *lsm, size_t bytes)
-{
-    uint64_t begin_us = shard_now_us();
-    err_t err = ERR_OK;
-
-    if (lsm_has_room(lsm, bytes)) {
-        return ERR_OK;
-    }
-    lsm->stats.stalls++;
-    while (!lsm_has_room(lsm, bytes)) {
-        if (lsm->is_closing) {
-            err = err_set(ERR_SHUTDOWN, "the store is being closed");
-            goto out;
-        }
-        if (active_is_full(lsm) && !lsm_can_rotate(lsm)) {
-            TRY(room_error(lsm));
-            TRY(cond_wait_until(&lsm->room_cond, DEADLINE_NONE));
-        } else {
-            TRY(fiber_sleep_until(lsm->slow_until_us - LSM_SLOW_BURST_US));
-        }
-    }
-out:
-    lsm->stats.stall_us += shard_now_us() - begin_us;
-    return err;
-}
 
 /* ---- Writing. ---- */
 
@@ -144,23 +29,14 @@ lsm_prefetch_key(const struct lsm *lsm, uint64_t hash)
     memtable_prefetch_key(lsm->active, hash);
 }
 
-static void
-slow_charge(struct lsm *lsm, size_t bytes)
-{
-    uint64_t now_us = shard_now_us();
-
-    lsm->slow_until_us = MAX(lsm->slow_until_us, now_us) +
-                         (bytes + ENTRY_OVERHEAD_BYTES) * 1000000 / lsm->slow_bytes_per_s;
-}
-
 void
 lsm_apply(struct lsm *lsm, const struct lsm_entry *entry)
 {
     ASSERT(entry->lsn >= lsm->active->lsn_newest);
     ASSERT(entry->key.size <= LSM_KEY_BYTES_MAX);
     memtable_put(lsm->active, entry, &lsm->snapshots);
-    if (lsm->slow_bytes_per_s > 0) {
-        slow_charge(lsm, entry->key.size + entry->value.size);
+    if (lsm->pace.ratio > 0) {
+        lsm_pace_charge(lsm, entry->key.size + entry->value.size);
     }
 }
 
@@ -216,7 +92,8 @@ lsm_wants_rotation(const struct lsm *lsm)
     }
     /* A hot key is overwritten in place, but its log grows. Range deletes over very many keys are
      * frozen with them: then scans skip the whole memtable at once. */
-    return active_is_full(lsm) || log_span >= lsm->options.memtable_bytes * LSM_LOG_SPAN_FACTOR ||
+    return lsm_active_is_full(lsm) ||
+           log_span >= lsm->options.memtable_bytes * LSM_LOG_SPAN_FACTOR ||
            active->keys_range_deleted >= LSM_RANGE_DELETED_KEYS ||
            active->ranges.borders.count >= LSM_RANGE_BORDERS_MAX ||
            active->tables_range_deleted > 0;

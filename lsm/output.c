@@ -2,12 +2,68 @@
 #include "lsm/output.h"
 
 #include "engine/base/assert.h"
+#include "engine/base/log.h"
+#include "engine/base/sometimes.h"
 #include "engine/io/io.h"
 #include "engine/rt/fiber.h"
 #include "lsm/manifest.h"
 #include "lsm/vlog.h"
 
 #include "engine/base/poison.h"
+
+/* ---- Values out of files of which little is used. ---- */
+
+static void
+moved_release(struct output *output)
+{
+    for (uint32_t i = 0; i < output->moved_count; i++) {
+        vlog_release_hold(output->options.vlog, &output->moved[i]);
+    }
+    output->moved_count = 0;
+}
+
+static void
+moved_push(struct output *output, const struct vlog_pointer *pointer)
+{
+    if (output->moved_count == output->moved_capacity) {
+        uint32_t capacity = MAX(8u, output->moved_capacity * 2);
+
+        output->moved =
+            mem_realloc(MEM_BACKGROUND, output->moved, output->moved_capacity * sizeof(*pointer),
+                        capacity * sizeof(*pointer));
+        output->moved_capacity = capacity;
+    }
+    output->moved[output->moved_count++] = *pointer;
+}
+
+/* Puts another pointer in place of one into a victim. A value that is damaged stays where it is:
+ * reading it will say so. */
+static YIELDS err_t
+value_move(struct output *output, struct vlog_pointer *pointer)
+{
+    struct vlog *vlog = output->options.vlog;
+    struct vlog_pointer to;
+    err_t err;
+
+    if (vlog == NULL || !vlog_is_victim(vlog, pointer->file_number)) {
+        return ERR_OK;
+    }
+    err = vlog_move(vlog, pointer, &to);
+    if (err == ERR_CORRUPT) {
+        LOG_E("a value cannot be moved: %s", err_message(err));
+        vlog_mark_damaged(vlog, pointer->file_number);
+        return ERR_OK;
+    }
+    TRY(err);
+    moved_push(output, &to);
+    output->moved_bytes += to.bytes;
+    *pointer = to;
+    SOMETIMES("lsm: a large value was moved to another value log");
+out:
+    return err;
+}
+
+/* ---- Life. ---- */
 
 void
 output_init(struct output *output, const struct output_options *options,
@@ -17,11 +73,16 @@ output_init(struct output *output, const struct output_options *options,
     output->options = *options;
     output->collect = collect;
     output->edit = edit;
-    output->start_is_open = true;
+    output->start_is_open = options->lower.size == 0;
     buf_init(&output->start, MEM_BACKGROUND);
+    buf_append(&output->start, options->lower.data, options->lower.size);
     buf_init(&output->last_key, MEM_BACKGROUND);
-    output->has_piece =
-        !range_map_is_empty(collect->ranges) && range_map_first(collect->ranges, &output->piece);
+    if (range_map_is_empty(collect->ranges)) {
+        return;
+    }
+    output->has_piece = output->start_is_open
+                            ? range_map_first(collect->ranges, &output->piece)
+                            : range_map_seek(collect->ranges, options->lower, &output->piece);
 }
 
 void
@@ -30,8 +91,9 @@ output_fini(struct output *output)
     ASSERT(output->writer == NULL);
     buf_fini(&output->start);
     buf_fini(&output->last_key);
-    mem_free(MEM_BACKGROUND, output->vlog_files,
-             output->vlog_file_capacity * sizeof(output->vlog_files[0]));
+    vlog_uses_fini(&output->vlog_uses);
+    moved_release(output);
+    mem_free(MEM_BACKGROUND, output->moved, output->moved_capacity * sizeof(output->moved[0]));
 }
 
 static YIELDS err_t
@@ -49,31 +111,13 @@ writer_need(struct output *output)
         return ERR_OK;
     }
     output->file_number = output->options.file_number_new(output->options.arg);
+    output->grandparent_bytes = 0;
     options.file_number = output->file_number;
     lsm_table_path(path, output->options.dir, output->file_number);
-    output->vlog_file_count = 0;
+    output->vlog_uses.count = 0;
     output->ranges = 0;
     buf_clear(&output->last_key);
     return table_writer_open(&options, &output->writer);
-}
-
-static void
-vlog_file_note(struct output *output, uint64_t file_number)
-{
-    for (uint32_t i = output->vlog_file_count; i-- > 0;) {
-        if (output->vlog_files[i] == file_number) {
-            return;
-        }
-    }
-    if (output->vlog_file_count == output->vlog_file_capacity) {
-        uint32_t capacity = MAX(8u, output->vlog_file_capacity * 2);
-
-        output->vlog_files =
-            mem_realloc(MEM_BACKGROUND, output->vlog_files,
-                        output->vlog_file_capacity * sizeof(uint64_t), capacity * sizeof(uint64_t));
-        output->vlog_file_capacity = capacity;
-    }
-    output->vlog_files[output->vlog_file_count++] = file_number;
 }
 
 static YIELDS err_t
@@ -138,7 +182,11 @@ table_finish(struct output *output)
         (void)io_unlink(path); /* The next start removes what stays. */
         goto out;
     }
-    lsm_table = lsm_table_new(table, options->vlog, output->vlog_files, output->vlog_file_count);
+    lsm_table =
+        lsm_table_new(table, options->vlog, output->vlog_uses.uses, output->vlog_uses.count);
+    lsm_table->collected_floor = output->collect->drop_floor;
+    moved_release(output);
+    lsm_table->collected_floor = output->collect->drop_floor;
     edit_add_table(output->edit, options->level, lsm_table);
     lsm_table_unpin(lsm_table); /* The edit holds it. */
 out:
@@ -178,8 +226,21 @@ out:
     return err;
 }
 
+/* Would the present table overlap too much of the level below? */
 static bool
-wants_cut(const struct output *output, struct slice key)
+overlaps_much(struct output *output, struct slice key)
+{
+    const struct level *level = output->options.grandparents;
+
+    while (output->grandparent < level->count &&
+           table_meta_compare_end(level->tables[output->grandparent]->meta, key) < 0) {
+        output->grandparent_bytes += level->tables[output->grandparent++]->meta->file_bytes;
+    }
+    return output->grandparent_bytes > output->options.grandparent_bytes_max;
+}
+
+static bool
+wants_cut(struct output *output, struct slice key)
 {
     uint64_t target = output->options.table_bytes;
     struct slice last = buf_slice(&output->last_key);
@@ -188,7 +249,7 @@ wants_cut(const struct output *output, struct slice key)
     if (output->writer == NULL || slice_equal(last, key)) {
         return false;
     }
-    if (output->vlog_file_count >= OUTPUT_VLOG_FILES_MAX) {
+    if (output->vlog_uses.count >= OUTPUT_VLOG_FILES_MAX) {
         return true;
     }
     if (target == 0) {
@@ -196,6 +257,10 @@ wants_cut(const struct output *output, struct slice key)
     }
     bytes = table_writer_bytes(output->writer);
     if (bytes >= target) {
+        return true;
+    }
+    if (output->options.grandparents != NULL && bytes >= target / OUTPUT_OVERLAP_SHARE &&
+        overlaps_much(output, key)) {
         return true;
     }
     return bytes >= target / OUTPUT_KEYSPACE_SHARE &&
@@ -206,7 +271,9 @@ wants_cut(const struct output *output, struct slice key)
 YIELDS err_t
 output_add(struct output *output, const struct lsm_entry *entry)
 {
+    uint8_t pointer_bytes[VLOG_POINTER_BYTES];
     struct vlog_pointer pointer;
+    struct lsm_entry large;
     err_t err;
 
     if (wants_cut(output, entry->key)) {
@@ -215,7 +282,12 @@ output_add(struct output *output, const struct lsm_entry *entry)
     TRY(writer_need(output));
     if (entry->kind == LSM_PUT_LARGE) {
         TRY(vlog_pointer_decode(entry->value, &pointer));
-        vlog_file_note(output, pointer.file_number);
+        TRY(value_move(output, &pointer));
+        vlog_pointer_encode(&pointer, pointer_bytes);
+        large = *entry;
+        large.value = slice_of(pointer_bytes, sizeof(pointer_bytes));
+        entry = &large;
+        vlog_uses_add(&output->vlog_uses, &pointer);
     }
     TRY(table_writer_add(output->writer, entry));
     buf_clear(&output->last_key);
@@ -229,7 +301,7 @@ output_finish(struct output *output)
 {
     err_t err;
 
-    TRY(table_cut(output, NULL));
+    TRY(table_cut(output, output->options.upper.size > 0 ? &output->options.upper : NULL));
     if (output->edit->add_count > 0) {
         TRY(io_sync_dir(output->options.dir));
     }

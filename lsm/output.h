@@ -12,10 +12,12 @@
 #include "lsm/collect.h"
 #include "lsm/table.h"
 #include "lsm/version.h"
+#include "lsm/vlog.h"
 
 enum {
     LSM_KEYSPACE_BYTES = 5,
     OUTPUT_KEYSPACE_SHARE = 16,      /* A table of less than 1/16 of its target is not cut. */
+    OUTPUT_OVERLAP_SHARE = 4,        /* Nor one of less than 1/4 for what it overlaps. */
     OUTPUT_RANGES_MAX = 64 << 10,    /* Range deletes in one table. */
     OUTPUT_VLOG_FILES_MAX = 4 << 10, /* Value logs that one table points to. */
 };
@@ -29,6 +31,13 @@ struct output_options {
     uint32_t level;
     uint64_t table_bytes; /* 0: one table, however large. */
     bool compress;
+    struct slice lower; /* Of the keys that will come; empty: open. Range deletes are cut there. */
+    struct slice upper;
+    /* The level below the tables, or NULL: a table that is large enough ends where it would overlap
+     * more than so many bytes there, so that its own compaction will not be huge. Borrowed; kept by
+     * the version that `collect` pins. */
+    const struct level *grandparents;
+    uint64_t grandparent_bytes_max;
 };
 
 struct output {
@@ -42,10 +51,14 @@ struct output {
     struct buf last_key;      /* Of the present table. */
     struct range_piece piece; /* The first that is not wholly in finished tables. */
     bool has_piece;
-    uint32_t ranges;      /* In the present table. */
-    uint64_t *vlog_files; /* The present table points to. */
-    uint32_t vlog_file_count, vlog_file_capacity;
-    uint64_t bytes_written; /* Of finished tables. */
+    uint32_t ranges;            /* In the present table. */
+    struct vlog_uses vlog_uses; /* Of the present table. */
+    struct vlog_pointer *moved; /* Values moved for it; held until it refers to their files. */
+    uint32_t moved_count, moved_capacity;
+    uint64_t moved_bytes;       /* In all. */
+    uint64_t bytes_written;     /* Of finished tables. */
+    uint32_t grandparent;       /* The first whose end has not been passed. */
+    uint64_t grandparent_bytes; /* Of those passed since the present table began. */
 };
 
 void output_init(struct output *output, const struct output_options *options,

@@ -135,6 +135,7 @@ model_rotate(struct model *model)
     put_le64(note, lsn * 3);
     lsm_rotate(model->lsm, lsn, slice_of(note, sizeof(note)));
     model->rotations++;
+    model->ts += TS_STEP; /* A commit is whole in one memtable. */
 }
 
 void
