@@ -1,4 +1,4 @@
 #!/bin/sh
-# Redis and Orbit alternately on this machine with the same client; perf/README.md says how to
+# Redis and Orbit alternately on this machine with the same client; perf/redis.md says how to
 # read the figures. Options: perf/redis.sh --help
 exec /usr/bin/python3 "$(dirname "$0")/compare_redis.py" "$@"
