@@ -80,6 +80,11 @@ void block_cache_remove(struct block_cache *cache, uint64_t file_number, uint64_
  * what they take above a sixteenth is taken from the blocks. */
 struct guide_pool *block_cache_guides(struct block_cache *cache);
 
+/* Room for what scans read ahead: a sixteenth of the capacity, at least CACHE_AHEAD_BYTES_MIN, for
+ * all together. False when it is used up. */
+bool block_cache_ahead_take(struct block_cache *cache, uint64_t bytes);
+void block_cache_ahead_give(struct block_cache *cache, uint64_t bytes);
+
 /* Keeps the cache's memory alive over block_cache_free, for a background fiber. */
 void block_cache_pin(struct block_cache *cache);
 void block_cache_release(struct block_cache *cache);

@@ -111,8 +111,11 @@ uint32_t table_range_delete_count(const struct table *table);
 struct lsm_range_delete table_range_delete_at(const struct table *table, uint32_t index);
 
 /* Iterators over all versions, forward and backward. The current entry's slices are valid until
- * the iterator moves. `read_ahead_bytes` > 0 reads so much ahead of forward steps (compaction, long
- * scans; at most 8 MiB, twice that in memory), and `fill_cache` false leaves the cache alone.
+ * the iterator moves. `read_ahead_bytes` > 0 reads so much ahead of forward steps (compaction; at
+ * most 8 MiB, twice that in memory), and `fill_cache` false leaves the cache alone. With
+ * `fill_cache` and no read_ahead_bytes the iterator finds out by itself: steps that meet a block
+ * that is not cached read ahead, 16 KiB at first and then twice as much each time, up to 512 KiB,
+ * while all such iterators of a cache stay within a sixteenth of it.
  * A move suspends only when it enters another block; callers count their own work per entry.
  * After an error there is no current entry; seek again. The table is pinned. An iterator may be
  * freed at any time; a read in flight ends by itself (block_cache_drain). */

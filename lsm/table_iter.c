@@ -6,14 +6,24 @@
  *     | blocks i .. j in memory | blocks j + 1 .. k being read |
  *
  * A window covers whole blocks, so the pages at its borders may be read twice. A step that leaves
- * the windows (a seek, a step back) takes the plain way until forward steps come again. */
+ * the windows (a seek, a step back) takes the plain way until forward steps come again.
+ *
+ * An iterator that decides itself (adaptive) begins its first window when a step forward meets a
+ * block that is not cached: a short scan costs a read for its first block and one for the rest. It
+ * asks for the second window only when it is half through the first, and each one is twice as
+ * large as that before. */
 #include "lsm/table_iter.h"
 #include "engine/base/assert.h"
+#include "engine/base/sometimes.h"
 #include "lsm/table_internal.h"
 
 #include "engine/base/poison.h"
 
-enum { ITER_READ_AHEAD_BYTES_MAX = 8 << 20 };
+enum {
+    ITER_READ_AHEAD_BYTES_MAX = 8 << 20,
+    ITER_ADAPTIVE_BYTES_MIN = 16 << 10, /* Of a window, when the iterator decides itself. */
+    ITER_ADAPTIVE_BYTES_MAX = 512 << 10,
+};
 
 struct table_iter *
 table_iter_new(struct table *table, const struct table_iter_options *options)
@@ -23,6 +33,7 @@ table_iter_new(struct table *table, const struct table_iter_options *options)
     iter->magic = TABLE_ITER_MAGIC;
     iter->table = table;
     iter->options = *options;
+    iter->ahead_bytes = ITER_ADAPTIVE_BYTES_MIN;
     iter->options.read_ahead_bytes =
         MIN(options->read_ahead_bytes, (uint32_t)ITER_READ_AHEAD_BYTES_MAX);
     table_pin(table);
@@ -47,11 +58,51 @@ iter_release(struct table_iter *iter)
     }
 }
 
+/* Compaction and the like say how far ahead they read. */
+static bool
+iter_is_adaptive(const struct table_iter *iter)
+{
+    return iter->options.read_ahead_bytes == 0 && iter->options.fill_cache;
+}
+
+static void
+window_free(struct iter_window *window)
+{
+    mem_free_aligned(MEM_BACKGROUND, window->bytes, window->capacity);
+    if (iter_is_adaptive(window->iter)) {
+        block_cache_ahead_give(window->iter->table->cache, window->capacity);
+    }
+    window->bytes = NULL;
+    window->capacity = 0;
+    window->last_block = window->first_block;
+}
+
+/* Room for a window; no bytes when there is none. */
+static void
+window_reserve(struct iter_window *window, size_t bytes)
+{
+    struct table_iter *iter = window->iter;
+
+    if (window->capacity >= bytes) {
+        return;
+    }
+    window_free(window);
+    if (iter_is_adaptive(iter) && !block_cache_ahead_take(iter->table->cache, bytes)) {
+        SOMETIMES("lsm: a scan finds no room to read ahead");
+        return;
+    }
+    window->bytes = mem_alloc_aligned(MEM_BACKGROUND, bytes);
+    window->capacity = bytes;
+    if (window->bytes == NULL) {
+        window_free(window);
+    }
+}
+
 static void
 iter_destroy(struct table_iter *iter)
 {
     for (uint32_t i = 0; i < ITER_WINDOWS; i++) {
-        mem_free_aligned(MEM_BACKGROUND, iter->windows[i].bytes, iter->windows[i].capacity);
+        window_free(&iter->windows[i]);
     }
     iter->magic = 0;
     table_unpin(iter->table);
@@ -118,6 +169,8 @@ static void
 window_start(struct iter_window *window, uint32_t first)
 {
     const struct table_index *index = &window->iter->table->index;
+    struct table_iter *iter = window->iter;
+    uint32_t limit = iter_is_adaptive(iter) ? iter->ahead_bytes : iter->options.read_ahead_bytes;
     uint32_t last = first;
     struct table_span span = {0};
 
@@ -128,7 +181,7 @@ window_start(struct iter_window *window, uint32_t first)
         uint64_t end = index->offsets[last] + index->sizes[last];
         struct table_span wider = table_span_of(index->offsets[first], end - index->offsets[first]);
 
-        if (last > first && wider.bytes > window->iter->options.read_ahead_bytes) {
+        if (last > first && wider.bytes > limit) {
             break;
         }
         span = wider;
@@ -137,14 +190,11 @@ window_start(struct iter_window *window, uint32_t first)
     if (last == first) {
         return;
     }
+    window_reserve(window, span.bytes);
     if (window->capacity < span.bytes) {
-        mem_free_aligned(MEM_BACKGROUND, window->bytes, window->capacity);
-        window->bytes = mem_alloc_aligned(MEM_BACKGROUND, span.bytes);
-        window->capacity = window->bytes == NULL ? 0 : span.bytes;
-    }
-    if (window->bytes == NULL) {
         return;
     }
+    iter->ahead_bytes = MIN(2 * iter->ahead_bytes, (uint32_t)ITER_ADAPTIVE_BYTES_MAX);
     window->offset = span.offset;
     window->last_block = last;
     window->is_in_flight = true;
@@ -173,8 +223,15 @@ iter_window_for(struct table_iter *iter, uint32_t block, struct iter_window **wi
             window_start(next, block);
         }
         iter->window = 1 - iter->window;
-        window_start(used, next->last_block);
+        if (!iter_is_adaptive(iter)) {
+            window_start(used, next->last_block);
+        }
         used = next;
+        next = &iter->windows[1 - iter->window];
+    }
+    if (iter_is_adaptive(iter) && !next->is_in_flight && next->first_block != used->last_block &&
+        block - used->first_block >= (used->last_block - used->first_block) / 2) {
+        window_start(next, used->last_block);
     }
     if (!window_covers(used, block)) {
         *window_out = NULL;
@@ -218,9 +275,20 @@ out:
     return err;
 }
 
+/* How the iterator comes to a block: on its way forward, as a place to go forward from, or as one
+ * that nothing is known to follow. */
+enum iter_enter { ENTER_STEP, ENTER_SEEK, ENTER_ALONE };
+
+static bool
+iter_reads_ahead(const struct table_iter *iter, enum iter_enter enter)
+{
+    return iter_is_adaptive(iter) ? enter == ENTER_STEP
+                                  : enter != ENTER_ALONE && iter->options.read_ahead_bytes > 0;
+}
+
 /* Put the cursor into block `index`, with no current entry. */
 static YIELDS err_t
-iter_enter(struct table_iter *iter, uint32_t index, bool ahead)
+iter_enter(struct table_iter *iter, uint32_t index, enum iter_enter enter)
 {
     struct cached_block *block = NULL;
     err_t err;
@@ -229,9 +297,13 @@ iter_enter(struct table_iter *iter, uint32_t index, bool ahead)
         block_cursor_set(&iter->cursor, &iter->block->block);
         return ERR_OK;
     }
-    if (ahead && iter->options.read_ahead_bytes > 0) {
+    if (enter != ENTER_ALONE && iter->options.fill_cache) {
+        block = block_cache_find(iter->table->cache, iter->table->meta.file_number,
+                                 iter->table->index.offsets[index], false);
+    }
+    if (block == NULL && iter_reads_ahead(iter, enter)) {
         TRY(iter_load_ahead(iter, index, &block));
-    } else {
+    } else if (block == NULL) {
         TRY(table_block_acquire(iter->table, index, iter->options.fill_cache, &block));
     }
     table_block_release(iter->table, &iter->block);
@@ -252,7 +324,7 @@ iter_settle_forward(struct table_iter *iter)
 
     while (!block_cursor_is_valid(&iter->cursor) &&
            iter->block_index + 1 < iter->table->block_count) {
-        TRY(iter_enter(iter, iter->block_index + 1, true));
+        TRY(iter_enter(iter, iter->block_index + 1, ENTER_STEP));
         TRY(block_cursor_first(&iter->cursor));
     }
 out:
@@ -265,7 +337,7 @@ iter_settle_backward(struct table_iter *iter)
     err_t err = ERR_OK;
 
     while (!block_cursor_is_valid(&iter->cursor) && iter->block_index > 0) {
-        TRY(iter_enter(iter, iter->block_index - 1, false));
+        TRY(iter_enter(iter, iter->block_index - 1, ENTER_ALONE));
         TRY(block_cursor_last(&iter->cursor));
     }
 out:
@@ -292,6 +364,7 @@ iter_begin(struct table_iter *iter, bool *is_empty_out)
 
     OBJ_CHECK(iter, TABLE_ITER_MAGIC);
     block_cursor_set(&iter->cursor, NULL);
+    iter->ahead_bytes = ITER_ADAPTIVE_BYTES_MIN;
     *is_empty_out = iter->table->block_count == 0;
     if (!iter->has_index && !*is_empty_out) {
         TRY(guide_acquire(iter->table, GUIDE_INDEX));
@@ -309,7 +382,7 @@ table_iter_seek_first(struct table_iter *iter)
 
     TRY(iter_begin(iter, &is_empty));
     if (!is_empty) {
-        TRY(iter_enter(iter, 0, true));
+        TRY(iter_enter(iter, 0, ENTER_SEEK));
         TRY(block_cursor_first(&iter->cursor));
     }
 out:
@@ -324,7 +397,7 @@ table_iter_seek_last(struct table_iter *iter)
 
     TRY(iter_begin(iter, &is_empty));
     if (!is_empty) {
-        TRY(iter_enter(iter, iter->table->block_count - 1, false));
+        TRY(iter_enter(iter, iter->table->block_count - 1, ENTER_ALONE));
         TRY(block_cursor_last(&iter->cursor));
     }
 out:
@@ -339,7 +412,7 @@ table_iter_seek(struct table_iter *iter, struct slice key, uint64_t ts)
 
     TRY(iter_begin(iter, &is_empty));
     if (!is_empty) {
-        TRY(iter_enter(iter, index_find(&iter->table->index, key, ts), true));
+        TRY(iter_enter(iter, index_find(&iter->table->index, key, ts), ENTER_SEEK));
         TRY(block_cursor_seek(&iter->cursor, key, ts));
         TRY(iter_settle_forward(iter));
     }
@@ -355,7 +428,7 @@ table_iter_seek_before(struct table_iter *iter, struct slice key)
 
     TRY(iter_begin(iter, &is_empty));
     if (!is_empty) {
-        TRY(iter_enter(iter, index_find(&iter->table->index, key, LSM_TS_MAX), false));
+        TRY(iter_enter(iter, index_find(&iter->table->index, key, LSM_TS_MAX), ENTER_ALONE));
         TRY(block_cursor_seek_before(&iter->cursor, key));
         TRY(iter_settle_backward(iter));
     }

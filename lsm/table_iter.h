@@ -39,6 +39,7 @@ struct table_iter {
 
     struct iter_window windows[ITER_WINDOWS]; /* Of a reader ahead: [0] is used, [1] comes. */
     uint32_t window;                          /* Which of the two is used. */
+    uint32_t ahead_bytes;                     /* Size of the next window. */
     struct fiber *waiter;
     bool is_closing; /* Freed by the last window that ends. */
 };

@@ -5,7 +5,7 @@ endif
 test_lsm_SOURCES =
 test_lsm_LDADD = libtestlib.a $(lsm_libs) $(CRITERION_LIBS)
 test_lsm_SOURCES += tests/unit/lsm/test_block.c tests/unit/lsm/test_filter.c tests/unit/lsm/test_table.c
-test_lsm_SOURCES += tests/unit/lsm/test_guide.c
+test_lsm_SOURCES += tests/unit/lsm/test_guide.c tests/unit/lsm/test_table_iter.c
 test_lsm_SOURCES += tests/unit/lsm/test_iter.c tests/unit/lsm/test_lsm.c tests/unit/lsm/tree_model.c
 test_lsm_SOURCES += tests/unit/lsm/test_memtable.c tests/unit/lsm/test_range_delete.c tests/unit/lsm/test_manifest.c
 test_lsm_SOURCES += tests/unit/lsm/test_vlog.c tests/unit/lsm/test_cache.c
