@@ -585,3 +585,210 @@ Test(lsm_memtable, an_iterator_stays_in_place_while_others_write)
     memtable_iter_fini(&iter);
     memtable_unpin(&memtable);
 }
+
+/* ---- Versions in order. ---- */
+
+struct written {
+    uint32_t key;
+    uint64_t ts;
+};
+
+enum { WRITTEN_MAX = 6000, WRITTEN_KEYS = 2500 };
+
+static struct written written[WRITTEN_MAX];
+static uint32_t written_count;
+
+static int
+written_compare(const void *a, const void *b)
+{
+    const struct written *left = a;
+    const struct written *right = b;
+
+    if (left->key != right->key) {
+        return left->key < right->key ? -1 : 1;
+    }
+    return left->ts > right->ts ? -1 : left->ts < right->ts;
+}
+
+static void
+written_check(const struct memtable_iter *iter, int64_t at)
+{
+    char text[32];
+
+    if (at < 0 || at >= written_count) {
+        cr_assert(!memtable_iter_is_valid(iter));
+        return;
+    }
+    cr_assert(memtable_iter_is_valid(iter));
+    snprintf(text, sizeof(text), "key-%05u", written[at].key);
+    cr_assert(slice_equal(iter->entry.key, slice_from_text(text)));
+    cr_assert_eq(iter->entry.ts, written[at].ts);
+}
+
+/* First place at or behind (key, ts), versions newest first. */
+static int64_t
+written_rank(uint32_t key, uint64_t ts)
+{
+    int64_t at = 0;
+
+    while (at < written_count &&
+           (written[at].key < key || (written[at].key == key && written[at].ts > ts))) {
+        at++;
+    }
+    return at;
+}
+
+static void
+walk_both_ways(struct prng *prng)
+{
+    struct memtable_iter iter;
+    struct memtable_iter other;
+    uint32_t key = (uint32_t)prng_below(prng, WRITTEN_KEYS);
+    uint64_t ts = prng_below(prng, WRITTEN_MAX + 1);
+    char text[32];
+    int64_t at;
+
+    memtable_iter_init(&iter, memtable);
+    memtable_iter_init(&other, memtable);
+    if (prng_below(prng, 2) == 0) { /* A version that there is. */
+        const struct written *one = &written[prng_below(prng, written_count)];
+
+        key = one->key;
+        ts = one->ts;
+    }
+    snprintf(text, sizeof(text), "key-%05u", key);
+    if (prng_below(prng, 2) == 0) {
+        memtable_iter_seek(&iter, slice_from_text(text), ts);
+        at = written_rank(key, ts);
+    } else {
+        memtable_iter_seek_before(&iter, slice_from_text(text));
+        at = written_rank(key, UINT64_MAX) - 1;
+    }
+    written_check(&iter, at);
+    for (uint32_t step = 0; step < 60 && memtable_iter_is_valid(&iter); step++) {
+        if (prng_below(prng, 10) == 0) { /* Pays for a merge beneath the first. */
+            memtable_iter_seek(&other, SLICE("key-01000"), LSM_TS_MAX);
+        }
+        if (prng_below(prng, 8) < (ts % 2 == 0 ? 1 : 7)) {
+            memtable_iter_next(&iter);
+            at++;
+        } else {
+            memtable_iter_previous(&iter);
+            at--;
+        }
+        written_check(&iter, at);
+    }
+    memtable_iter_fini(&iter);
+    memtable_iter_fini(&other);
+}
+
+Test(lsm_memtable, versions_are_walked_both_ways_as_a_sorted_array_is)
+{
+    struct prng prng;
+    char text[32];
+
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        begin();
+        prng_init(&prng, seed);
+        written_count = 0;
+        for (uint64_t ts = 1; ts <= WRITTEN_MAX; ts++) {
+            uint32_t key = (uint32_t)prng_below(&prng, WRITTEN_KEYS);
+
+            snprintf(text, sizeof(text), "key-%05u", key);
+            put(text, ts, "value");
+            written[written_count++] = (struct written){.key = key, .ts = ts};
+            if (ts % 1000 == 0) {
+                qsort(written, written_count, sizeof(written[0]), written_compare);
+                for (uint32_t i = 0; i < 100; i++) {
+                    walk_both_ways(&prng);
+                }
+            }
+        }
+        memtable_unpin(&memtable);
+    }
+}
+
+Test(lsm_memtable, a_snapshot_held_for_long_keeps_one_version_of_each_key)
+{
+    enum { KEYS = 1000, ROUNDS = 100, HELD = 3 };
+    struct lsm_snapshot held[HELD];
+    uint64_t ts = 0;
+    uint64_t bytes = 0;
+    char text[32];
+    char value[32];
+
+    begin();
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        for (uint32_t key = 0; key < KEYS; key++) {
+            snapshots.horizon = ++ts;
+            snprintf(text, sizeof(text), "key-%05u", key);
+            snprintf(value, sizeof(value), "%08u", round);
+            put(text, ts, value);
+        }
+        if (round < HELD) {
+            snapshots_take(&snapshots, ts, &held[round]);
+        }
+        if (round == HELD + 1) {
+            bytes = memtable_bytes(memtable);
+        }
+    }
+    cr_assert_eq(memtable->versions, KEYS * (HELD + 1));
+    cr_assert_eq(memtable_bytes(memtable), bytes);
+    for (uint32_t i = 0; i < HELD; i++) {
+        snprintf(value, sizeof(value), "%08u", i);
+        expect("key-00123", held[i].ts, value);
+        snapshots_drop(&held[i]);
+    }
+    memtable_unpin(&memtable);
+}
+
+/* ---- The pool. ---- */
+
+static uint64_t
+fill(struct memtable *into, uint64_t bytes)
+{
+    static const uint8_t value[1000];
+    char text[32];
+    uint64_t ts = 0;
+
+    snapshots_init(&snapshots);
+    while (memtable_bytes(into) < bytes) {
+        struct lsm_entry entry = {.ts = ++ts, .lsn = ts, .kind = LSM_PUT};
+
+        snprintf(text, sizeof(text), "key-%08llu", (unsigned long long)(ts * 7919 % 1000003));
+        entry.key = slice_from_text(text);
+        entry.value = slice_of(value, sizeof(value));
+        memtable_put(into, &entry, &snapshots);
+    }
+    return ts;
+}
+
+Test(lsm_memtable, the_memory_of_one_memtable_is_used_by_the_next)
+{
+    const struct mem_account *account = mem_account_current();
+    uint64_t before = mem_used(account, MEM_MEMTABLE);
+    struct memtable_pool pool;
+    uint64_t filled;
+    uint64_t keys;
+
+    memtable_pool_init(&pool, 24 << 20);
+    memtable = memtable_new(32 << 20, 42, NULL, &pool);
+    keys = fill(memtable, 30 << 20);
+    filled = mem_used(account, MEM_MEMTABLE);
+    memtable_unpin(&memtable);
+    cr_assert_gt(memtable_pool_bytes(&pool), 20 << 20);
+    cr_assert_leq(memtable_pool_bytes(&pool), 26 << 20); /* The bound, and the hash index. */
+    cr_assert_eq(mem_used(account, MEM_MEMTABLE) - before, memtable_pool_bytes(&pool));
+
+    memtable = memtable_new(32 << 20, 42, NULL, &pool);
+    cr_assert_eq(fill(memtable, 30 << 20), keys); /* Nothing of the first shows. */
+    cr_assert_eq(memtable->index.count, keys);
+    cr_assert_leq(mem_used(account, MEM_MEMTABLE), filled + (2 << 20));
+    cr_assert_eq(memtable_pool_bytes(&pool), 0);
+    memtable_unpin(&memtable);
+
+    while (memtable_pool_shrink(&pool, 8 << 20)) {}
+    cr_assert_leq(memtable_pool_bytes(&pool), 10 << 20);
+    while (memtable_pool_shrink(&pool, 0)) {}
+    cr_assert_eq(mem_used(account, MEM_MEMTABLE), before);
+}

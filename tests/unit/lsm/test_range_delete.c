@@ -92,6 +92,49 @@ Test(lsm_range_delete, lookups_give_what_an_array_of_ranges_gives)
     }
 }
 
+/* Disjoint ranges [4k, 4k + 2) of two-byte keys, in any order: borders fill many nodes. */
+Test(lsm_range_delete, a_scan_keeps_its_place_while_ranges_come)
+{
+    enum { MANY = 2000 };
+    static bool is_added[MANY];
+    struct range_cursor scan = {.generation = 0};
+    struct snapshots snapshots;
+    struct range_map map;
+    struct arena arena;
+    struct prng prng;
+    uint32_t key = 0;
+
+    prng_init(&prng, 11);
+    snapshots_init(&snapshots);
+    arena_init(&arena, MEM_MEMTABLE);
+    range_map_init(&map, &arena);
+    for (uint32_t i = 0; i < 20000; i++) {
+        uint32_t which = (uint32_t)prng_below(&prng, MANY);
+        struct range_cover cover;
+        uint8_t start[2];
+        uint8_t end[2];
+        uint8_t at[2];
+
+        put_be16(start, (uint16_t)(which * 4));
+        put_be16(end, (uint16_t)(which * 4 + 2));
+        if (i % 4 == 0) {
+            range_map_add(&map,
+                          &(struct lsm_range_delete){
+                              .start = slice_of(start, 2), .end = slice_of(end, 2), .ts = 1},
+                          &snapshots);
+            is_added[which] = true;
+        }
+        key += (uint32_t)prng_below(&prng, 12);
+        key = key < MANY * 4 ? key : (uint32_t)prng_below(&prng, 100);
+        put_be16(at, (uint16_t)key);
+        range_map_find(&map, &scan, slice_of(at, 2), UINT64_MAX, &cover);
+        cr_assert_eq(cover.ts, key % 4 < 2 && is_added[key / 4] ? 1 : 0);
+        cr_assert(slice_compare(cover.low, slice_of(at, 2)) <= 0);
+        cr_assert(cover.high_is_open || slice_compare(cover.high, slice_of(at, 2)) > 0);
+    }
+    arena_fini(&arena);
+}
+
 Test(lsm_range_delete, range_deletes_that_nobody_sees_are_collected)
 {
     struct snapshots snapshots;
