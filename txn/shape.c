@@ -166,14 +166,22 @@ out:
 }
 
 err_t
+shape_load(const char *dir, struct shape *shape_out)
+{
+    char path[IO_PATH_BYTES_MAX];
+
+    shape_path(dir, "STORE", path);
+    return shape_read(path, shape_out);
+}
+
+err_t
 shape_copy(const char *from_dir, const char *to_dir)
 {
     struct shape shape;
     char path[IO_PATH_BYTES_MAX];
     err_t err;
 
-    shape_path(from_dir, "STORE", path);
-    TRY(shape_read(path, &shape));
+    TRY(shape_load(from_dir, &shape));
     shape_path(to_dir, "STORE", path);
     err = shape_write(path, &shape);
 out:

@@ -25,6 +25,8 @@ err_t shape_decode(struct slice bytes, const char *path, struct shape *shape_out
  * *is_new_out: shape_commit is still to be called, when everything else is there.
  * Errors: ERR_FORMAT for a folder of another shape (says what to do), ERR_CORRUPT, ERR_IO. */
 YIELDS err_t shape_open(const char *dir, struct shape *shape_out, bool *is_new_out);
+/* What the folder was made for, whatever this shard is; for tools. ERR_NOT_FOUND without STORE. */
+YIELDS err_t shape_load(const char *dir, struct shape *shape_out);
 /* The same shape for a folder that is a copy of this one; durable but for its name. */
 YIELDS err_t shape_copy(const char *from_dir, const char *to_dir);
 /* From now on the folder holds a store. */

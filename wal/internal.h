@@ -113,6 +113,7 @@ struct wal {
     struct fiber_group fibers;
     bool is_closing;
     bool is_hooked;
+    bool is_check; /* wal_check: files are only read. */
 
     /* ---- What it was opened with. ---- */
     char dir[WAL_DIR_BYTES_MAX];

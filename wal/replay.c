@@ -152,11 +152,11 @@ batch_chains(const struct replay *replay, const struct wal_header *header)
 
 /* Before the first read: what a cache alone holds must not be shown. */
 static YIELDS err_t
-segment_sync(struct wal_segment *segment)
+segment_sync(const struct wal *wal, struct wal_segment *segment)
 {
     err_t err = ERR_OK;
 
-    if (!segment->is_synced) {
+    if (!segment->is_synced && !wal->is_check) {
         TRY(io_sync(segment->file));
         segment->is_synced = true;
     }
@@ -174,7 +174,7 @@ replay_step(struct replay *replay, struct wal_segment *segment, uint64_t positio
     err_t err;
 
     *taken_out = false;
-    TRY(segment_sync(segment));
+    TRY(segment_sync(replay->wal, segment));
     TRY(batch_read(replay, segment, position, &header, &data, &is_found));
     if (!is_found) {
         goto out;
@@ -312,7 +312,7 @@ foreign_check(struct replay *replay, struct wal_segment *segment)
     uint64_t log_id;
     err_t err;
 
-    TRY(segment_sync(segment));
+    TRY(segment_sync(replay->wal, segment));
     TRY(wal_reader_get(&replay->reader, segment, 0, WAL_BLOCK_BYTES, &data));
     if (wal_header_log_id(data, &log_id) && log_id != replay->wal->log_id &&
         wal_header_decode(data, log_id, segment->start, &header) &&
@@ -360,7 +360,7 @@ wal_replay(struct wal *wal, const struct wal_options *options, struct wal_recove
     } else {
         replay.segment = LIST_ENTRY(wal->segments.next, struct wal_segment, link);
     }
-    TRY(wal_segments_trim(wal, replay.segment));
+    TRY(wal->is_check ? ERR_OK : wal_segments_trim(wal, replay.segment));
     wal->current = replay.segment;
     wal->tail = replay.position;
     wal->last_checksum = replay.checksum;

@@ -123,6 +123,29 @@ out:
     return err;
 }
 
+err_t
+wal_check(const struct wal_options *options, struct wal_recovered *recovered_out)
+{
+    struct wal_recovered recovered = {0};
+    struct wal *wal;
+    err_t err;
+
+    ASSERT(options->replay != NULL);
+    ASSERT(options->must_exist);
+    err = options_check(options);
+    if (err != ERR_OK) {
+        return err;
+    }
+    wal = wal_new(options);
+    wal->is_check = true;
+    TRY(wal_segments_open(wal));
+    TRY(wal_replay(wal, options, &recovered));
+    *recovered_out = recovered;
+out:
+    wal_free(wal);
+    return err;
+}
+
 /* The last batch says that all before it is durable and where the clock stands. Without room for
  * it the next opening does as after a crash. */
 static YIELDS void

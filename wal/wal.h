@@ -80,6 +80,8 @@ struct wal_recovered {
  * chain breaks was durable, ERR_FORMAT, ERR_IO, ERR_NO_SPACE, and what replay returns. */
 YIELDS err_t wal_open(const struct wal_options *options, struct wal_recovered *recovered_out,
                       struct wal **wal_out);
+/* The same reading without writing anything: for the folder of a log that nobody has open. */
+YIELDS err_t wal_check(const struct wal_options *options, struct wal_recovered *recovered_out);
 /* Writes and syncs what is pending, ends the fibers, frees. Accepts NULL; clears the pointer. */
 YIELDS void wal_close(struct wal **wal);
 

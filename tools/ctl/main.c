@@ -1,28 +1,21 @@
 /* tools/ctl/main.c - orbitctl: ask, stop and check an Orbit server.
  *
- * `ping`, `info` and `stop` speak the Redis protocol to a running server; `verify` opens the data
- * folder of a stopped one, on the same runtime as the server, and reads every table. */
+ * What asks a running server speaks the Redis protocol; `verify` and `inspect` read the data folder
+ * of a stopped one, on the same runtime as the server. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include "engine/base/assert.h"
 #include "engine/base/commit.h"
-#include "engine/base/err.h"
-#include "engine/base/log.h"
-#include "engine/io/runtime.h"
-#include "engine/rt/shard.h"
+#include "tools/ctl/ctl.h"
 #include "tools/ctl/stats.h"
-#include "txn/store.h"
 
 enum { REPLY_BYTES_MAX = 16 << 20, ANSWER_SECONDS_MAX = 10, STOP_SECONDS_MAX = 30 };
 enum { STATS_HEADER_EVERY = 20 };
@@ -37,13 +30,18 @@ static const char usage[] =
     "  info [SECTION]    what INFO says (orbit, server, memory, ...)\n"
     "  stats [SECONDS]   levels, caches, waits; with SECONDS what grew, again and again\n"
     "  stop              finish what was begun, write out, stop\n"
-    "  verify DIR        read every table of a stopped server's data folder: checksums, order,\n"
-    "                    levels against the manifest; replays the log as a start would\n\n"
+    "  checkpoint create|drop|export NAME, checkpoint list\n"
+    "                    keep this moment of the whole store; export makes it a data folder\n"
+    "  verify [--json] DIR   check all of a stopped server's data folder, writing nothing\n"
+    "  inspect DIR       levels, sizes, key ranges, checkpoints, logs of a stopped server\n"
+    "  inspect table|log|manifest|vlog FILE [--limit N] [--from KEY]\n"
+    "                    the records of a file as text\n\n"
     "  --host ADDR       default 127.0.0.1\n"
     "  --port N          default 6379\n"
     "  --password-file FILE   first line: the password of the user default\n"
     "  --help, --version\n\n"
-    "Exit status: 0 all is well, 1 the server or the data say no, 64 wrong usage.\n";
+    "Exit status: 0 all is well, 1 the server or the data say no, 2 it could not be found out,\n"
+    "64 wrong usage.\n";
 
 /* ---- A running server ---- */
 
@@ -272,116 +270,142 @@ server_command(const struct ctl_options *options, const char *const *words, int 
     return status;
 }
 
-/* ---- A stopped server's folder ---- */
+/* ---- Checkpoints ---- */
 
-struct verify_shard {
-    err_t err;
-    char message[ERR_MESSAGE_BYTES_MAX];
-    struct lsm_stats stats;
-};
+enum { CHECKPOINT_FIELDS = 8 }; /* Four names, each followed by its value. */
 
-static YIELDS void
-verify_here(void *arg)
+/* One line a checkpoint out of an array of maps. No value has a line end in it. */
+static void
+checkpoints_print(char *reply)
 {
-    struct verify_shard *shard = arg;
-    struct store_options options = {.dir = NULL, .durability = WAL_SYNC};
-    struct store *store = NULL;
-    char dir[32];
+    char *state = NULL;
+    uint32_t field = 0;
 
-    snprintf(dir, sizeof(dir), "shard-%u", shard_id());
-    options.dir = dir;
-    shard->err = store_open(&options, &store);
-    if (shard->err == ERR_OK) {
-        shard->err = lsm_verify(store_lsm(store));
-        lsm_stats_get(store_lsm(store), &shard->stats);
-    }
-    if (shard->err != ERR_OK) {
-        snprintf(shard->message, sizeof(shard->message), "%s", err_message(shard->err));
-    }
-    store_close(&store);
-}
-
-static uint32_t
-shards_count(const char *dir)
-{
-    uint32_t count = 0;
-    char path[4200];
-    struct stat status;
-
-    while (count < SHARDS_MAX) {
-        snprintf(path, sizeof(path), "%s/shard-%u", dir, count);
-        if (stat(path, &status) != 0) {
-            break;
+    for (char *line = strtok_r(reply, "\r\n", &state); line != NULL;
+         line = strtok_r(NULL, "\r\n", &state)) {
+        if (line[0] == '*' || line[0] == '%' || line[0] == '$' || strcmp(line, "+PONG") == 0) {
+            continue;
         }
-        count++;
+        printf(field % 2 == 0 ? "%s=" : "%s", line[0] == ':' ? line + 1 : line);
+        field++;
+        if (field % 2 == 0) {
+            putchar(field % CHECKPOINT_FIELDS == 0 ? '\n' : ' ');
+        }
     }
-    return count;
 }
 
+/* A PING behind the question marks the end of the answer. */
 static int
-folder_lock(const char *dir)
+checkpoints_list(int fd)
 {
-    char path[4200];
-    int fd;
+    static const char end[] = "+PONG\r\n";
+    const char *words[] = {"ORBIT.CHECKPOINT", "LIST"};
+    const char *ping[] = {"PING"};
+    char *bytes = calloc(1, REPLY_BYTES_MAX + 1);
+    size_t size = 0;
+    int status = 1;
 
-    snprintf(path, sizeof(path), "%s/LOCK", dir);
-    fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd < 0) {
-        fprintf(stderr, "orbitctl: %s is no data folder of orbit-server: %s\n", dir,
-                strerror(errno));
-    } else if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        fprintf(stderr, "orbitctl: a server uses %s; stop it first\n", dir);
-        close(fd);
-        fd = -1;
-    }
-    return fd;
-}
+    if (bytes != NULL && request_send(fd, words, 2) && request_send(fd, ping, 1)) {
+        while (size < REPLY_BYTES_MAX && status != 0) {
+            ssize_t got = recv(fd, bytes + size, REPLY_BYTES_MAX - size, 0);
 
-static int
-folder_verify(const char *dir)
-{
-    struct runtime_options options = {.shards = shards_count(dir), .data_dir = dir};
-    struct verify_shard *shards;
-    struct runtime *runtime = NULL;
-    int lock = folder_lock(dir);
-    int status = 0;
-    err_t err;
-
-    if (lock < 0) {
-        return 1;
+            if (got <= 0) {
+                break;
+            }
+            size += (size_t)got;
+            status = size >= sizeof(end) - 1 &&
+                             memcmp(bytes + size - sizeof(end) + 1, end, sizeof(end) - 1) == 0
+                         ? 0
+                         : 1;
+        }
     }
-    if (options.shards == 0) {
-        fprintf(stderr, "orbitctl: %s has no shards\n", dir);
-        close(lock);
-        return 1;
-    }
-    shards = calloc(options.shards, sizeof(*shards));
-    ASSERT(shards != NULL);
-    err = runtime_start(&options, &runtime);
-    if (err != ERR_OK) {
-        fprintf(stderr, "orbitctl: %s\n", err_message(err));
+    if (status != 0 || bytes[0] == '-') {
+        fprintf(stderr, "orbitctl: %s\n", status != 0 ? "no answer" : strtok(bytes + 1, "\r\n"));
         status = 1;
     } else {
-        runtime_call_all(runtime, MSG_FIBER, verify_here, shards, sizeof(*shards));
+        checkpoints_print(bytes);
     }
-    for (uint32_t i = 0; i < options.shards && err == ERR_OK; i++) {
-        uint64_t tables = 0;
-
-        for (int level = 0; level < LSM_LEVELS; level++) {
-            tables += shards[i].stats.level_tables[level];
-        }
-        if (shards[i].err != ERR_OK) {
-            printf("shard %u: %s: %s\n", i, err_name(shards[i].err), shards[i].message);
-            status = 1;
-        } else {
-            printf("shard %u: %llu tables, %llu bytes: sound\n", i, (unsigned long long)tables,
-                   (unsigned long long)shards[i].stats.disk_bytes);
-        }
-    }
-    runtime_stop(&runtime);
-    free(shards);
-    close(lock);
+    free(bytes);
     return status;
+}
+
+static int
+checkpoint_command(const struct ctl_options *options, int count, char **words)
+{
+    const char *request[] = {"ORBIT.CHECKPOINT", count > 1 ? words[1] : "",
+                             count > 2 ? words[2] : ""};
+    bool is_list = count == 2 && strcmp(words[1], "list") == 0;
+    bool is_named =
+        count == 3 && (strcmp(words[1], "create") == 0 || strcmp(words[1], "drop") == 0 ||
+                       strcmp(words[1], "export") == 0);
+    int status;
+    int fd;
+
+    if (!is_list && !is_named) {
+        fputs(usage, stderr);
+        return CTL_USAGE;
+    }
+    fd = server_connect(options);
+    if (fd < 0) {
+        return 1;
+    }
+    status = server_authenticate(fd, options->password_file);
+    if (status == 0) {
+        status = is_list ? checkpoints_list(fd) : server_ask(fd, request, 3, false);
+    }
+    close(fd);
+    return status;
+}
+
+/* ---- A stopped server's folder ---- */
+
+static int
+verify_command(int count, char **words)
+{
+    bool is_json = count == 3 && strcmp(words[1], "--json") == 0;
+
+    if (count != (is_json ? 3 : 2) || words[count - 1][0] == '-') {
+        fputs(usage, stderr);
+        return CTL_USAGE;
+    }
+    return ctl_verify(words[count - 1], is_json);
+}
+
+static bool
+is_file_kind(const char *word)
+{
+    return strcmp(word, "table") == 0 || strcmp(word, "log") == 0 ||
+           strcmp(word, "manifest") == 0 || strcmp(word, "vlog") == 0;
+}
+
+static int
+inspect_command(int count, char **words)
+{
+    struct inspect_options options = {.limit = UINT64_MAX};
+    int at = 1;
+    char *end = NULL;
+
+    if (count > 2 && is_file_kind(words[1])) {
+        options.what = words[at++];
+    }
+    options.path = at < count ? words[at++] : NULL;
+    for (; at + 1 < count && options.what != NULL; at += 2) {
+        if (strcmp(words[at], "--limit") == 0) {
+            options.limit = strtoull(words[at + 1], &end, 10);
+            if (*end != '\0') {
+                break;
+            }
+        } else if (strcmp(words[at], "--from") == 0) {
+            options.from = words[at + 1];
+        } else {
+            break;
+        }
+    }
+    if (options.path == NULL || at != count) {
+        fputs(usage, stderr);
+        return CTL_USAGE;
+    }
+    return ctl_inspect(&options);
 }
 
 int
@@ -410,13 +434,19 @@ main(int argc, char **argv)
         printf("orbitctl %s (%s)\n", PACKAGE_VERSION, orbit_commit());
         return 0;
     }
+    if (i < argc && strcmp(argv[i], "checkpoint") == 0) {
+        return checkpoint_command(&options, argc - i, argv + i);
+    }
+    if (i < argc && strcmp(argv[i], "verify") == 0) {
+        return verify_command(argc - i, argv + i);
+    }
+    if (i < argc && strcmp(argv[i], "inspect") == 0) {
+        return inspect_command(argc - i, argv + i);
+    }
     words[0] = i < argc ? argv[i] : "";
     words[1] = i + 1 < argc ? argv[i + 1] : NULL;
     if (argc - i > 2) {
         words[0] = "";
-    }
-    if (strcmp(words[0], "verify") == 0 && words[1] != NULL) {
-        return folder_verify(words[1]);
     }
     if ((strcmp(words[0], "ping") == 0 || strcmp(words[0], "stop") == 0) && words[1] == NULL) {
         return server_command(&options, words, 1);
