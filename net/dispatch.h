@@ -21,6 +21,7 @@ void dispatch_init(void);
 extern const struct net_command net_commands_connection[];
 extern const struct net_command net_commands_client[];
 extern const struct net_command net_commands_config[];
+extern const struct net_command net_commands_checkpoint[];
 extern const struct net_command net_commands_server[];
 extern const struct net_command net_commands_info[];
 extern const struct net_command net_commands_command[];

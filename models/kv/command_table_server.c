@@ -451,6 +451,10 @@ static const struct command latency_subcommands[] = {
      .layer = COMMAND_SESSION},
 };
 
+static const struct command_arg orbit_checkpoint_args[] = {
+    {.name = "subcommand", .type = "string", .key_spec = -1},
+    {.name = "name", .type = "string", .key_spec = -1, .is_optional = true},
+};
 static const struct command_arg lolwut_args[] = {
     {.name = "version", .type = "integer", .token = "VERSION", .key_spec = -1, .is_optional = true},
 };
@@ -966,6 +970,18 @@ const struct command command_table_server[] = {
      .categories = CAT_FAST,
      .tips = time_tips,
      .tip_count = ARRAY_COUNT(time_tips),
+     .layer = COMMAND_SESSION},
+    {.name = "orbit.checkpoint",
+     .summary = "Name a moment of the whole store, export it to a folder of its own, drop it, list "
+                "all.",
+     .since = "7.2.0",
+     .group = "server",
+     .complexity = "O(N) where N is the number of tables and the length of the log's tail",
+     .arity = -2,
+     .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_NO_MULTI,
+     .categories = CAT_ADMIN | CAT_DANGEROUS | CAT_SLOW,
+     .args = orbit_checkpoint_args,
+     .arg_count = ARRAY_COUNT(orbit_checkpoint_args),
      .layer = COMMAND_SESSION},
 };
 const uint32_t command_table_server_count = ARRAY_COUNT(command_table_server);
