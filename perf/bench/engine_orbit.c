@@ -47,11 +47,12 @@ check(int error, const char *what)
     return false;
 }
 
-/* The memory that gives this much block cache: txn/store.h says how it is divided. */
+/* The memory that gives this much block cache: half of it or a reserve goes off the top, and of the
+ * rest a quarter, up to 128 MiB, to memtables; txn/store.h has the rule. */
 static uint64_t
 memory_for(uint64_t cache_bytes)
 {
-    uint64_t usable = cache_bytes / 3 * 4;
+    uint64_t usable = MIN(cache_bytes / 3 * 4, cache_bytes + (128 << 20));
     uint64_t with_reserve = (usable + (24 << 20)) / 15 * 16;
 
     return MIN(2 * usable, with_reserve);

@@ -1,7 +1,7 @@
 /* perf/bench/main.c - orbit-bench: the same operations on Orbit and its peers, one table of ratios.
  *
  * Each engine gets a folder of its own and processes of its own, so that memory and CPU time are
- * its alone. What each file does: perf/README.md. */
+ * its alone. What each file does: perf/bench/README.md. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
