@@ -182,6 +182,7 @@ table_finish(struct output *output)
         (void)io_unlink(path); /* The next start removes what stays. */
         goto out;
     }
+    (void)table_warm(table); /* What fails now is read, or refused, when it is needed. */
     lsm_table =
         lsm_table_new(table, options->vlog, output->vlog_uses.uses, output->vlog_uses.count);
     lsm_table->collected_floor = output->collect->drop_floor;
