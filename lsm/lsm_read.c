@@ -25,11 +25,15 @@ struct lookup {
     uint64_t range_lsn;
 };
 
-/* Nothing older than this matters any more. */
-static uint64_t
-lookup_ts(const struct lookup *lookup)
+/* Can a source that has timestamps up to `newest` change the answer? A range delete hides what is
+ * older than itself, and spares the writes of its own commit, which may lie anywhere. */
+static bool
+lookup_may_change(const struct lookup *lookup, uint64_t newest)
 {
-    return lookup->has_entry ? MAX(lookup->entry.ts, lookup->range_ts) : lookup->range_ts;
+    if (lookup->has_entry && newest <= lookup->entry.ts) {
+        return false;
+    }
+    return newest >= MAX(lookup->range_ts, UINT64_C(1));
 }
 
 /* ---- Memory. ---- */
@@ -42,7 +46,7 @@ memtable_ask(struct lookup *lookup, const struct memtable *memtable,
     uint64_t range_ts;
     uint64_t lsn = 0;
 
-    if (memtable->ts_newest <= lookup_ts(lookup)) {
+    if (!lookup_may_change(lookup, memtable->ts_newest)) {
         return;
     }
     range_ts = range_map_ts(&memtable->ranges, lookup->key, lookup->snapshot, &lsn);
@@ -101,7 +105,7 @@ table_matters(const struct lookup *lookup, const struct lsm_table *table)
 {
     const struct table_meta *meta = table->meta;
 
-    return meta->ts_newest > lookup_ts(lookup) && meta->ts_oldest <= lookup->snapshot;
+    return lookup_may_change(lookup, meta->ts_newest) && meta->ts_oldest <= lookup->snapshot;
 }
 
 static void
@@ -277,7 +281,7 @@ snapshot_check(const struct lsm *lsm, uint64_t snapshot)
 static bool
 needs_tables(const struct lookup *lookup)
 {
-    return lookup->lsm->version->ts_newest > lookup_ts(lookup);
+    return lookup_may_change(lookup, lookup->lsm->version->ts_newest);
 }
 
 static YIELDS err_t
