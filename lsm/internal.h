@@ -92,6 +92,9 @@ struct lsm {
     struct fiber_mutex flush_mutex;
     struct cond flush_cond;   /* Something was frozen. */
     struct cond compact_cond; /* The version changed, or a compaction ended. */
+    struct cond scrub_cond; /* The scrub's rate changed. */
+    uint64_t scrub_bytes_per_s;
+    bool scrub_is_paused; /* The last round has ended. */
     struct cond room_cond;    /* A flush or compaction ended, well or badly. */
     bool compact_is_due;
     struct list running; /* Compactions. */
@@ -154,6 +157,9 @@ void lsm_iter_spare_drop(struct lsm *lsm);
 /* lsm_read.c: the value a pointer stands for. */
 YIELDS err_t lsm_large_read(struct lsm *lsm, struct slice pointer, struct arena *arena,
                             struct slice *value_out);
+
+/* scrub.c */
+void scrub_fiber(void *arg);
 
 /* flush.c: flush the oldest frozen memtable, if there is one. */
 YIELDS err_t flush_step(struct lsm *lsm);

@@ -412,7 +412,9 @@ background_start(struct lsm *lsm)
         return ERR_OK;
     }
     if (!fiber_group_spawn(&lsm->background, "lsm flush", FIBER_BACKGROUND, FIBER_STACK_SMALL,
-                           flush_fiber, lsm)) {
+                           flush_fiber, lsm) ||
+        !fiber_group_spawn(&lsm->background, "lsm scrub", FIBER_BACKGROUND, FIBER_STACK_SMALL,
+                           scrub_fiber, lsm)) {
         return err_set(ERR_LIMIT, "%s: no fiber for background work", lsm->dir);
     }
     for (uint32_t i = 0; i < COMPACT_FIBERS; i++) {
@@ -440,6 +442,7 @@ lsm_new(const struct lsm_options *options)
     list_init(&lsm->running);
     cond_init(&lsm->flush_cond);
     cond_init(&lsm->compact_cond);
+    cond_init(&lsm->scrub_cond);
     cond_init(&lsm->room_cond);
     fiber_group_init(&lsm->background);
     io_random(&lsm->hash_seed, sizeof(lsm->hash_seed));
@@ -490,6 +493,7 @@ lsm_close(struct lsm **pointer)
     lsm_iter_spare_drop(lsm);
     cond_broadcast(&lsm->flush_cond);
     cond_broadcast(&lsm->compact_cond);
+    cond_broadcast(&lsm->scrub_cond);
     cond_broadcast(&lsm->room_cond);
     fiber_group_wait(&lsm->background);
     if (lsm->vlog != NULL) {

@@ -137,6 +137,11 @@ YIELDS err_t lsm_compact(struct lsm *lsm, struct slice lower, struct slice upper
 /* Checksums and order of all tables, levels against the manifest, no stray files. */
 YIELDS err_t lsm_verify(struct lsm *lsm);
 
+/* Re-reads and checks all tables and large values in the background, at most so many bytes a
+ * second, a round a day; 0, as after opening: not at all. Damage is logged and counted once a table.
+ * Another rate begins a round at once. */
+void lsm_scrub_set(struct lsm *lsm, uint64_t bytes_per_s);
+
 /* ---- Checkpoints (lsm/checkpoint.c; theory: lsm/README.md). ----
  *
  * A hold keeps what is in tables at one moment: the version, the flushed position, the note, and
@@ -192,6 +197,7 @@ struct lsm_stats {
     uint64_t compactions_running, compaction_debt_bytes;
     /* By compactions, and by flushes into level 0. */
     uint64_t level_read_bytes[LSM_LEVELS], level_write_bytes[LSM_LEVELS];
+    uint64_t scrub_rounds, scrub_tables, scrub_bytes, scrub_damages;
     uint64_t level_tables[LSM_LEVELS], level_bytes[LSM_LEVELS];
     uint64_t point_reads, point_reads_memtable, filter_skips;
     uint64_t cache_hits, cache_misses, cache_bytes;

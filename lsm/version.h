@@ -27,6 +27,7 @@ struct lsm_table {
     uint64_t lsn;          /* Ingested: of the log record, until it is in the manifest; else 0. */
     bool is_stamped;       /* Ingested: one timestamp for all entries (lsm/ingest.h). */
     bool is_condemned;     /* A range delete in memory hides all of it. */
+    bool is_damaged;       /* Scrub has said so. */
     bool is_shunned;       /* Corrupt: not compacted again. */
     bool is_obsolete;      /* In no newer version: the last unpin removes the file. */
     bool cover_is_checked; /* Its range deletes have dropped what tables they can. */

@@ -459,6 +459,10 @@ orbit_tree(struct info *info)
     number_put(info, "lsm_compactions_running", lsm->compactions_running);
     number_put(info, "lsm_compaction_debt_bytes", lsm->compaction_debt_bytes);
     number_put(info, "lsm_background_errors", lsm->background_errors);
+    number_put(info, "lsm_scrub_rounds", lsm->scrub_rounds);
+    number_put(info, "lsm_scrub_tables", lsm->scrub_tables);
+    number_put(info, "lsm_scrub_bytes", lsm->scrub_bytes);
+    number_put(info, "lsm_scrub_damages", lsm->scrub_damages);
     number_put(info, "lsm_tables_shunned", lsm->tables_shunned);
     number_put(info, "lsm_tables_dropped", lsm->tables_dropped);
     for (uint32_t level = 0; level < LSM_LEVELS; level++) {

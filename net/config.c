@@ -437,6 +437,8 @@ config_free(struct config **config_in)
 
 /* ---- Effects ---- */
 
+static const char scrub_rate_name[] = "orbit-scrub-rate";
+
 static void
 durability_apply(struct net *net, const char *text)
 {
@@ -479,7 +481,15 @@ effect_apply(struct net *net, const struct config_parameter *parameter, const ch
         kv->string_bytes_max = (uint64_t)strtoll(text, NULL, 10);
     } else if (strcmp(parameter->name, "maxmemory-policy") == 0) {
         kv->lfu = strstr(text, "lfu") != NULL;
+    } else if (strcmp(parameter->name, scrub_rate_name) == 0) {
+        lsm_scrub_set(store_lsm(net->store), (uint64_t)strtoll(text, NULL, 10));
     }
+}
+
+void
+config_start(struct net *net)
+{
+    lsm_scrub_set(store_lsm(net->store), (uint64_t)number_of(net->config, scrub_rate_name));
 }
 
 void

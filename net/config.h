@@ -41,6 +41,8 @@ struct config;
 /* The present shard's copy, from the options. */
 err_t config_new(const struct server_options *options, struct config **config_out);
 void config_free(struct config **config);
+/* What is in force from the start and belongs to the store; when the net has both. */
+void config_start(struct net *net);
 const struct config_values *config_values(const struct config *config);
 /* Writes the table of parameters in docs/protocol/resp.md to standard output. */
 void config_document(void);

@@ -411,6 +411,7 @@ net_open(const struct server_options *options, struct kv *kv, struct net **net_o
     net->command_stats = mem_zalloc(MEM_RUNTIME, command_ids() * sizeof(*net->command_stats));
     stopwatch_init(&net->stopwatch, shard_now_us());
     TRY(config_new(options, &net->config));
+    config_start(net);
     net->slowlog = slowlog_new();
     net->latency = latency_new();
     shard_slot_set(SHARD_SLOT_NET, net);

@@ -109,6 +109,10 @@ lsm_add(struct lsm_stats *into, struct store *store)
     into->compactions_running += stats.compactions_running;
     into->compaction_debt_bytes += stats.compaction_debt_bytes;
     into->background_errors += stats.background_errors;
+    into->scrub_rounds += stats.scrub_rounds;
+    into->scrub_tables += stats.scrub_tables;
+    into->scrub_bytes += stats.scrub_bytes;
+    into->scrub_damages += stats.scrub_damages;
     for (uint32_t level = 0; level < LSM_LEVELS; level++) {
         into->level_tables[level] += stats.level_tables[level];
         into->level_bytes[level] += stats.level_bytes[level];
