@@ -389,8 +389,8 @@ group_run(struct group *group, const char *base, struct bench_result *results, u
         if (group->shared->results[i].is_done) {
             result_take(&results[(*count)++], &group->shared->results[i]);
         } else {
-            fprintf(stderr, "orbit-bench: %s failed at %s\n", group->engine->name,
-                    group->workloads[i]->name);
+            fprintf(stderr, "orbit-bench: %s %s at %s\n", group->engine->name,
+                    run_is_interrupted() ? "was interrupted" : "failed", group->workloads[i]->name);
             break;
         }
     }
