@@ -11,6 +11,7 @@
 enum {
     BATCH_BLOCKS_MAX = 16, /* Pinned by one batch. */
     ROWS_A_WORK_UNIT = 8,
+    BORROW_BYTES_MIN = 64,      /* Smaller values are copied. */
     COPY_BYTES_SOFT = 64 << 10, /* No further row is copied when so much is. */
     COPY_BYTES = COPY_BYTES_SOFT + LSM_KEY_BYTES_MAX + LSM_VALUE_INLINE_BYTES_MAX,
 };
@@ -30,6 +31,8 @@ struct batch_rows {
     struct block_cache *cache;
     struct cached_block *pinned[BATCH_BLOCKS_MAX]; /* In which values lie. */
     uint32_t pinned_count;
+    /* The block that was last found to be not alone: asked again only when the next one comes. */
+    const struct cached_block *shared;
     size_t copied;
     uint8_t bytes[COPY_BYTES];
 };
@@ -51,6 +54,7 @@ batch_rows_new(struct block_cache *cache)
     rows->row_count = 0;
     rows->copied = 0;
     rows->pinned_count = 0;
+    rows->shared = NULL;
     rows->cache = cache;
     return rows;
 }
@@ -66,6 +70,7 @@ batch_rows_release(struct batch_rows *rows)
     rows->batch.has_large = false;
     rows->row_count = 0;
     rows->copied = 0;
+    rows->shared = NULL;
     while (rows->pinned_count > 0) {
         block_cache_unpin(rows->cache, &rows->pinned[--rows->pinned_count]);
     }
@@ -81,6 +86,23 @@ batch_rows_free(struct batch_rows **pointer)
         batch_rows_release(rows);
         mem_free(MEM_TABLES, rows, sizeof(*rows));
     }
+}
+
+/* Keep the block until the next batch; false when there are too many. */
+static bool
+block_pin(struct batch_rows *rows, struct cached_block *block)
+{
+    for (uint32_t i = rows->pinned_count; i-- > 0;) {
+        if (rows->pinned[i] == block) {
+            return true;
+        }
+    }
+    if (rows->pinned_count == BATCH_BLOCKS_MAX) {
+        return false;
+    }
+    block_cache_pin_again(rows->cache, block);
+    rows->pinned[rows->pinned_count++] = block;
+    return true;
 }
 
 /* ---- The selection. ---- */
@@ -133,32 +155,40 @@ rows_select(struct lsm_iter *iter, struct batch_rows *rows, uint32_t count, bool
 
 /* ---- Whole blocks. ---- */
 
-/* The table iterator of which the rows up to its block's end come next, with nothing between them
- * and nothing that hides one of them, other than the upper bound; or NULL. The iterator stands on
- * an entry. */
-static struct table_iter *
-block_alone(const struct lsm_iter *iter)
+/* Do the rows up to the end of the current entry's block come next, with nothing between them and
+ * nothing that hides one of them, other than the upper bound? */
+static bool
+block_is_alone(const struct lsm_iter *iter, const struct merge_child *child)
 {
     const struct merge *merge = &iter->merge;
-    const struct merge_child *child = merge->heap[0].child;
-    const struct table_meta *meta;
+    const struct table_meta *meta = child->tables[child->table_index]->meta;
 
-    if (child->kind != MERGE_LEVEL || !child->one_version_per_key) {
-        return NULL;
-    }
     if (merge->heap_count > 1 &&
         !table_iter_block_is_below(child->table_iter, merge->heap[merge->runner_up].entry->key)) {
-        return NULL;
+        return false;
     }
-    meta = child->tables[child->table_index]->meta;
-    if (meta->ts_newest > iter->snapshot) {
-        return NULL;
+    if (!child->one_version_per_key || meta->ts_newest > iter->snapshot) {
+        return false;
     }
     /* The cover is the current entry's, if there are range deletes at all. */
-    if (iter->source_count > 0 &&
-        (iter->cover.ts > meta->ts_oldest ||
-         (!iter->cover.high_is_open &&
-          !table_iter_block_is_below(child->table_iter, iter->cover.high)))) {
+    return iter->source_count == 0 ||
+           (iter->cover.ts <= meta->ts_oldest &&
+            (iter->cover.high_is_open ||
+             table_iter_block_is_below(child->table_iter, iter->cover.high)));
+}
+
+/* The table iterator whose block can be handed out, or NULL. The iterator stands on an entry. */
+static struct table_iter *
+block_alone(const struct lsm_iter *iter, struct batch_rows *rows)
+{
+    const struct merge_child *child = iter->merge.heap[0].child;
+
+    if (child->kind != MERGE_LEVEL || child->table_iter->block == rows->shared ||
+        rows->pinned_count == BATCH_BLOCKS_MAX) {
+        return NULL;
+    }
+    if (!block_is_alone(iter, child)) {
+        rows->shared = child->table_iter->block;
         return NULL;
     }
     return child->table_iter;
@@ -202,12 +232,13 @@ block_take(struct lsm_iter *iter, struct batch_rows *rows, struct table_iter *ta
                              .key_bytes = rows->bytes + rows->copied,
                              .key_bytes_size = sizeof(rows->bytes) - rows->copied};
     struct slice last;
+    bool is_pinned;
     uint32_t below;
     err_t err;
 
     TRY(table_iter_rows(table_iter, &out));
-    block_cache_pin_again(rows->cache, table_iter->block);
-    rows->pinned[rows->pinned_count++] = table_iter->block;
+    is_pinned = block_pin(rows, table_iter->block);
+    ASSERT(is_pinned);
     last = out.keys[out.count - 1];
     rows->copied = (size_t)(last.data + last.size - rows->bytes);
     below = rows_below_upper(iter, out.keys, out.count);
@@ -237,13 +268,26 @@ bytes_copy(struct batch_rows *rows, struct slice from)
     return slice_of(to, from.size);
 }
 
+/* Memtables are pinned by the iterator, whose snapshot keeps the version; blocks are pinned here,
+ * as long as there is room for pins. */
+static struct slice
+value_take(struct batch_rows *rows, const struct merge_child *child, struct slice value)
+{
+    if (value.size < BORROW_BYTES_MIN ||
+        (child->kind == MERGE_LEVEL && !block_pin(rows, child->table_iter->block))) {
+        return bytes_copy(rows, value);
+    }
+    return value;
+}
+
+/* The current entry, which the merge stands on. */
 static void
-row_copy(struct batch_rows *rows, const struct lsm_entry *entry)
+row_take(struct batch_rows *rows, const struct merge_child *child, const struct lsm_entry *entry)
 {
     uint32_t row = rows->row_count++;
 
     rows->keys[row] = bytes_copy(rows, entry->key);
-    rows->values[row] = bytes_copy(rows, entry->value);
+    rows->values[row] = value_take(rows, child, entry->value);
     rows->ts[row] = entry->ts;
     rows->expire_us[row] = entry->expire_us;
     rows->slots[row] = entry->slot;
@@ -265,16 +309,15 @@ lsm_iter_batch(struct lsm_iter *iter, uint32_t rows_max, const struct lsm_batch 
     }
     rows = iter->rows;
     batch_rows_release(rows);
-    while (iter->current != NULL && rows->row_count < rows_max && rows->copied < COPY_BYTES_SOFT &&
-           rows->pinned_count < BATCH_BLOCKS_MAX) {
+    while (iter->current != NULL && rows->row_count < rows_max && rows->copied < COPY_BYTES_SOFT) {
         struct table_iter *table_iter;
 
         ASSERT(iter->state == ITER_FORWARD);
-        table_iter = block_alone(iter);
+        table_iter = block_alone(iter, rows);
         if (table_iter != NULL) {
             TRY(block_take(iter, rows, table_iter, rows_max));
         } else {
-            row_copy(rows, iter->current);
+            row_take(rows, iter->merge.heap[0].child, iter->current);
             TRY(lsm_iter_next(iter));
         }
     }

@@ -14,8 +14,8 @@
 #define CURSOR_MAGIC UINT64_C(0x6f72626974637572)
 
 enum {
-    CURSOR_ROWS_MIN = 32,   /* Of the first batch; each further one has four times as many, */
-    CURSOR_ROWS_GROWTH = 4, /* up to LSM_BATCH_ROWS_MAX. */
+    CURSOR_ROWS_MIN = 40,   /* Of the first batch; each further one has twice as many, */
+    CURSOR_ROWS_GROWTH = 2, /* up to LSM_BATCH_ROWS_MAX. */
     BACK_ROWS_MAX = 64,
     BACK_BYTES_SOFT = 64 << 10,
     LARGE_BYTES_SOFT = 1 << 20, /* Fetched large values of one call. */
@@ -291,6 +291,21 @@ rows_give_large(struct api_cursor *cursor, struct orbit_row *rows, size_t capaci
 out:
     *count_out = count;
     return count > 0 ? ERR_OK : err;
+}
+
+bool
+api_cursor_row(struct api_cursor *cursor, struct orbit_row *row)
+{
+    const struct lsm_batch *batch = cursor->batch;
+    uint32_t number;
+
+    OBJ_CHECK(cursor, CURSOR_MAGIC);
+    if (cursor->at == cursor->count || batch->has_large) {
+        return false;
+    }
+    number = lsm_batch_row(batch, cursor->at++);
+    row_give(row, batch->keys[number], batch->values[number]);
+    return true;
 }
 
 err_t

@@ -28,3 +28,5 @@ void api_cursor_close(struct api_cursor **cursor);
  * error the next call tries again. */
 err_t api_cursor_rows(struct api_cursor *cursor, struct orbit_row *rows, size_t capacity,
                       size_t *count_out);
+/* The next row, if it is at hand; otherwise ask api_cursor_rows. */
+bool api_cursor_row(struct api_cursor *cursor, struct orbit_row *row);

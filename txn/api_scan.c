@@ -583,9 +583,12 @@ orbit_scan_next(struct orbit_scan *scan, const void **key_out, size_t *key_size_
 {
     struct orbit_row row;
     size_t count;
-    err_t err;
+    err_t err = ERR_OK;
 
-    TRY(scan_rows(scan, &row, 1, &count));
+    OBJ_CHECK(scan, SCAN_MAGIC);
+    if (scan->cursor == NULL || !api_cursor_row(scan->cursor, &row)) {
+        TRY(scan_rows(scan, &row, 1, &count));
+    }
     *key_out = row.key;
     *key_size_out = row.key_size;
     *value_out = row.value;

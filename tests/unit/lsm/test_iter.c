@@ -163,15 +163,6 @@ scan_all(struct model *model, uint64_t snapshot)
     return iter;
 }
 
-/* Does the value lie where nothing of the key lies: in a block, not in a copy of the row? */
-static bool
-is_borrowed(const struct lsm_batch *batch, uint32_t row)
-{
-    const uint8_t *key_end = batch->keys[row].data + batch->keys[row].size;
-
-    return batch->values[row].data != key_end;
-}
-
 FIBER_TEST(lsm_iter, a_table_that_stands_alone_is_handed_out_without_copies)
 {
     struct model *model = model_with_bottom(1);
@@ -182,8 +173,10 @@ FIBER_TEST(lsm_iter, a_table_that_stands_alone_is_handed_out_without_copies)
     while (lsm_iter_is_valid(iter)) {
         cr_assert_eq(lsm_iter_batch(iter, LSM_BATCH_ROWS_MAX, &batch), ERR_OK);
         cr_assert_null(batch->selection);
-        for (uint32_t row = 0; row < batch->count; row++) {
-            cr_assert(is_borrowed(batch, row) || batch->values[row].size == 0);
+        for (uint32_t row = 0; row < batch->count; row++) { /* A copy would follow its key. */
+            const uint8_t *key_end = batch->keys[row].data + batch->keys[row].size;
+
+            cr_assert_neq(batch->values[row].data, key_end);
         }
         count += batch->count;
     }
