@@ -166,7 +166,8 @@ struct orbit_scan_options {
     struct orbit_snapshot *snapshot; /* Borrowed for the life of the scan; NULL: one of its own. */
 };
 
-/* A scan belongs to one thread at a time. */
+/* A scan belongs to one thread at a time. Inline it keeps the tables and memtables of the moment
+ * at which it was made until it is freed; with threads it keeps only its snapshot. */
 struct orbit_scan;
 
 int orbit_scan_new(struct orbit *db, const struct orbit_scan_options *options,
