@@ -5,7 +5,10 @@
 
 #include "engine/base/assert.h"
 #include "engine/base/prng.h"
+#include "engine/rt/fiber.h"
+#include "lsm/lsm.h"
 #include "lsm/memtable.h"
+#include "tests/lib/fiber_test.h"
 
 TestSuite(lsm_memtable, .timeout = 30);
 
@@ -791,4 +794,34 @@ Test(lsm_memtable, the_memory_of_one_memtable_is_used_by_the_next)
     cr_assert_leq(memtable_pool_bytes(&pool), 10 << 20);
     while (memtable_pool_shrink(&pool, 0)) {}
     cr_assert_eq(mem_used(account, MEM_MEMTABLE), before);
+}
+
+FIBER_TEST(lsm_memtable, an_idle_tree_gives_the_memory_of_flushed_memtables_back)
+{
+    enum { ENTRIES = 12000, SECOND_US = 1000 * 1000 };
+    static const uint8_t value[1000];
+    const struct lsm_options options = {.dir = "idle", .memtable_bytes = 16 << 20};
+    const struct mem_account *account = mem_account_current();
+    struct lsm_recovered recovered;
+    struct lsm *lsm;
+    uint64_t kept;
+    char text[32];
+
+    cr_assert_eq(lsm_open(&options, &recovered, &lsm), ERR_OK);
+    for (uint64_t ts = 1; ts <= ENTRIES; ts++) {
+        struct lsm_entry entry = {.ts = ts, .lsn = ts, .kind = LSM_PUT};
+
+        snprintf(text, sizeof(text), "key-%08llu", (unsigned long long)ts);
+        entry.key = slice_from_text(text);
+        entry.value = slice_of(value, sizeof(value));
+        lsm_apply(lsm, &entry);
+    }
+    lsm_rotate(lsm, ENTRIES, slice_of(NULL, 0));
+    cr_assert_eq(lsm_flush(lsm), ERR_OK);
+    cr_assert_eq(fiber_sleep_us(SECOND_US), ERR_OK);
+    kept = mem_used(account, MEM_MEMTABLE);
+    cr_assert_gt(kept, 8 << 20);
+    cr_assert_eq(fiber_sleep_us(15 * SECOND_US), ERR_OK);
+    cr_assert_lt(mem_used(account, MEM_MEMTABLE), 4 << 20);
+    lsm_close(&lsm);
 }
