@@ -8,3 +8,4 @@ test_txn_SOURCES += tests/unit/txn/test_store.c
 test_txn_LDADD = libtestlib.a $(txn_libs) $(CRITERION_LIBS)
 # The C API is no part of libtxn, but of liborbit.
 test_txn_SOURCES += tests/unit/txn/test_api.c tests/unit/txn/test_api_async.c $(api_sources)
+test_txn_SOURCES += tests/unit/txn/test_api_compact.c

@@ -1,0 +1,125 @@
+/* tests/unit/txn/test_api_compact.c - compaction by the C API on a real disk. */
+#include <criterion/criterion.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "include/orbit.h"
+
+enum { KEYS = 3000, ROUNDS = 6, VALUE_BYTES = 200 };
+
+static char folder[64];
+static struct orbit *db;
+static uint64_t table_bytes;
+
+TestSuite(api_compact, .timeout = 120);
+
+static int
+remove_visit(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+    (void)status;
+    (void)type;
+    (void)walk;
+    return remove(path);
+}
+
+static int
+weigh_visit(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+    (void)type;
+    (void)walk;
+    table_bytes += strstr(path, ".table") != NULL ? (uint64_t)status->st_size : 0;
+    return 0;
+}
+
+static uint64_t
+tables_weigh(void)
+{
+    table_bytes = 0;
+    nftw(folder, weigh_visit, 16, FTW_PHYS);
+    return table_bytes;
+}
+
+static void
+must(int error)
+{
+    cr_assert_eq(error, ORBIT_OK, "%s: %s", orbit_error_name(error), orbit_message());
+}
+
+/* Half of the keys are overwritten several times, the other half deleted in the end. */
+static void
+history_write(void)
+{
+    char key[16];
+    char value[VALUE_BYTES];
+
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        for (uint32_t i = 0; i < KEYS; i++) {
+            snprintf(key, sizeof(key), "key %05u", i);
+            memset(value, 'a' + (int)((i * 7 + round) % 26), sizeof(value));
+            must(i % 2 == 1 && round == ROUNDS - 1
+                     ? orbit_delete(db, key, strlen(key))
+                     : orbit_put(db, key, strlen(key), value, sizeof(value), 0));
+        }
+        must(orbit_compact(db)); /* Each round is in tables of its own before. */
+    }
+}
+
+static void
+history_check(void)
+{
+    char key[16];
+    void *value = NULL;
+    size_t size = 0;
+
+    for (uint32_t i = 0; i < KEYS; i++) {
+        int error;
+
+        snprintf(key, sizeof(key), "key %05u", i);
+        error = orbit_get(db, key, strlen(key), &value, &size);
+        if (i % 2 == 1) {
+            cr_assert_eq(error, ORBIT_NOT_FOUND, "%s", key);
+            continue;
+        }
+        must(error);
+        cr_assert_eq(size, VALUE_BYTES);
+        cr_assert_eq(((char *)value)[size - 1], 'a' + (int)((i * 7 + ROUNDS - 1) % 26));
+        orbit_free(value);
+    }
+}
+
+static void
+compaction_keeps_what_counts(enum orbit_mode mode, uint32_t shards)
+{
+    struct orbit_options options = {.dir = folder, .mode = mode, .shards = shards};
+
+    options.memory_bytes = 32 << 20;
+    options.durability = ORBIT_NONE;
+    snprintf(folder, sizeof(folder), "/tmp/orbit-compact-XXXXXX");
+    cr_assert_not_null(mkdtemp(folder));
+    must(orbit_open(&options, &db));
+    must(orbit_compact(db)); /* Nothing to do is no error. */
+    history_write();
+    cr_assert_lt(tables_weigh(), (uint64_t)KEYS / 2 * (VALUE_BYTES + 64),
+                 "what was overwritten or deleted is still in the tables");
+    cr_assert_gt(tables_weigh(), 0, "what was in memory was not flushed");
+    history_check();
+    orbit_close(&db);
+    must(orbit_open(&options, &db));
+    history_check();
+    orbit_close(&db);
+    nftw(folder, remove_visit, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+Test(api_compact, an_inline_database_is_compacted_to_its_newest_versions)
+{
+    compaction_keeps_what_counts(ORBIT_INLINE, 1);
+}
+
+Test(api_compact, all_shards_of_a_threaded_one_are)
+{
+    compaction_keeps_what_counts(ORBIT_THREADS, 3);
+}
