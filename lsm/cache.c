@@ -190,8 +190,8 @@ block_free(struct cached_block *block)
     ASSERT(block->pins == 0);
     ASSERT(block->queue == CACHED_NONE);
     ASSERT(!block->is_hashed);
-    mem_free(MEM_CACHE, block->data, data_room(block->data_bytes));
-    MEM_FREE(MEM_CACHE, block);
+    mem_free_dense(MEM_CACHE, block->data, data_room(block->data_bytes));
+    mem_free_dense(MEM_CACHE, block, sizeof(*block));
 }
 
 void
@@ -199,8 +199,8 @@ cached_block_reserve(struct cached_block *block, uint32_t data_bytes)
 {
     ASSERT(data_bytes <= BLOCK_BYTES_MAX);
     if (block->data_bytes != data_bytes || block->data == NULL) {
-        mem_free(MEM_CACHE, block->data, data_room(block->data_bytes));
-        block->data = mem_alloc(MEM_CACHE, data_room(data_bytes));
+        mem_free_dense(MEM_CACHE, block->data, data_room(block->data_bytes));
+        block->data = mem_alloc_dense(MEM_CACHE, data_room(data_bytes));
         block->data_bytes = data_bytes;
     }
 }
@@ -208,8 +208,9 @@ cached_block_reserve(struct cached_block *block, uint32_t data_bytes)
 static struct cached_block *
 block_new(struct block_cache *cache)
 {
-    struct cached_block *block = MEM_NEW(MEM_CACHE, struct cached_block);
+    struct cached_block *block = mem_alloc_dense(MEM_CACHE, sizeof(*block));
 
+    *block = (struct cached_block){0};
     list_init(&block->link);
     cond_init(&block->ready_cond);
     block->pins = 1;
@@ -476,7 +477,7 @@ block_cache_failed(struct block_cache *cache, struct cached_block *block)
 {
     ASSERT(block->state == CACHED_LOADING);
     cache_hash_remove(cache, block);
-    mem_free(MEM_CACHE, block->data, data_room(block->data_bytes));
+    mem_free_dense(MEM_CACHE, block->data, data_room(block->data_bytes));
     block->data = NULL; /* What tells the others. */
     block->data_bytes = 0;
     block->state = CACHED_GONE;

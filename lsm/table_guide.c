@@ -38,7 +38,8 @@ guide_drop(struct guide_pool *pool, struct guide *guide)
         index_fini(&table->index);
     } else {
         table->filter = (struct filter){0};
-        buf_fini(&table->filter_bytes);
+        mem_free_dense(MEM_TABLES, table->filter_bytes, table->filter_size);
+        table->filter_bytes = NULL;
     }
     list_remove(&guide->link);
     pool->count--;
@@ -114,25 +115,35 @@ guide_has_room(const struct table *table, enum guide_kind kind)
     return pool->bytes + guide_bytes_estimate(table, kind) <= pool->limit_bytes;
 }
 
-/* From the section's frame to what lookups use. */
-static YIELDS err_t
-guide_decode(struct table *table, enum guide_kind kind, const uint8_t *bytes, uint64_t *bytes_out)
+static err_t
+filter_take(struct table *table, struct slice raw, uint64_t *bytes_out)
 {
-    struct table_index index = {0};
-    struct filter filter = {0};
-    struct buf raw;
+    uint8_t *bytes = mem_alloc_dense(MEM_TABLES, raw.size);
+    struct filter filter;
     err_t err;
 
-    buf_init(&raw, kind == GUIDE_INDEX ? MEM_BACKGROUND : MEM_TABLES);
-    TRY(table_section_unpack(table, guide_sections[kind], bytes, &raw));
-    if (kind == GUIDE_FILTER) {
-        TRY(filter_open(buf_slice(&raw), &filter));
-        table->filter = filter;
-        table->filter_bytes = raw;
-        *bytes_out = raw.capacity;
-        return ERR_OK;
+    if (bytes == NULL) {
+        return err_set(ERR_NO_MEMORY, "no memory for a filter of %zu bytes", raw.size);
     }
-    TRY(index_decode(buf_slice(&raw), table->footer.sections[SECTION_INDEX].offset, &index));
+    memcpy(bytes, raw.data, raw.size);
+    TRY(filter_open(slice_of(bytes, raw.size), &filter));
+    table->filter = filter;
+    table->filter_bytes = bytes;
+    table->filter_size = raw.size;
+    *bytes_out = raw.size;
+    return ERR_OK;
+out:
+    mem_free_dense(MEM_TABLES, bytes, raw.size);
+    return err;
+}
+
+static YIELDS err_t
+index_take(struct table *table, struct slice raw, uint64_t *bytes_out)
+{
+    struct table_index index = {0};
+    err_t err;
+
+    TRY(index_decode(raw, table->footer.sections[SECTION_INDEX].offset, &index));
     if (index.block_count != table->block_count) {
         err = err_set(ERR_CORRUPT, "the index has %u blocks, the properties %u", index.block_count,
                       table->block_count);
@@ -140,10 +151,24 @@ guide_decode(struct table *table, enum guide_kind kind, const uint8_t *bytes, ui
     }
     table->index = index;
     *bytes_out = index_bytes(&index);
+    return ERR_OK;
 out:
-    if (err != ERR_OK) {
-        index_fini(&index);
-    }
+    index_fini(&index);
+    return err;
+}
+
+/* From the section's frame to what lookups use. */
+static YIELDS err_t
+guide_decode(struct table *table, enum guide_kind kind, const uint8_t *bytes, uint64_t *bytes_out)
+{
+    struct buf raw;
+    err_t err;
+
+    buf_init(&raw, MEM_BACKGROUND);
+    TRY(table_section_unpack(table, guide_sections[kind], bytes, &raw));
+    err = kind == GUIDE_INDEX ? index_take(table, buf_slice(&raw), bytes_out)
+                              : filter_take(table, buf_slice(&raw), bytes_out);
+out:
     buf_fini(&raw);
     return err;
 }

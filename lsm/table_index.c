@@ -103,13 +103,13 @@ index_builder_finish(struct index_builder *builder)
 static void *
 index_array(uint32_t count, size_t size)
 {
-    return mem_alloc(MEM_TABLES, (size_t)count * size);
+    return mem_alloc_dense(MEM_TABLES, (size_t)count * size);
 }
 
 static void
 index_array_free(void *array, uint32_t count, size_t size)
 {
-    mem_free(MEM_TABLES, array, (size_t)count * size);
+    mem_free_dense(MEM_TABLES, array, (size_t)count * size);
 }
 
 static err_t

@@ -40,7 +40,8 @@ struct table {
     struct table_ranges ranges;
     struct table_footer footer;
     /* What the above point into. */
-    struct buf filter_bytes;
+    uint8_t *filter_bytes;
+    size_t filter_size;
     struct buf ranges_bytes;
     struct buf properties_bytes;
     char path[IO_PATH_BYTES_MAX];

@@ -153,7 +153,6 @@ table_free(struct table *table)
 {
     guides_fini(table);
     ranges_fini(&table->ranges);
-    buf_fini(&table->filter_bytes);
     buf_fini(&table->ranges_bytes);
     buf_fini(&table->properties_bytes);
     io_close(&table->file);
@@ -178,7 +177,6 @@ table_open(const char *path, uint64_t file_number, struct block_cache *cache,
     memcpy(table->path, path, strlen(path) + 1);
     block_cache_pin(cache);
     guides_init(table);
-    buf_init(&table->filter_bytes, MEM_TABLES);
     buf_init(&table->ranges_bytes, MEM_TABLES);
     buf_init(&table->properties_bytes, MEM_TABLES);
     TRY(io_open(path, IO_READ_ONLY, &table->file));

@@ -35,6 +35,9 @@ struct mem_account {
     struct list blocks; /* Tracking only: struct mem_block. */
     pthread_mutex_t lock;
     char name[MEM_NAME_BYTES_MAX];
+    unsigned dense_arena; /* Of the allocator, for mem_alloc_dense. */
+    bool has_dense_arena;
+    bool is_dense_refused; /* The allocator could not make one. */
 };
 
 /* Tracking only: stands before the block, at the end of a page for an aligned one. */
@@ -120,6 +123,121 @@ mem_raw_free_aligned(void *block, size_t size)
 #endif
 }
 
+/* ---- Dense blocks: an arena of the allocator for each account, grown in huge pages. ---- */
+
+#ifdef HAVE_JEMALLOC
+
+enum { MEM_CONTROL_BYTES_MAX = 64 };
+
+/* The allocator's own way to get memory, and ours; set once. */
+static pthread_once_t mem_dense_once = PTHREAD_ONCE_INIT;
+static extent_hooks_t *mem_default_hooks;
+static extent_hooks_t mem_dense_hooks;
+
+static void *
+dense_extent_alloc(extent_hooks_t *hooks, void *address, size_t size, size_t alignment, bool *zero,
+                   bool *commit, unsigned arena)
+{
+    void *extent;
+
+    (void)hooks;
+    if (size >= MEM_HUGE_BYTES) {
+        alignment = MAX(alignment, (size_t)MEM_HUGE_BYTES);
+    }
+    extent =
+        mem_default_hooks->alloc(mem_default_hooks, address, size, alignment, zero, commit, arena);
+    if (extent != NULL) {
+        /* Advice: where it is refused, ordinary pages serve. */
+        (void)madvise(extent, size, MADV_HUGEPAGE);
+    }
+    return extent;
+}
+
+static void
+dense_hooks_set(void)
+{
+    size_t size = sizeof(mem_default_hooks);
+
+    if (mallctl("arena.0.extent_hooks", &mem_default_hooks, &size, NULL, 0) == 0) {
+        mem_dense_hooks = *mem_default_hooks;
+        mem_dense_hooks.alloc = dense_extent_alloc;
+    }
+}
+
+static bool
+dense_arena_make(struct mem_account *account)
+{
+    extent_hooks_t *hooks = &mem_dense_hooks;
+    size_t size = sizeof(account->dense_arena);
+    char name[MEM_CONTROL_BYTES_MAX];
+
+    pthread_once(&mem_dense_once, dense_hooks_set);
+    if (mem_default_hooks == NULL ||
+        mallctl("arenas.create", &account->dense_arena, &size, NULL, 0) != 0) {
+        return false;
+    }
+    snprintf(name, sizeof(name), "arena.%u.extent_hooks", account->dense_arena);
+    /* Without them the arena serves too, in ordinary pages. */
+    (void)mallctl(name, NULL, NULL, &hooks, sizeof(hooks));
+    return true;
+}
+
+static void
+dense_arena_drop(struct mem_account *account)
+{
+    char name[MEM_CONTROL_BYTES_MAX];
+
+    if (account->has_dense_arena) {
+        snprintf(name, sizeof(name), "arena.%u.destroy", account->dense_arena);
+        (void)mallctl(name, NULL, NULL, NULL, 0);
+        account->has_dense_arena = false;
+    }
+}
+
+static void *
+mem_raw_alloc_dense(struct mem_account *account, size_t size)
+{
+    int flags = MALLOCX_TCACHE_NONE;
+
+    if (!account->has_dense_arena && !account->is_shared && !account->is_dense_refused) {
+        account->has_dense_arena = dense_arena_make(account);
+        account->is_dense_refused = !account->has_dense_arena;
+    }
+    if (account->has_dense_arena) {
+        flags |= MALLOCX_ARENA(account->dense_arena);
+    }
+    return mallocx(MAX(size, (size_t)1), flags);
+}
+
+static void
+mem_raw_free_dense(void *block, size_t size)
+{
+    sdallocx(block, MAX(size, (size_t)1), MALLOCX_TCACHE_NONE);
+}
+
+#else
+
+static void
+dense_arena_drop(struct mem_account *account)
+{
+    (void)account;
+}
+
+static void *
+mem_raw_alloc_dense(struct mem_account *account, size_t size)
+{
+    (void)account;
+    return mem_raw_alloc(size);
+}
+
+static void
+mem_raw_free_dense(void *block, size_t size)
+{
+    mem_raw_free(block, size);
+}
+
+#endif
+
 /* A small block that cannot be had leaves nothing sensible to do; a large one is the caller's to
  * refuse. */
 static void *
@@ -202,6 +320,7 @@ mem_account_free(struct mem_account *account)
     if (mem_bound_account == account) {
         mem_bound_account = NULL;
     }
+    dense_arena_drop(account);
     account->magic = 0;
     pthread_mutex_destroy(&account->lock);
     free(account);
@@ -457,6 +576,36 @@ mem_free(enum mem_tag tag, void *block, size_t size)
         return;
     }
     mem_raw_free(block, size);
+    mem_count_add(mem_account_current(), tag, -(uint64_t)size);
+}
+
+void *
+mem_alloc_dense(enum mem_tag tag, size_t size)
+{
+    struct mem_account *account = mem_account_current();
+    void *block;
+
+    if (__builtin_expect(mem_is_tracking, 0)) {
+        return mem_tracked_alloc(tag, size, MEM_ALIGN);
+    }
+    block = mem_checked(mem_raw_alloc_dense(account, size), size);
+    if (block != NULL) {
+        mem_count_add(account, tag, size);
+    }
+    return block;
+}
+
+void
+mem_free_dense(enum mem_tag tag, void *block, size_t size)
+{
+    if (block == NULL) {
+        return;
+    }
+    if (__builtin_expect(mem_is_tracking, 0)) {
+        mem_tracked_free(tag, block, size);
+        return;
+    }
+    mem_raw_free_dense(block, size);
     mem_count_add(mem_account_current(), tag, -(uint64_t)size);
 }
 

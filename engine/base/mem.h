@@ -81,6 +81,12 @@ enum { MEM_HUGE_BYTES = 2 << 20 };
 void *mem_alloc_huge(enum mem_tag tag, size_t size, bool is_zeroed);
 void mem_free_huge(enum mem_tag tag, void *block, size_t size);
 
+/* For many blocks of a few hundred bytes to a few MiB that are read at random and live long: they
+ * lie close together in huge pages where the kernel has them, apart from everything else. A little
+ * slower to make and to free than other blocks. Free with mem_free_dense. */
+void *mem_alloc_dense(enum mem_tag tag, size_t size);
+void mem_free_dense(enum mem_tag tag, void *block, size_t size);
+
 #define MEM_NEW(tag, type) ((type *)mem_zalloc((tag), sizeof(type)))
 #define MEM_FREE(tag, pointer)                                                                     \
     do {                                                                                           \
