@@ -21,8 +21,9 @@ enum {
     STORE_MEMTABLE_MAX = 128 << 20, /* Larger ones merge little better and take longer to replay. */
     STORE_LOG_FACTOR = 4, /* A memtable is frozen when it holds the writes of so many times its
                              size of log, */
-    STORE_LOG_BYTES_MAX = 160 << 20, /* or of so much: after a crash the log of STORE_MEMTABLES of
+    STORE_LOG_BYTES_MAX = 160 << 20,  /* or of so much: after a crash the log of STORE_MEMTABLES of
                                         them is replayed, in less than 5 s. */
+    STORE_CLOSE_LOG_BYTES = 16 << 20, /* A longer log is flushed by an orderly end. */
     STORE_OP_OVERHEAD = 96,   /* A write in the memtable beside its record's bytes, at most. */
     STORE_COUNTER_BYTES = 10, /* In the note: id and value. */
     STORE_NOTE_BYTES_MAX = 4 + STORE_COUNTERS_MAX * STORE_COUNTER_BYTES,

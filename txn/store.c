@@ -475,6 +475,26 @@ out:
     return err;
 }
 
+/* A long log would have to be read again at the next start, which takes longer than writing a table
+ * now. Where the disk does not take it, the log has everything. */
+static YIELDS void
+close_flush(struct store *store)
+{
+    lsn_t appended = wal_appended(store->wal);
+    struct lsm_stats stats;
+
+    lsm_stats_get(store->lsm, &stats);
+    if (stats.memtables == 1 && appended - store->rotated_at <= STORE_CLOSE_LOG_BYTES) {
+        return;
+    }
+    if (appended > store->rotated_at && lsm_can_rotate(store->lsm)) {
+        store_rotate(store, appended);
+    }
+    if (lsm_flush(store->lsm) != ERR_OK) {
+        SOMETIMES("txn: a flush failed while a store was closed");
+    }
+}
+
 void
 store_close(struct store **store_ref)
 {
@@ -485,6 +505,7 @@ store_close(struct store **store_ref)
     }
     OBJ_CHECK(store, STORE_MAGIC);
     shard_slot_set(SHARD_SLOT_STORE, NULL);
+    close_flush(store);
     lsm_close(&store->lsm); /* Before the log: a flush may wait for it. */
     /* Nothing passes the clock any more, so the next start need not begin at the ceiling. */
     wal_set_clock(store->wal, store->clock.last, store->clock.last);
