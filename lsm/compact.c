@@ -45,7 +45,7 @@ compact_fiber(void *arg)
         }
         attempt = 0;
         if (!did && !lsm->compact_is_due && !lsm->is_closing) {
-            bool may_wait_for_horizon = lsm->version->range_deletes > 0;
+            bool may_wait_for_horizon = lsm->version->range_deletes > 0 || lsm->garbage_waits;
 
             (void)cond_wait_until(&lsm->compact_cond, may_wait_for_horizon
                                                           ? shard_now_us() + IDLE_CHECK_US

@@ -27,11 +27,12 @@ enum {
 };
 
 enum compact_reason {
-    COMPACT_BY_SIZE,  /* A level is above its target. */
-    COMPACT_BY_COUNT, /* Level 0 has many tables. */
-    COMPACT_WITHIN,   /* Level 0 has many tables, and the way down is taken or too dear. */
-    COMPACT_DROP,     /* Tables that go unread. */
-    COMPACT_VALUES,   /* Values of a log file of which little is used. */
+    COMPACT_BY_SIZE,    /* A level is above its target. */
+    COMPACT_BY_COUNT,   /* Level 0 has many tables. */
+    COMPACT_WITHIN,     /* Level 0 has many tables, and the way down is taken or too dear. */
+    COMPACT_DROP,       /* Tables that go unread. */
+    COMPACT_VALUES,     /* Values of a log file of which little is used. */
+    COMPACT_BY_GARBAGE, /* Many deletes that can go. */
     COMPACT_BY_HAND,
 };
 
@@ -99,6 +100,13 @@ uint64_t compact_debt(const struct lsm *lsm);
 
 /* Tables wholly hidden by a newer range delete, and range deletes that hide nothing any more. */
 bool compact_pick_drop(struct lsm *lsm, struct compaction *job);
+
+/* ---- compact_garbage.c ---- */
+
+/* A table with many deletes that can go now. Sets lsm->garbage_waits when there will be one as
+ * soon as the horizon rises or a snapshot is dropped. */
+bool compact_pick_garbage(struct lsm *lsm, const struct level_targets *targets,
+                          struct compaction *job);
 
 /* ---- compact_pick.c ---- */
 

@@ -5,7 +5,8 @@
  *   2. tables of level 0 that overlap nothing on their way down: they move as they are;
  *   3. the level that is furthest above its target: level 0 by number of tables and bytes, the
  *      others by bytes. From a level >= 1 the table that has least below it for its size is taken
- *      (the measure of write amplification of O'Neil et al. and RocksDB's kMinOverlappingRatio).
+ *      (the measure of write amplification of O'Neil et al. and RocksDB's kMinOverlappingRatio);
+ *   4. tables with many deletes (compact_garbage.c), and with values in emptied value logs.
  *
  * Level 0 goes down whole. When the way down is taken by a job that runs, or what lies there is so
  * large beside it that the merge would rewrite much for little, its smaller tables are merged
@@ -368,7 +369,7 @@ compact_pick(struct lsm *lsm, struct compaction *job)
     }
     level_targets_find(lsm, &targets);
     return pick_level0_move(lsm, targets.base, job) || pick_by_score(lsm, &targets, job) ||
-           pick_values(lsm, job);
+           compact_pick_garbage(lsm, &targets, job) || pick_values(lsm, job);
 }
 
 /* ---- By hand. ---- */

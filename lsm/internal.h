@@ -99,6 +99,7 @@ struct lsm {
     bool compact_is_due;
     struct list running; /* Compactions. */
     uint32_t by_hand;    /* Calls of lsm_compact that go on. */
+    bool garbage_waits;  /* Tables with many deletes wait for the horizon or a snapshot. */
     err_t flush_error; /* Of the last attempt; ERR_OK when it went well. */
     err_t compact_error;
     char error_message[ERR_MESSAGE_BYTES_MAX];

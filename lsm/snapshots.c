@@ -89,6 +89,13 @@ snapshots_need_next(const struct snapshots *snapshots, const struct lsm_snapshot
     return until > snapshots->horizon || (at != &snapshots->head && at->ts >= ts);
 }
 
+uint64_t
+snapshots_floor(const struct snapshots *snapshots)
+{
+    return snapshots_are_none(snapshots) ? snapshots->horizon
+                                         : MIN(snapshots->head.next->ts, snapshots->horizon);
+}
+
 void
 snapshot_set_init(struct snapshot_set *set, const struct snapshots *snapshots)
 {

@@ -33,6 +33,9 @@ bool snapshots_need(const struct snapshots *snapshots, uint64_t ts, uint64_t unt
 bool snapshots_need_next(const struct snapshots *snapshots, const struct lsm_snapshot **cursor,
                          uint64_t ts, uint64_t until);
 
+/* No snapshot below this one exists or will. */
+uint64_t snapshots_floor(const struct snapshots *snapshots);
+
 /* A copy, for work that suspends. What was not needed then is not needed later. */
 struct snapshot_set {
     uint64_t *held; /* Rising. */

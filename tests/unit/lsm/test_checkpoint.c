@@ -329,6 +329,7 @@ struct life {
     bool is_named;
     bool is_dropping;
     bool is_over;
+    uint32_t exports; /* Begun: a life may end without a write. */
 };
 
 static void
@@ -347,7 +348,7 @@ life_run(void *arg)
     if (is_there && life->named_ts == info.ts) {
         char dir[32];
 
-        snprintf(dir, sizeof(dir), "copy-%u", model->write_count);
+        snprintf(dir, sizeof(dir), "copy-%u-%u", model->write_count, life->exports++);
         cr_assert_eq(lsm_checkpoint_export(model->lsm, "n", dir), ERR_OK, "%s",
                      err_message(ERR_CORRUPT));
         tree_is(model, dir, life->named_writes, life->named_ts);

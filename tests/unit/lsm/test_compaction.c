@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "engine/base/assert.h"
+#include "engine/base/prng.h"
 #include "engine/io/io.h"
 #include "engine/rt/shard.h"
 #include "lsm/internal.h"
@@ -575,5 +576,158 @@ FIBER_TEST(lsm_compaction, a_delete_waits_for_what_is_older_in_memory)
     cr_assert_eq(lsm_compact(tree, everything, everything), ERR_OK);
     cr_assert_eq(ts_found("a", 30), 0);
     cr_assert_eq(entries_in_tables(), 0);
+    lsm_close(&tree);
+}
+
+/* ---- Which work is chosen. ---- */
+
+FIBER_TEST(lsm_compaction, a_table_full_of_deletes_is_rewritten_when_the_last_snapshot_goes)
+{
+    struct lsm_snapshot held;
+    char key[64];
+    bool did = false;
+
+    open_with(true);
+    fill("aaaaa", 400, 1);
+    lsm_snapshot_take(tree, 1, &held);
+    for (uint32_t i = 0; i < 400; i++) {
+        snprintf(key, sizeof(key), "aaaaa%08u", i * 2654435761u);
+        delete_key(key, 2);
+    }
+    lsm_horizon_set(tree, 5);
+    flush();
+    cr_assert_eq(lsm_compact(tree, everything, everything), ERR_OK);
+    cr_assert_eq(entries_in_tables(), 800, "the snapshot sees the values");
+    cr_assert_eq(compact_step(tree, &did), ERR_OK);
+    cr_assert(!did, "nothing can go yet");
+    lsm_snapshot_drop(tree, &held);
+    do {
+        cr_assert_eq(compact_step(tree, &did), ERR_OK);
+    } while (did);
+    cr_assert_eq(entries_in_tables(), 0);
+    lsm_close(&tree);
+}
+
+/* With values that compression leaves as large as they are. */
+static void
+fill_dense(const char *prefix, uint32_t count, uint64_t ts)
+{
+    uint8_t value[300];
+    struct prng prng;
+    char key[64];
+
+    prng_init(&prng, 1);
+    for (uint32_t i = 0; i < count; i++) {
+        snprintf(key, sizeof(key), "%s%08u", prefix, i * 2654435761u);
+        for (size_t k = 0; k < sizeof(value); k++) {
+            value[k] = (uint8_t)prng_next(&prng);
+        }
+        put_as(key, ts, LSM_PUT, 0, slice_of(value, sizeof(value)));
+    }
+}
+
+FIBER_TEST(lsm_compaction, small_tables_are_merged_among_themselves_when_much_lies_below)
+{
+    const struct lsm_options options = {.dir = "tree",
+                                        .memtable_bytes = 64 << 10,
+                                        .table_bytes = 16 << 10,
+                                        .level_base_bytes = 16 << 20,
+                                        .background_off = true};
+    struct lsm_stats before;
+    struct lsm_stats after;
+    bool did = false;
+
+    cr_assert_eq(lsm_open(&options, &recovered, &tree), ERR_OK);
+    fill_dense("aaaaa", 8000, 1);
+    flush();
+    cr_assert_eq(lsm_compact(tree, everything, everything), ERR_OK);
+    for (uint64_t i = 0; i < 4; i++) {
+        put("aaaaa00000000", 2 + i); /* Both ends, so that all of the level below is overlapped. */
+        put("aaaaa99999999", 2 + i);
+        flush();
+    }
+    lsm_stats_get(tree, &before);
+    cr_assert_eq(table_count(0), 4);
+    cr_assert_eq(compact_step(tree, &did), ERR_OK);
+    cr_assert(did);
+    lsm_stats_get(tree, &after);
+    cr_assert_eq(table_count(0), 1);
+    cr_assert_lt(after.compaction_read_bytes - before.compaction_read_bytes,
+                 before.level_bytes[BOTTOM] / 10);
+    cr_assert(found("aaaaa99999999", 4));
+    cr_assert_eq(lsm_verify(tree), ERR_OK);
+    lsm_close(&tree);
+}
+
+FIBER_TEST(lsm_compaction, tables_in_order_go_down_unread)
+{
+    char prefix[] = "aaaaa0";
+    struct lsm_stats stats;
+    bool did = true;
+
+    open_with(true);
+    for (uint32_t i = 0; i < 8; i++) {
+        prefix[5] = (char)('0' + i);
+        fill(prefix, 400, 1 + i);
+        flush();
+    }
+    while (did) {
+        cr_assert_eq(compact_step(tree, &did), ERR_OK);
+    }
+    lsm_stats_get(tree, &stats);
+    cr_assert_eq(stats.trivial_moves, 8);
+    cr_assert_eq(stats.compaction_read_bytes, 0);
+    cr_assert_eq(table_count(BOTTOM), 8);
+    lsm_close(&tree);
+}
+
+FIBER_TEST(lsm_compaction, a_job_in_parts_gives_what_one_gives)
+{
+    char key[64];
+
+    open_with(true);
+    fill("aaaaa", 6000, 1);
+    flush();
+    cr_assert_eq(lsm_compact(tree, everything, everything), ERR_OK);
+    cr_assert_gt(table_count(BOTTOM), 8, "enough to be split");
+    fill("aaaaa", 3000, 2);
+    delete_range("aaaaa3", "aaaaa4", 3); /* Over a border of parts, or near one. */
+    lsm_horizon_set(tree, 4);
+    flush();
+    cr_assert_eq(lsm_compact(tree, everything, everything), ERR_OK);
+    cr_assert_eq(table_count(0), 0);
+    cr_assert_eq(lsm_verify(tree), ERR_OK);
+    for (uint32_t i = 0; i < 6000; i++) {
+        snprintf(key, sizeof(key), "aaaaa%08u", i * 2654435761u);
+        cr_assert_eq(found(key, 4), key[5] != '3', "%s", key);
+    }
+    lsm_close(&tree);
+}
+
+/* ---- Pacing. ---- */
+
+FIBER_TEST(lsm_compaction, writers_are_slowed_before_they_have_to_stop)
+{
+    const struct lsm_options options = {
+        .dir = "tree", .memtable_bytes = 128 << 10, .table_bytes = 64 << 10};
+    struct lsm_stats stats;
+    char key[32];
+
+    cr_assert_eq(lsm_open(&options, &recovered, &tree), ERR_OK);
+    for (uint32_t i = 0; i < 30000; i++) {
+        cr_assert_eq(lsm_wait_room(tree, 100), ERR_OK);
+        snprintf(key, sizeof(key), "key-%08u", i * 2654435761u);
+        put(key, i + 1);
+        lsm_horizon_set(tree, i + 1);
+        if (lsm_wants_rotation(tree)) {
+            lsm_rotate(tree, lsn, slice_of(NULL, 0));
+        }
+        cr_assert_lt(lsm_level0_count(tree), 4 * LSM_LEVEL0_STOP_FACTOR);
+    }
+    lsm_stats_get(tree, &stats);
+    cr_assert_gt(stats.flushes, 10);
+    cr_assert_gt(stats.compactions, 1);
+    cr_assert_gt(stats.slowdowns, 10);
+    cr_assert_eq(stats.stalls, 0);
     lsm_close(&tree);
 }
