@@ -1,10 +1,12 @@
 /* tests/sim/run.c - one run: what its seed draws, and what every scenario needs. */
 #include "tests/sim/run.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "engine/base/assert.h"
@@ -264,6 +266,27 @@ run_crash(struct run *run)
         sim_world_crash(run->world, SIM_CRASH_POWER_CUT);
         break;
     }
+}
+
+int
+run_in_child(struct run *run, void (*fn)(struct run *run, void *arg), void *arg)
+{
+    int status = 0;
+    pid_t pid;
+
+    fflush(stdout);
+    pid = fork();
+    RUN_CHECK(run, pid >= 0, "fork failed");
+    if (pid == 0) {
+        alarm(RUN_CHILD_SECONDS_MAX);
+        fn(run, arg);
+        fflush(stdout);
+        _exit(0);
+    }
+    while (waitpid(pid, &status, 0) < 0) {
+        RUN_CHECK(run, errno == EINTR, "waitpid failed");
+    }
+    return status;
 }
 
 /* ---- The run. ---- */

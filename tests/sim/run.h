@@ -15,6 +15,7 @@ enum {
     RUN_CRASHES_MIN = 3,
     RUN_POINTS_MAX = 512, /* "Sometimes" points linked into the program. */
     RUN_EXIT_FAILED = 1,
+    RUN_CHILD_SECONDS_MAX = 60, /* Of run_in_child. */
 };
 
 struct run;
@@ -107,5 +108,8 @@ void run_until(struct run *run, bool (*until)(void *arg), void *arg, uint64_t fo
 bool run_for(struct run *run, uint64_t for_us);
 /* The same until `operations` more were counted, or the time is over. */
 bool run_for_operations(struct run *run, uint64_t operations, uint64_t for_us);
+/* fn(run, arg) in a process of its own, which starts from the world as it is and leaves no trace in
+ * it: between lives. Returns 0 when it returned and failed nothing; else what waitpid said. */
+int run_in_child(struct run *run, void (*fn)(struct run *run, void *arg), void *arg);
 /* End the life: killed, killed and later cut from power, or cut. */
 void run_crash(struct run *run);

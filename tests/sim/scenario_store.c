@@ -4,73 +4,49 @@
  * Checked against the model (model.h): a batch is there as a whole or not at all, a prefix of the
  * history survives, what was acknowledged or shown to a reader that waited is in it, timestamps
  * never come back, counters follow their batches. */
-#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "engine/base/assert.h"
 #include "engine/rt/msg.h"
-#include "tests/sim/model.h"
 #include "tests/sim/scenarios.h"
+#include "tests/sim/stores.h"
+#include "txn/checkpoint.h"
 #include "txn/store.h"
 
 enum {
     WORKERS_MAX = 8,
     BATCH_OPS_MAX = 6,
-    LIFE_US_MAX = 60 * 1000 * 1000,
-    DRAIN_US = 600 * 1000 * 1000,
     HEAL_US_MAX = 10 * 1000 * 1000,
-    RETRY_US = 3 * 1000 * 1000,
-    CLAIM_US = 3 * WAL_HEARTBEAT_US,
+    RETRY_US = 6 * 1000 * 1000,
+    SLOW_US_MAX = 200 * 1000,
     LARGE_BYTES_MAX = 200 << 10,
     WALL_STEP_US_MAX = 150 * 1000 * 1000, /* Further than the store's clock follows at once. */
 };
 
-struct store_shard {
-    struct model *model;
-    struct store *store;
-    uint64_t commits; /* That succeeded, in this life. */
-};
-
-struct store_test {
-    struct run *run;
-    bool has_errors; /* EIO or ENOSPC are among the faults. */
-    bool has_rot;    /* Something on the disk is wrong: an error is as good as the truth. */
-    bool is_stopping;
-    uint32_t running;
-    uint32_t workers;
-    uint64_t next_id;
-    uint32_t value_bytes_max;
-    uint32_t large_percent;
-    struct store_options options; /* dir is set by each shard. */
-    uint64_t rot_errors;          /* Errors that rot excused. */
-    struct store_shard shards[SIM_SHARDS_MAX];
-};
-
-static struct store_test test;
+struct stores stores;
 static struct model models[SIM_SHARDS_MAX];
 
 static struct store_shard *
 here(void)
 {
-    return &test.shards[shard_id()];
+    return &stores.shards[shard_id()];
 }
 
 /* May this call have failed so, with the faults of this run? */
 static bool
 is_excused(err_t err)
 {
-    if (test.has_rot && (err == ERR_CORRUPT || err == ERR_FORMAT || err == ERR_IO)) {
-        test.rot_errors++;
+    if (stores.has_rot && (err == ERR_CORRUPT || err == ERR_FORMAT || err == ERR_IO)) {
+        stores.rot_errors++;
         return true;
     }
-    return test.has_errors && (err == ERR_IO || err == ERR_NO_SPACE);
+    return stores.has_errors && (err == ERR_IO || err == ERR_NO_SPACE);
 }
 
 #define CHECK_OK(err, what)                                                                        \
-    RUN_CHECK(test.run, (err) == ERR_OK || is_excused(err), "shard %u: %s: %s: %s", shard_id(),    \
+    RUN_CHECK(stores.run, (err) == ERR_OK || is_excused(err), "shard %u: %s: %s: %s", shard_id(),  \
               (what), err_name(err), err_message(err))
 
 /* ---- Committing. ---- */
@@ -80,11 +56,11 @@ draw_value_bytes(void)
 {
     struct prng *prng = shard_prng();
 
-    if (prng_below(prng, 1000) < test.large_percent) {
+    if (prng_below(prng, 1000) < stores.large_percent) {
         return LSM_VALUE_INLINE_BYTES_MAX + 1 + (uint32_t)prng_below(prng, LARGE_BYTES_MAX);
     }
     return MODEL_VALUE_HEAD_BYTES +
-           (uint32_t)prng_below(prng, prng_below(prng, 8) == 0 ? test.value_bytes_max : 100);
+           (uint32_t)prng_below(prng, prng_below(prng, 8) == 0 ? stores.value_bytes_max : 100);
 }
 
 static void
@@ -105,7 +81,7 @@ op_draw(const struct model *model, struct model_op *op)
     op->key = 1 + (uint32_t)prng_below(shard_prng(), model->key_count - 1);
     if (kind < 6) {
         op->kind = MODEL_PUT;
-        op->id = test.next_id++;
+        op->id = stores.next_id++;
         op->bytes = draw_value_bytes();
         op->is_expired = prng_below(shard_prng(), 12) == 0;
     } else if (kind < 9) {
@@ -173,6 +149,67 @@ batch_add(const struct model *model, struct store_batch *batch, const struct mod
     }
 }
 
+static int
+op_compare(const void *a, const void *b)
+{
+    const struct model_op *left = a;
+    const struct model_op *right = b;
+
+    return left->key < right->key ? -1 : left->key > right->key;
+}
+
+static bool
+op_is_row(const struct model_op *op)
+{
+    return op->key > 0 && (op->kind == MODEL_PUT || op->kind == MODEL_DELETE);
+}
+
+static YIELDS err_t
+ingest_add(const struct model *model, struct lsm_ingest *ingest, const struct model_op *op)
+{
+    struct lsm_entry entry = {.key = model_key_name(model, op->key),
+                              .slot = (uint16_t)(op->key * 37 % 16384),
+                              .kind = op->kind == MODEL_PUT ? LSM_PUT : LSM_DELETE,
+                              .expire_us = op->is_expired ? 1 : 0};
+    struct buf value;
+    err_t err;
+
+    buf_init(&value, MEM_SESSIONS);
+    if (op->kind == MODEL_PUT) {
+        buf_reserve(&value, op->bytes);
+        model_value_fill(model, op->key, op->id, op->bytes, value.data);
+        entry.value = slice_of(value.data, op->bytes);
+    }
+    err = lsm_ingest_add(ingest, &entry);
+    buf_fini(&value);
+    return err;
+}
+
+/* The puts and deletes of a batch as stamped tables; all but the first write, which says whose the
+ * batch is. */
+static YIELDS err_t
+ingest_build(const struct store_shard *shard, const struct model_op *ops, uint32_t count,
+             struct lsm_ingest *ingest)
+{
+    struct model_op sorted[MODEL_OPS_MAX];
+    uint32_t rows = 0;
+    err_t err = ERR_OK;
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (op_is_row(&ops[i])) {
+            sorted[rows++] = ops[i];
+        }
+    }
+    qsort(sorted, rows, sizeof(sorted[0]), op_compare);
+    for (uint32_t i = 0; i < rows; i++) {
+        TRY(ingest_add(shard->model, ingest, &sorted[i]));
+    }
+    err = lsm_ingest_finish(ingest);
+    SOMETIMES("store: a batch had ingested tables");
+out:
+    return err;
+}
+
 /* Returns the step, or 0 when the batch was refused. */
 static uint64_t
 commit_one(lsn_t *lsn_out)
@@ -181,12 +218,13 @@ commit_one(lsn_t *lsn_out)
     struct model_op ops[MODEL_OPS_MAX];
     struct store_batch batch;
     struct buf values;
-    uint64_t id = test.next_id++;
+    uint64_t id = stores.next_id++;
     uint32_t count = batch_draw(shard->model, id, ops);
     size_t bytes = 0;
     uint64_t ts = 0;
     uint64_t step = 0;
-    err_t err;
+    struct lsm_ingest *ingest = NULL;
+    err_t err = ERR_OK;
 
     for (uint32_t i = 0; i < count; i++) {
         bytes += ops[i].kind == MODEL_PUT ? ops[i].bytes : 0;
@@ -194,17 +232,27 @@ commit_one(lsn_t *lsn_out)
     buf_init(&values, MEM_SESSIONS);
     buf_reserve(&values, bytes);
     store_batch_init(&batch);
-    for (uint32_t i = 0; i < count; i++) {
-        batch_add(shard->model, &batch, &ops[i], &values);
+    if (prng_below(shard_prng(), 25) == 0) {
+        ingest = lsm_ingest_new(store_lsm(shard->store));
+        err = ingest_build(shard, ops, count, ingest);
+        store_batch_ingest(&batch, ingest);
     }
-    err = store_commit(shard->store, &batch, &ts, lsn_out);
+    for (uint32_t i = 0; i < count; i++) {
+        if (ingest == NULL || !op_is_row(&ops[i])) {
+            batch_add(shard->model, &batch, &ops[i], &values);
+        }
+    }
+    if (err == ERR_OK) {
+        err = store_commit(shard->store, &batch, &ts, lsn_out);
+    }
     if (err == ERR_OK) { /* It took effect just now: nobody has run since. */
         step = model_commit(shard->model, id, ops, count, ts, *lsn_out);
         shard->commits++;
     }
     store_batch_fini(&batch);
+    lsm_ingest_free(&ingest);
     buf_fini(&values);
-    test.run->operations++;
+    stores.run->operations++;
     CHECK_OK(err, "store_commit");
     return step;
 }
@@ -260,7 +308,7 @@ get_one(void)
 
     arena_init(&arena, MEM_SESSIONS);
     err = store_get(shard->store, model_key_name(model, key), &arena, &value);
-    test.run->operations++;
+    stores.run->operations++;
     CHECK_OK(err, "store_get");
     if (err == ERR_OK) {
         step = model_check_read(model, key, from, model->step_count, value.is_found, value.value,
@@ -290,7 +338,7 @@ get_many(void)
     }
     arena_init(&arena, MEM_SESSIONS);
     err = store_multi_get(shard->store, names, count, &arena, values);
-    test.run->operations++;
+    stores.run->operations++;
     CHECK_OK(err, "store_multi_get");
     for (uint32_t i = 0; i < count && err == ERR_OK; i++) {
         model_check_read(model, keys[i], from, model->step_count, values[i].is_found,
@@ -323,10 +371,10 @@ scan_check_entry(const struct scan *scan, uint32_t key)
     struct arena arena;
     err_t err;
 
-    RUN_CHECK(test.run, slice_equal(entry->key, model_key_name(scan->model, key)),
+    RUN_CHECK(stores.run, slice_equal(entry->key, model_key_name(scan->model, key)),
               "shard %u: a scan at step %llu stands at a key of %zu bytes instead of key %u",
               shard_id(), (unsigned long long)scan->step, entry->key.size, key);
-    RUN_CHECK(test.run, key == 0 || entry->slot == key * 37 % 16384, "shard %u: key %u, slot %u",
+    RUN_CHECK(stores.run, key == 0 || entry->slot == key * 37 % 16384, "shard %u: key %u, slot %u",
               shard_id(), key, entry->slot);
     arena_init(&arena, MEM_SESSIONS);
     err = lsm_iter_value(scan->iter, &arena, &value);
@@ -350,13 +398,13 @@ scan_run(const struct scan *scan)
         if (!scan_expects(scan, key)) {
             continue;
         }
-        RUN_CHECK(test.run, lsm_iter_is_valid(scan->iter),
+        RUN_CHECK(stores.run, lsm_iter_is_valid(scan->iter),
                   "shard %u: a scan %s at step %llu ended before key %u", shard_id(),
                   scan->is_backward ? "backward" : "forward", (unsigned long long)scan->step, key);
         TRY(scan_check_entry(scan, key));
         TRY(scan->is_backward ? lsm_iter_previous(scan->iter) : lsm_iter_next(scan->iter));
     }
-    RUN_CHECK(test.run, !lsm_iter_is_valid(scan->iter),
+    RUN_CHECK(stores.run, !lsm_iter_is_valid(scan->iter),
               "shard %u: a scan at step %llu shows more keys than there are", shard_id(),
               (unsigned long long)scan->step);
 out:
@@ -403,7 +451,7 @@ scan_some(void)
             fiber_sleep_us(prng_below(shard_prng(), 20000));
         }
         err = scan_range(&snapshot, step, low, high);
-        test.run->operations++;
+        stores.run->operations++;
     }
     store_snapshot_drop(shard->store, &snapshot);
     CHECK_OK(err, "a scan");
@@ -417,7 +465,7 @@ check_counters(struct store_shard *shard, uint64_t step)
     for (uint32_t i = 0; i < MODEL_COUNTERS; i++) {
         int64_t found = store_counter(shard->store, i);
 
-        RUN_CHECK(test.run, found == shard->model->steps[step].counters[i],
+        RUN_CHECK(stores.run, found == shard->model->steps[step].counters[i],
                   "shard %u: counter %u is %lld, at step %llu it was %lld", shard_id(), i,
                   (long long)found, (unsigned long long)step,
                   (long long)shard->model->steps[step].counters[i]);
@@ -439,6 +487,10 @@ check_all(struct store_shard *shard)
     store_snapshot_take(shard->store, &snapshot);
     TRY(store_get(shard->store, model_key_name(model, 0), &arena, &value));
     step = model_step_of(model, value.is_found ? value.value : (struct slice){0});
+    RUN_CHECK(stores.run, stores.opened == NULL || step <= stores.opened->to[shard_id()],
+              "shard %u of %s stands at step %llu, it was made at step %llu", shard_id(),
+              stores.opened->name, (unsigned long long)step,
+              (unsigned long long)stores.opened->to[shard_id()]);
     model_settle(model, step);
     TRY(check_counters(shard, step));
     TRY(scan_range(&snapshot, step, 0, model->key_count));
@@ -462,17 +514,18 @@ on_durable(void *arg, lsn_t durable)
     model_durable(arg, durable);
 }
 
-static err_t
-open_store(void *arg)
+err_t
+stores_open(void *arg)
 {
     struct store_shard *shard = here();
-    struct store_options options = test.options;
-    char dir[32];
+    struct store_options options = stores.options;
+    char dir[48];
     err_t err;
 
     (void)arg;
     shard->store = NULL;
-    snprintf(dir, sizeof(dir), "shard-%u", shard_id());
+    snprintf(dir, sizeof(dir), "%s%sshard-%u", stores.opened != NULL ? stores.opened->name : "",
+             stores.opened != NULL ? "/" : "", shard_id());
     options.dir = dir;
     TRY(store_open(&options, &shard->store));
     TRY(check_all(shard));
@@ -480,6 +533,25 @@ open_store(void *arg)
     store_on_durable(shard->store, on_durable, shard->model);
 out:
     return err;
+}
+
+err_t
+stores_verify(void *arg)
+{
+    (void)arg;
+    return lsm_verify(store_lsm(here()->store));
+}
+
+static err_t
+open_unchecked(void *arg)
+{
+    struct store_options options = stores.options;
+    char dir[16];
+
+    (void)arg;
+    snprintf(dir, sizeof(dir), "shard-%u", shard_id());
+    options.dir = dir;
+    return store_open(&options, &here()->store);
 }
 
 static err_t
@@ -519,6 +591,120 @@ maintain(void)
     }
 }
 
+/* ---- Checkpoints of all shards. ---- */
+
+static void
+checkpoint_begin(struct run *run, struct store_checkpoint *checkpoint, const char *prefix)
+{
+    *checkpoint = (struct store_checkpoint){.state = CHECKPOINT_BEGUN};
+    snprintf(checkpoint->name, sizeof(checkpoint->name), "%s-%llu", prefix,
+             (unsigned long long)stores.next_id++);
+    for (uint32_t i = 0; i < run->shards; i++) {
+        checkpoint->from[i] = stores.shards[i].model->step_count;
+        checkpoint->to[i] = UINT64_MAX;
+    }
+}
+
+static void
+checkpoint_made(struct run *run, struct store_checkpoint *checkpoint)
+{
+    for (uint32_t i = 0; i < run->shards; i++) {
+        checkpoint->to[i] = stores.shards[i].model->step_count;
+    }
+    checkpoint->state = CHECKPOINT_MADE;
+}
+
+static YIELDS void
+export_now(struct run *run)
+{
+    err_t err;
+
+    checkpoint_begin(run, &stores.export, "export");
+    err = checkpoint_export(stores.export.name);
+    CHECK_OK(err, "checkpoint_export");
+    if (err == ERR_OK) {
+        checkpoint_made(run, &stores.export);
+    } else {
+        stores.export.state = CHECKPOINT_NONE; /* Nothing is left, or the next start removes it. */
+    }
+}
+
+static YIELDS void
+name_now(struct run *run)
+{
+    err_t err;
+
+    checkpoint_begin(run, &stores.named, "name");
+    err = checkpoint_create(stores.named.name);
+    CHECK_OK(err, "checkpoint_create");
+    if (err == ERR_OK) {
+        checkpoint_made(run, &stores.named);
+    }
+}
+
+static YIELDS void
+name_use(struct run *run)
+{
+    err_t err;
+
+    if (prng_below(shard_prng(), 2) == 0) {
+        stores.named.state = CHECKPOINT_BEGUN;
+        err = checkpoint_drop(stores.named.name);
+        CHECK_OK(err, "checkpoint_drop");
+        stores.named.state = err == ERR_OK ? CHECKPOINT_NONE : CHECKPOINT_BEGUN;
+        return;
+    }
+    checkpoint_begin(run, &stores.export, "named");
+    memcpy(stores.export.from, stores.named.from, sizeof(stores.export.from));
+    memcpy(stores.export.to, stores.named.to, sizeof(stores.export.to));
+    err = checkpoint_export_named(stores.named.name, stores.export.name);
+    CHECK_OK(err, "checkpoint_export_named");
+    stores.export.state = err == ERR_OK ? CHECKPOINT_MADE : CHECKPOINT_NONE;
+}
+
+static YIELDS void
+checkpoint_something(struct run *run)
+{
+    if (stores.is_checkpointing || prng_below(shard_prng(), 2) == 0) {
+        return;
+    }
+    stores.is_checkpointing = true;
+    if (prng_below(shard_prng(), 2) == 0) {
+        export_now(run);
+    } else if (stores.named.state == CHECKPOINT_MADE) {
+        name_use(run);
+    } else if (stores.named.state == CHECKPOINT_NONE) {
+        name_now(run);
+    }
+    stores.is_checkpointing = false;
+}
+
+/* After a start: a name that was given is there, and what nobody was sure of is now known. */
+static err_t
+names_check(void *arg)
+{
+    struct checkpoint_info infos[4];
+    uint32_t count = 0;
+    bool is_there;
+    err_t err = checkpoint_list(infos, ARRAY_COUNT(infos), &count);
+
+    (void)arg;
+    RUN_CHECK(stores.run, err == ERR_OK, "checkpoint_list: %s", err_message(err));
+    is_there = count == 1 && strcmp(infos[0].name, stores.named.name) == 0;
+    RUN_CHECK(stores.run, count == (is_there ? 1 : 0), "%u checkpoints, of which %s is none", count,
+              stores.named.name);
+    RUN_CHECK(stores.run, is_there || stores.named.state != CHECKPOINT_MADE,
+              "checkpoint %s is gone", stores.named.name);
+    RUN_CHECK(stores.run, !is_there || stores.named.state != CHECKPOINT_NONE,
+              "checkpoint %s is still there", stores.named.name);
+    if (stores.named.state == CHECKPOINT_BEGUN) {
+        SOMETIMES_IF(is_there, "store: a name that nobody was sure of is there");
+        SOMETIMES_IF(!is_there, "store: a name that nobody was sure of is not there");
+        stores.named.state = is_there ? CHECKPOINT_MADE : CHECKPOINT_NONE;
+    }
+    return ERR_OK;
+}
+
 static void
 act_at_peer(void *arg)
 {
@@ -550,8 +736,10 @@ work_once(void)
     } else if (draw < 93) {
         store_set_durability(here()->store, (enum wal_durability)prng_below(shard_prng(), 3),
                              1000 + prng_below(shard_prng(), 100000));
+    } else if (draw < 94) {
+        checkpoint_something(stores.run);
     } else {
-        fiber_sleep_us(prng_below(shard_prng(), draw < 95 ? 100000 : 1000));
+        fiber_sleep_us(prng_below(shard_prng(), draw < 96 ? 100000 : 1000));
     }
 }
 
@@ -559,28 +747,33 @@ static void
 work(void *arg)
 {
     (void)arg;
-    while (!test.is_stopping) {
+    while (!stores.is_stopping) {
         work_once();
+        if (stores.is_slow) {
+            fiber_sleep_us(prng_below(shard_prng(), SLOW_US_MAX));
+        }
     }
-    test.running--;
+    stores.running--;
 }
 
-static bool
-nobody_works(void *arg)
+bool
+stores_nobody_works(void *arg)
 {
     (void)arg;
-    return test.running == 0;
+    return stores.running == 0;
 }
 
-static void
-spawn_workers(struct run *run)
+void
+stores_spawn_workers(struct run *run)
 {
-    test.is_stopping = false;
-    test.running = 0;
+    stores.is_stopping = false;
+    stores.is_slow = false;
+    stores.is_checkpointing = false;
+    stores.running = 0;
     for (uint32_t shard = 0; shard < run->shards; shard++) {
-        for (uint32_t i = 0; i < test.workers; i++) {
+        for (uint32_t i = 0; i < stores.workers; i++) {
             sim_world_spawn(run->world, shard, "worker", work, NULL);
-            test.running++;
+            stores.running++;
         }
     }
 }
@@ -588,8 +781,8 @@ spawn_workers(struct run *run)
 static void
 stop_workers(struct run *run)
 {
-    test.is_stopping = true;
-    run_until(run, nobody_works, NULL, DRAIN_US, "the workers to end");
+    stores.is_stopping = true;
+    run_until(run, stores_nobody_works, NULL, STORES_DRAIN_US, "the workers to end");
 }
 
 /* ---- Lives. ---- */
@@ -597,13 +790,13 @@ stop_workers(struct run *run)
 static void
 draw_options(struct run *run)
 {
-    struct lsm_options *lsm = &test.options.lsm;
+    struct lsm_options *lsm = &stores.options.lsm;
 
-    test.workers = (uint32_t)run_between(run, 1, WORKERS_MAX);
-    test.value_bytes_max = (uint32_t)run_between(run, 200, 20000);
-    test.large_percent = run_chance(run, 40) ? (uint32_t)run_below(run, 30) : 0;
-    test.options.wal_segment_bytes = UINT64_C(256 << 10) << run_below(run, 3);
-    test.options.memory_bytes = 4 << 20;
+    stores.workers = (uint32_t)run_between(run, 1, WORKERS_MAX);
+    stores.value_bytes_max = (uint32_t)run_between(run, 200, 20000);
+    stores.large_percent = run_chance(run, 40) ? (uint32_t)run_below(run, 30) : 0;
+    stores.options.wal_segment_bytes = UINT64_C(256 << 10) << run_below(run, 3);
+    stores.options.memory_bytes = 4 << 20;
     lsm->memtable_bytes = run_between(run, 8 << 10, 200 << 10);
     lsm->memtables_max = (uint32_t)run_between(run, 2, 4);
     lsm->cache_bytes = run_between(run, 32 << 10, 512 << 10);
@@ -612,21 +805,21 @@ draw_options(struct run *run)
     lsm->level0_tables = (uint32_t)run_between(run, 2, 4);
 }
 
-static void
-draw_life(struct run *run)
+void
+stores_draw_life(struct run *run)
 {
-    test.options.durability =
+    stores.options.durability =
         run_chance(run, 60) ? WAL_SYNC : (enum wal_durability)run_below(run, 3);
-    test.options.interval_us = run_between(run, 1000, 200000);
-    test.options.wal_in_flight_max = run_chance(run, 50) ? (uint32_t)run_between(run, 1, 6) : 0;
-    test.options.wal_group_bytes = run_chance(run, 50) ? (uint32_t)run_between(run, 1, 65536) : 0;
+    stores.options.interval_us = run_between(run, 1000, 200000);
+    stores.options.wal_in_flight_max = run_chance(run, 50) ? (uint32_t)run_between(run, 1, 6) : 0;
+    stores.options.wal_group_bytes = run_chance(run, 50) ? (uint32_t)run_between(run, 1, 65536) : 0;
 }
 
 static void
 open_fiber(void *arg)
 {
     (void)arg;
-    (void)open_store(NULL);
+    (void)stores_open(NULL);
 }
 
 static void
@@ -661,7 +854,7 @@ all_commit(void *arg)
     const struct run *run = arg;
 
     for (uint32_t i = 0; i < run->shards; i++) {
-        if (test.shards[i].commits == 0) {
+        if (stores.shards[i].commits == 0) {
             return false;
         }
     }
@@ -672,7 +865,7 @@ static void
 await_commits(struct run *run)
 {
     for (uint32_t i = 0; i < run->shards; i++) {
-        test.shards[i].commits = 0;
+        stores.shards[i].commits = 0;
     }
     run_until(run, all_commit, run, HEAL_US_MAX, "commits after the disk has healed");
 }
@@ -683,46 +876,98 @@ heal(struct run *run)
 {
     run_calm(run);
     await_commits(run);
-    run_for(run, RETRY_US); /* What had failed is tried again. */
-    test.has_errors = false;
+    stores.is_slow = true; /* What had failed is tried again. */
+    run_for(run, RETRY_US);
+    stores.is_slow = false;
+    stores.has_errors = false;
     await_commits(run);
-    run_for_operations(run, run_between(run, 10, 200), LIFE_US_MAX);
+    run_for_operations(run, run_between(run, 10, 200), STORES_LIFE_US_MAX);
     SOMETIMES("store: went on after errors of the disk");
+}
+
+void
+stores_open_export(struct run *run)
+{
+    stores.opened = &stores.export;
+    for (uint32_t i = 0; i < run->shards; i++) {
+        stores.shards[i].model->durable = stores.export.from[i];
+    }
+}
+
+/* An export of the life that has ended, in a process of its own: it is there as a whole if it was
+ * reported; else it is whole or gone after the next start of the store. */
+static void
+export_child(struct run *run, void *arg)
+{
+    bool was_made = stores.export.state == CHECKPOINT_MADE;
+    char path[48];
+
+    (void)arg;
+    if (!was_made) {
+        run_start(run, open_unchecked, NULL);
+        sim_world_crash(run->world, SIM_CRASH_KILL);
+    }
+    snprintf(path, sizeof(path), "%s/shard-0/STORE", stores.export.name);
+    if (!sim_disk_exists(run->world, path)) {
+        RUN_CHECK(run, !was_made, "%s is gone", stores.export.name);
+        SOMETIMES("store: an export that was not reported is gone");
+        return;
+    }
+    stores_open_export(run);
+    run_start(run, stores_open, NULL);
+    RUN_CHECK(run, sim_world_call_all(run->world, stores_verify, NULL) == ERR_OK,
+              "%s cannot be verified", stores.export.name);
+    SOMETIMES_IF(was_made, "store: an export was opened and compared");
+    SOMETIMES_IF(!was_made, "store: an export that was not reported is whole");
+}
+
+static void
+export_check(struct run *run)
+{
+    int status;
+
+    if (stores.export.state != CHECKPOINT_NONE) {
+        status = run_in_child(run, export_child, NULL);
+        RUN_CHECK(run, status == 0, "%s: wait status %d", stores.export.name, status);
+    }
+    stores.export.state = CHECKPOINT_NONE;
 }
 
 static void
 live(struct run *run)
 {
-    draw_life(run);
-    run_start(run, open_store, NULL);
+    stores_draw_life(run);
+    run_start(run, stores_open, NULL);
+    RUN_CHECK(run, sim_world_call(run->world, 0, names_check, NULL) == ERR_OK, "names");
     run_draw_harmless_faults(run);
     if (run_chance(run, 30)) {
         sim_world_options(run->world)->wall_step_us_max = WALL_STEP_US_MAX;
         sim_world_options(run->world)->wall_step_ppm = 2000;
     }
-    test.has_errors = run_draw_errors(run);
-    spawn_workers(run);
-    if (!run_for_operations(run, run_between(run, 10, 400), LIFE_US_MAX)) {
-        RUN_CHECK(run, test.has_errors, "fatal without an error of the disk: %s",
+    stores.has_errors = run_draw_errors(run);
+    stores_spawn_workers(run);
+    if (!run_for_operations(run, run_between(run, 10, 400), STORES_LIFE_US_MAX)) {
+        RUN_CHECK(run, stores.has_errors, "fatal without an error of the disk: %s",
                   sim_world_fatal_message(run->world));
         SOMETIMES("store: an error of the disk ended the process");
-    } else if (test.has_errors && run_chance(run, 40)) {
+    } else if (stores.has_errors && run_chance(run, 40)) {
         heal(run);
     }
     end_life(run);
     run_calm(run);
-    test.has_errors = false;
+    stores.has_errors = false;
+    export_check(run);
 }
 
-static void
-test_begin(struct run *run)
+void
+stores_begin(struct run *run)
 {
-    memset(&test, 0, sizeof(test));
-    test.run = run;
-    test.next_id = 1;
+    memset(&stores, 0, sizeof(stores));
+    stores.run = run;
+    stores.next_id = 1;
     for (uint32_t i = 0; i < run->shards; i++) {
         model_init(&models[i], run, i, (uint32_t)run_between(run, 4, MODEL_KEYS_MAX));
-        test.shards[i].model = &models[i];
+        stores.shards[i].model = &models[i];
     }
     draw_options(run);
 }
@@ -730,7 +975,7 @@ test_begin(struct run *run)
 static void
 store_main(struct run *run)
 {
-    test_begin(run);
+    stores_begin(run);
     while (run_chance(run, 50)) { /* The very first start may be cut short, too. */
         crash_in_recovery(run);
     }
@@ -740,7 +985,7 @@ store_main(struct run *run)
             crash_in_recovery(run);
         }
     }
-    run_start(run, open_store, NULL);
+    run_start(run, stores_open, NULL);
     RUN_CHECK(run, sim_world_call_all(run->world, close_store, NULL) == ERR_OK, "closing");
     sim_world_stop(run->world);
 }
@@ -750,215 +995,4 @@ const struct scenario scenario_store = {
     .text = "log and tables: whole batches, what was shown survives, in every crash",
     .weight = 6,
     .main = store_main,
-};
-
-/* ---- Rot. ---- */
-
-static void
-new_history(struct run *run)
-{
-    sim_disk_wipe(run->world);
-    for (uint32_t i = 0; i < run->shards; i++) {
-        model_forget(&models[i]);
-    }
-}
-
-/* One thing goes wrong with what was durable. From then on, and after a crash, every read gives
- * an error or the truth. The work ends early enough before the crash that the log says what was
- * durable: nobody can miss the very last write of a disk that lies. */
-static void
-rot_episode(struct run *run)
-{
-    uint64_t faults_before = run_rot_faults(run);
-    err_t err;
-
-    new_history(run);
-    draw_life(run);
-    run_start(run, open_store, NULL);
-    spawn_workers(run);
-    run_for_operations(run, run_between(run, 50, 300), LIFE_US_MAX);
-    test.has_rot = true;
-    run_rot_one(run, "lsm");
-    if (run_for_operations(run, run_between(run, 20, 200), LIFE_US_MAX)) {
-        test.is_stopping = true;
-        sim_world_run(run->world, nobody_works, NULL, DRAIN_US);
-        run_for(run, CLAIM_US);
-    }
-    sim_world_calm(run->world);
-    run_crash(run);
-    if (run_rot_faults(run) == faults_before) {
-        run_rot_bits(run);
-    }
-    err = sim_world_start(run->world, run->shards, open_store, NULL);
-    run->lives++;
-    SOMETIMES_IF(err == ERR_OK, "store: rot did no harm");
-    SOMETIMES_IF(err != ERR_OK, "store: rot was found and named");
-    RUN_CHECK(run,
-              err == ERR_OK || err == ERR_CORRUPT || err == ERR_FORMAT || err == ERR_NOT_FOUND ||
-                  err == ERR_IO,
-              "rot was reported as %s: %s", err_name(err), err_message(err));
-    if (err == ERR_OK) {
-        spawn_workers(run);
-        run_for_operations(run, run_between(run, 20, 100), LIFE_US_MAX);
-    }
-    sim_world_crash(run->world, SIM_CRASH_KILL);
-    test.has_rot = false;
-}
-
-static void
-store_rot_main(struct run *run)
-{
-    test_begin(run);
-    while (run->lives < 5 || !run_is_enough(run)) {
-        rot_episode(run);
-    }
-}
-
-const struct scenario scenario_store_rot = {
-    .name = "store-rot",
-    .text = "log and tables: bit flips, dropped and misplaced writes never give a wrong answer",
-    .weight = 3,
-    .main = store_rot_main,
-};
-
-/* ---- Flips. ---- */
-
-enum { FLIPS_A_LIFE = 10, FLIP_SECONDS_MAX = 60, FLIP_OPERATIONS_MIN = 250 };
-
-/* A drawn file, and a byte of it. */
-struct flip {
-    struct run *run;
-    uint32_t files;
-    uint32_t wanted;
-    char path[IO_PATH_BYTES_MAX];
-    uint64_t size;
-    uint64_t byte;
-    uint32_t bit;
-};
-
-static void
-flip_visit(const char *path, uint64_t size, void *arg)
-{
-    struct flip *flip = arg;
-
-    if (size > 0 && flip->files++ == flip->wanted) {
-        snprintf(flip->path, sizeof(flip->path), "%s", path);
-        flip->size = size;
-    }
-}
-
-/* Files are mostly padding, in which a flip says little: from a drawn byte on, the first that is
- * not zero is taken, more often than not. */
-static void
-flip_draw(struct run *run, struct flip *flip)
-{
-    uint8_t byte = 0;
-
-    *flip = (struct flip){.run = run, .wanted = UINT32_MAX};
-    sim_disk_visit(run->world, flip_visit, flip);
-    RUN_CHECK(run, flip->files > 0, "no file to flip a bit of");
-    flip->wanted = (uint32_t)run_below(run, flip->files);
-    flip->files = 0;
-    sim_disk_visit(run->world, flip_visit, flip);
-    flip->byte = run_below(run, flip->size);
-    flip->bit = (uint32_t)run_below(run, 8);
-    if (run_chance(run, 30)) {
-        return;
-    }
-    while (flip->byte + 1 < flip->size &&
-           sim_disk_peek(run->world, flip->path, flip->byte, &byte, 1) && byte == 0) {
-        flip->byte++;
-    }
-}
-
-static err_t
-verify_store(void *arg)
-{
-    (void)arg;
-    return lsm_verify(store_lsm(here()->store));
-}
-
-/* In a process of its own, so that the next flip finds the disk as this one did. */
-static _Noreturn void
-flip_child(struct run *run, const struct flip *flip)
-{
-    err_t err;
-
-    alarm(FLIP_SECONDS_MAX);
-    test.has_rot = true;
-    RUN_CHECK(run, sim_disk_flip_bit(run->world, flip->path, flip->byte * 8 + flip->bit),
-              "no bit to flip");
-    err = sim_world_start(run->world, run->shards, open_store, NULL);
-    if (err == ERR_OK) {
-        err = sim_world_call_all(run->world, verify_store, NULL);
-    }
-    RUN_CHECK(run, err == ERR_OK || err == ERR_CORRUPT || err == ERR_FORMAT || err == ERR_NOT_FOUND,
-              "a flipped bit was reported as %s: %s", err_name(err), err_message(err));
-    SOMETIMES_IF(err == ERR_OK, "store: a flipped bit did no harm");
-    SOMETIMES_IF(err != ERR_OK && strstr(flip->path, ".table") != NULL,
-                 "store: a flipped bit was found in a table");
-    SOMETIMES_IF(err != ERR_OK && strstr(flip->path, ".vlog") != NULL,
-                 "store: a flipped bit was found in a value log");
-    SOMETIMES_IF(err != ERR_OK && strstr(flip->path, "MANIFEST") != NULL,
-                 "store: a flipped bit was found in a manifest");
-    SOMETIMES_IF(err != ERR_OK && strstr(flip->path, "CURRENT") != NULL,
-                 "store: a flipped bit was found in CURRENT");
-    SOMETIMES_IF(err != ERR_OK && strstr(flip->path, "/wal/") != NULL,
-                 "store: a flipped bit was found in a log");
-    SOMETIMES_IF(err != ERR_OK && strstr(flip->path, "STORE") != NULL,
-                 "store: a flipped bit was found in STORE");
-    fflush(stdout);
-    _exit(0);
-}
-
-static void
-flip_one(struct run *run)
-{
-    struct flip flip;
-    int status = 0;
-    pid_t pid;
-
-    flip_draw(run, &flip);
-    run->operations++;
-    fflush(stdout);
-    pid = fork();
-    RUN_CHECK(run, pid >= 0, "fork failed");
-    if (pid == 0) {
-        flip_child(run, &flip);
-    }
-    while (waitpid(pid, &status, 0) < 0) {
-        RUN_CHECK(run, errno == EINTR, "waitpid failed");
-    }
-    RUN_CHECK(run, WIFEXITED(status) && WEXITSTATUS(status) == 0,
-              "bit %u of byte %llu of %s (%llu bytes): wait status %d", flip.bit,
-              (unsigned long long)flip.byte, flip.path, (unsigned long long)flip.size, status);
-}
-
-/* A store lives and crashes; then it is opened again and again, each time with one bit of one file
- * flipped: an error, or all that was there. */
-static void
-store_flip_main(struct run *run)
-{
-    test_begin(run);
-    test.large_percent = run_chance(run, 60) ? 10 : 0;
-    while (run->lives < 4 || !run_is_enough(run)) {
-        draw_life(run);
-        run_start(run, open_store, NULL);
-        spawn_workers(run);
-        run_for_operations(run, FLIP_OPERATIONS_MIN, LIFE_US_MAX);
-        test.is_stopping = true;
-        run_until(run, nobody_works, NULL, DRAIN_US, "the workers to end");
-        run_for(run, CLAIM_US); /* The log says what was durable. */
-        run_crash(run);
-        for (uint32_t i = 0; i < FLIPS_A_LIFE; i++) {
-            flip_one(run);
-        }
-    }
-}
-
-const struct scenario scenario_store_flip = {
-    .name = "store-flip",
-    .text = "one bit flipped in any file of a store at rest: an error or the truth",
-    .weight = 2,
-    .main = store_flip_main,
 };

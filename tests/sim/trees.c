@@ -251,9 +251,9 @@ apply_range_delete(const struct trees *trees, struct tree *tree, const struct hi
     lsm_apply_range_delete(tree->lsm, &range);
 }
 
-/* To tree number `which`, or a copy of it, as the log's owner would. Does not suspend. */
-static void
-apply(struct trees *trees, struct tree *tree, uint32_t which, const struct history_write *write)
+void
+trees_apply(struct trees *trees, struct tree *tree, uint32_t which,
+            const struct history_write *write)
 {
     struct lsm_entry entry = {
         .key = history_name(&trees->history, write->key),
@@ -385,7 +385,7 @@ batch_apply(struct trees *trees, struct batch *batch)
     for (uint32_t which = 0; which < trees->count; which++) {
         lsm_horizon_set(trees->trees[which].lsm, trees->horizon);
         for (uint32_t i = 0; i < batch->count; i++) {
-            apply(trees, &trees->trees[which], which, &batch->writes[i]);
+            trees_apply(trees, &trees->trees[which], which, &batch->writes[i]);
         }
         trees_rotate_if_due(&trees->trees[which], lsn);
     }
@@ -472,12 +472,12 @@ trees_replay(struct trees *trees, uint32_t which, struct tree *tree, uint64_t fl
         }
         if (i == 0 || history->writes[i - 1].lsn < write->lsn) { /* A batch begins. */
             TRY(lsm_wait_room(tree->lsm, write->bytes));
-            if (write->ingest != 0) {
-                TRY(trees_ingest_replay(trees, tree, which, write));
-            }
+        }
+        if (write->ingest != 0 && (i == 0 || history->writes[i - 1].ingest != write->ingest)) {
+            TRY(trees_ingest_replay(trees, tree, which, write));
         }
         if (write->ingest == 0) {
-            apply(trees, tree, which, write);
+            trees_apply(trees, tree, which, write);
         }
         if (i + 1 == history->write_count || history->writes[i + 1].lsn > write->lsn) {
             trees_rotate_if_due(tree, write->lsn);

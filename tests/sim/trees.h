@@ -136,6 +136,9 @@ void trees_write_draw(struct trees *trees, struct history_write *write, bool may
 uint64_t trees_ts_draw(struct trees *trees);
 /* Room in all trees at a time. */
 err_t trees_wait_room(struct trees *trees, uint64_t bytes);
+/* To tree number `which`, or a copy of it, as the log's owner would. Does not suspend. */
+void trees_apply(struct trees *trees, struct tree *tree, uint32_t which,
+                 const struct history_write *write);
 void trees_rotate_if_due(struct tree *tree, uint64_t lsn);
 
 /* ---- trees_ingest.c ---- */

@@ -102,6 +102,22 @@ writes_draw(struct trees *trees, struct history_write *writes)
 /* ---- Committing. ---- */
 
 static void
+range_delete(struct trees *trees, uint64_t ts, uint64_t lsn)
+{
+    struct history_write range = {.kind = HISTORY_RANGE_DELETE,
+                                  .end = trees->history.key_count,
+                                  .ts = ts,
+                                  .lsn = lsn,
+                                  .id = trees->history.next_id++};
+
+    range.key = (uint32_t)trees_draw(trees->history.key_count);
+    history_append(&trees->history, &range);
+    for (uint32_t which = 0; which < trees->count; which++) {
+        trees_apply(trees, &trees->trees[which], which, &range);
+    }
+}
+
+static void
 ingest_apply(struct trees *trees, struct lsm_ingest **ingests, struct history_write *writes,
              uint32_t count)
 {
@@ -109,6 +125,9 @@ ingest_apply(struct trees *trees, struct lsm_ingest **ingests, struct history_wr
     uint64_t lsn = trees->history.appended + TREES_BATCH_LOG_BYTES;
     uint64_t ts = trees_ts_draw(trees);
 
+    if (trees_chance(20)) { /* Which spares the rows. */
+        range_delete(trees, ts, lsn);
+    }
     for (uint32_t i = 0; i < count; i++) {
         writes[i].ts = ts;
         writes[i].lsn = lsn;
