@@ -53,7 +53,7 @@ struct block_cache {
     struct cache_ghost *ghosts; /* bucket_count of them, in sets of CACHE_GHOST_WAYS. */
     uint32_t ghost_number;
 
-    uint64_t hits, misses, inserted, evicted;
+    uint64_t hits, misses, inserted, evicted, ghost_hits;
 };
 
 /* ---- Names. ---- */
@@ -461,6 +461,7 @@ block_cache_loaded(struct block_cache *cache, struct cached_block *block)
 
     ASSERT(block->state == CACHED_LOADING);
     ASSERT(block->data != NULL);
+    cache->ghost_hits += was_ghost;
     if (cache->is_freed || !cache_make_room(cache, block_bytes(block))) {
         cache_hash_remove(cache, block);
         block->state = CACHED_GONE; /* Goes with its last pin. */
@@ -702,6 +703,7 @@ block_cache_stats_get(const struct block_cache *cache, struct block_cache_stats 
         .misses = cache->misses,
         .inserted = cache->inserted,
         .evicted = cache->evicted,
+        .ghost_hits = cache->ghost_hits,
         .bytes = cache_bytes(cache) + cache_fixed_bytes(cache->bucket_count),
         .capacity_bytes = cache->capacity_bytes + cache_fixed_bytes(cache->bucket_count),
         .guide_bytes = cache->guides.bytes,

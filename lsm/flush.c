@@ -55,6 +55,9 @@ entries_write(struct lsm *lsm, struct memtable *memtable, struct collect *collec
             bytes = 0;
         }
         entry.lsn = 0; /* In a table it is durable. */
+        if (!CANARY(ENTRY_CACHE_STALE)) {
+            entry_cache_flushed(lsm->entries, &entry);
+        }
         if (collect_keeps(collect, &entry)) {
             TRY(output_add(output, &entry));
         }
@@ -115,6 +118,9 @@ memtable_flush(struct lsm *lsm, struct memtable *memtable)
     err_t err;
 
     edit_init(&edit);
+    if (!range_map_is_empty(&memtable->ranges)) {
+        entry_cache_clear(lsm->entries);
+    }
     if (!memtable_is_empty(memtable)) {
         TRY(table_make(lsm, memtable, &edit, &bytes));
     }

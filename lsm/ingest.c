@@ -448,6 +448,8 @@ lsm_ingest_apply(struct lsm *lsm, struct lsm_ingest *ingest, uint64_t ts, uint64
     edit_fini(&edit);
     version_unpin(&base);
     ingest->is_applied = true;
+    entry_cache_clear(lsm->entries); /* It may hold older versions of these keys. */
+    entry_cache_next_generation(lsm->entries);
     lsm_tables_changed(lsm);
     SOMETIMES_IF(level > 0, "lsm: ingested tables went below level 0");
 }

@@ -11,6 +11,7 @@
 #include "lsm/collect.h"
 #include "lsm/compact.h"
 #include "lsm/ingest.h"
+#include "lsm/entry_cache.h"
 #include "lsm/lsm.h"
 #include "lsm/manifest.h"
 #include "lsm/memtable.h"
@@ -82,6 +83,7 @@ struct lsm {
     struct buf note;
     struct vlog *vlog;
     struct block_cache *cache;
+    struct entry_cache *entries;
     struct fiber_mutex hold_mutex; /* Before manifest_mutex, where both are taken. */
     struct manifest_checkpoint *checkpoints[LSM_CHECKPOINTS_MAX]; /* In order of their making. */
     uint32_t checkpoint_count;

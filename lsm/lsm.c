@@ -447,6 +447,7 @@ lsm_new(const struct lsm_options *options)
     fiber_group_init(&lsm->background);
     io_random(&lsm->hash_seed, sizeof(lsm->hash_seed));
     lsm->cache = block_cache_new(lsm->options.cache_bytes);
+    lsm->entries = entry_cache_new(lsm->options.cache_bytes);
     return lsm;
 }
 
@@ -519,6 +520,7 @@ lsm_close(struct lsm **pointer)
     }
     block_cache_drain(lsm->cache); /* Removals of tables and reads ahead that still run. */
     block_cache_free(&lsm->cache);
+    entry_cache_free(&lsm->entries);
     buf_fini(&lsm->note);
     lsm->magic = 0;
     mem_free(MEM_TABLES, lsm, sizeof(*lsm));
@@ -622,6 +624,7 @@ void
 lsm_stats_get(const struct lsm *lsm, struct lsm_stats *stats_out)
 {
     struct block_cache_stats cache;
+    struct entry_cache_stats entries;
     struct lsm_stats *stats = stats_out;
 
     OBJ_CHECK(lsm, LSM_MAGIC);
@@ -647,5 +650,9 @@ lsm_stats_get(const struct lsm *lsm, struct lsm_stats *stats_out)
     stats->cache_hits = cache.hits;
     stats->cache_misses = cache.misses;
     stats->cache_bytes = cache.bytes;
+    entry_cache_stats_get(lsm->entries, &entries);
+    stats->entry_cache_hits = entries.hits;
+    stats->entry_cache_misses = entries.misses;
+    stats->entry_cache_bytes = entries.bytes;
     stats->compaction_debt_bytes = compact_debt(lsm);
 }

@@ -201,6 +201,7 @@ struct lsm_stats {
     uint64_t level_tables[LSM_LEVELS], level_bytes[LSM_LEVELS];
     uint64_t point_reads, point_reads_memtable, filter_skips;
     uint64_t cache_hits, cache_misses, cache_bytes;
+    uint64_t entry_cache_hits, entry_cache_misses, entry_cache_bytes; /* Of cache_bytes, beside. */
     uint64_t disk_bytes, entries_estimate;
 };
 void lsm_stats_get(const struct lsm *lsm, struct lsm_stats *stats_out);

@@ -17,8 +17,11 @@ struct lookup {
     uint64_t hash; /* For filters; set when tables are asked. */
     uint64_t snapshot;
     struct arena *arena;
-    bool may_wait;  /* For blocks that must be read. */
-    bool must_wait; /* The answer needs one, and may_wait is false: there is no answer. */
+    bool is_present; /* Nothing is newer than the snapshot, and memtables had nothing of the key, */
+    uint64_t generation; /* in this generation: what comes from tables may be kept. */
+    bool did_read;       /* A block came from disk. */
+    bool may_wait;       /* For blocks that must be read. */
+    bool must_wait;      /* The answer needs one, and may_wait is false: there is no answer. */
     bool has_entry;
     struct lsm_entry entry; /* The newest found; its value is in the arena. */
     uint64_t range_ts;      /* The newest range delete found; 0: none. */
@@ -46,6 +49,7 @@ memtable_ask(struct lookup *lookup, const struct memtable *memtable,
     uint64_t range_ts;
     uint64_t lsn = 0;
 
+    lookup->is_present = lookup->is_present && memtable->ts_newest <= lookup->snapshot;
     if (!lookup_may_change(lookup, memtable->ts_newest)) {
         return;
     }
@@ -68,10 +72,13 @@ memory_ask(struct lookup *lookup)
     const struct lsm *lsm = lookup->lsm;
     const struct memtable_version *found = NULL;
 
+    lookup->is_present = lookup->snapshot >= lsm->version->ts_newest;
+    lookup->generation = entry_cache_generation(lsm->entries);
     memtable_ask(lookup, lsm->active, &found);
     for (const struct memtable *at = lsm->frozen_newest; at != NULL; at = at->older) {
         memtable_ask(lookup, at, &found);
     }
+    lookup->is_present = lookup->is_present && found == NULL && lookup->range_ts == 0;
     if (found != NULL) {
         lookup->entry = (struct lsm_entry){
             .value = found->ts >= lookup->range_ts
@@ -161,13 +168,19 @@ table_get_entry(struct lookup *lookup, struct lsm_table *table, struct lsm_entry
     bool is_cached;
     err_t err;
 
-    if (lookup->may_wait) {
-        return table_get(table->table, lookup->key, lookup->hash, lookup->snapshot, lookup->arena,
-                         entry, found);
+    TRY(table_try_get(table->table, lookup->key, lookup->snapshot, lookup->arena, entry, found,
+                      &is_cached));
+    if (is_cached) {
+        return ERR_OK;
     }
-    err = table_try_get(table->table, lookup->key, lookup->snapshot, lookup->arena, entry, found,
-                        &is_cached);
-    lookup->must_wait = err == ERR_OK && !is_cached;
+    if (!lookup->may_wait) {
+        lookup->must_wait = true;
+        return ERR_OK;
+    }
+    lookup->did_read = true;
+    err = table_get(table->table, lookup->key, lookup->hash, lookup->snapshot, lookup->arena, entry,
+                    found);
+out:
     return err;
 }
 
@@ -198,6 +211,46 @@ out:
     return err;
 }
 
+/* ---- Entries that were read before. ---- */
+
+/* True when the entry cache answers for all tables. */
+static bool
+entries_ask(struct lookup *lookup)
+{
+    struct lsm_entry entry;
+
+    if (!entry_cache_find(lookup->lsm->entries, lookup->key, lookup->hash, &entry) ||
+        entry.ts > lookup->snapshot) {
+        return false;
+    }
+    if (!lookup->has_entry || entry.ts > lookup->entry.ts) {
+        lookup->has_entry = true;
+        lookup->entry = entry;
+        lookup->entry.value = arena_copy(lookup->arena, entry.value);
+    }
+    return true;
+}
+
+/* The rules for who may offer: entry_cache.h. */
+static void
+entries_offer(const struct lookup *lookup)
+{
+    struct lsm *lsm = lookup->lsm;
+    struct lsm_entry entry = lookup->entry;
+    struct block_cache_stats blocks;
+
+    if (!lookup->did_read || !lookup->is_present || !lookup->has_entry || lookup->range_ts > 0 ||
+        entry.lsn != 0) {
+        return;
+    }
+    entry.key = lookup->key;
+    entry_cache_offer(lsm->entries, lookup->hash, &entry, lookup->generation);
+    block_cache_stats_get(lsm->cache, &blocks);
+    if (entry_cache_adapt(lsm->entries, blocks.ghost_hits)) {
+        lsm_cache_lend(lsm);
+    }
+}
+
 static YIELDS err_t
 tables_ask(struct lookup *lookup, const struct version *version)
 {
@@ -207,14 +260,18 @@ tables_ask(struct lookup *lookup, const struct version *version)
     round.level = 0;
     round.index = 0;
     lookup->hash = table_key_hash(lookup->key);
+    if (entries_ask(lookup)) {
+        return ERR_OK;
+    }
     while (tables_find(&round, lookup, version)) {
         for (uint32_t i = 0; i < round.count && !lookup->must_wait; i++) {
             TRY(table_ask(lookup, round.tables[i]));
         }
         if (lookup->must_wait) {
-            break;
+            return ERR_OK;
         }
     }
+    entries_offer(lookup);
 out:
     return err;
 }

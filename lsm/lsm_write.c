@@ -102,7 +102,7 @@ lsm_wants_rotation(const struct lsm *lsm)
 void
 lsm_cache_lend(struct lsm *lsm)
 {
-    uint64_t bytes = 0;
+    uint64_t bytes = entry_cache_bytes(lsm->entries);
 
     for (const struct memtable *at = lsm->frozen_oldest; at != NULL; at = at->newer) {
         bytes += memtable_bytes(at);
@@ -146,6 +146,7 @@ lsm_rotate(struct lsm *lsm, uint64_t lsn, struct slice note)
     ASSERT(lsn >= frozen->lsn_newest);
     ASSERT(note.size <= MANIFEST_NOTE_BYTES_MAX);
     lsm_iter_spare_drop(lsm);
+    entry_cache_next_generation(lsm->entries);
     frozen->flush_lsn = lsn;
     lsm->rotated_lsn = lsn;
     buf_append(&frozen->note, note.data, note.size);
@@ -228,5 +229,6 @@ lsm_budget_set(struct lsm *lsm, uint64_t memtable_bytes, uint64_t cache_bytes)
     lsm->options.memtable_bytes = memtable_bytes;
     lsm->options.cache_bytes = cache_bytes;
     block_cache_resize(lsm->cache, cache_bytes);
+    entry_cache_resize(lsm->entries, cache_bytes);
     cond_broadcast(&lsm->flush_cond); /* The pool may be too large now. */
 }

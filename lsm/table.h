@@ -154,6 +154,7 @@ void block_cache_lend(struct block_cache *cache, uint64_t bytes);
 YIELDS void block_cache_settle(struct block_cache *cache);
 struct block_cache_stats {
     uint64_t hits, misses, inserted, evicted, bytes, capacity_bytes;
+    uint64_t ghost_hits; /* Reads that found the name of their block among the ghosts. */
     uint64_t guide_bytes, guides_loaded, guides_evicted; /* Indexes and filters. */
 };
 void block_cache_stats_get(const struct block_cache *cache, struct block_cache_stats *stats_out);

@@ -17,7 +17,8 @@
     X(SNAPSHOT_FORGOTTEN, "lsm: compaction drops versions that only a held snapshot needs")        \
     X(DELETE_DROPPED_EARLY, "lsm: a delete is dropped although an older version lies below")       \
     X(STORE_YIELD_MISPLACED, "txn: a fiber yields between reading a sequence and using it")        \
-    X(REPLY_BEFORE_DURABLE, "txn: a batch at sync is acknowledged before its record is durable")
+    X(REPLY_BEFORE_DURABLE, "txn: a batch at sync is acknowledged before its record is durable")   \
+    X(ENTRY_CACHE_STALE, "lsm: a flush leaves what it replaces in the entry cache")
 
 enum canary {
     CANARY_NONE,
