@@ -14,7 +14,6 @@
  * large as that before. */
 #include "lsm/table_iter.h"
 #include "engine/base/assert.h"
-#include "engine/base/sometimes.h"
 #include "lsm/table_internal.h"
 
 #include "engine/base/poison.h"
@@ -88,8 +87,7 @@ window_reserve(struct iter_window *window, size_t bytes)
     }
     window_free(window);
     if (iter_is_adaptive(iter) && !block_cache_ahead_take(iter->table->cache, bytes)) {
-        SOMETIMES("lsm: a scan finds no room to read ahead");
-        return;
+        return; /* Other scans have it all. */
     }
     window->bytes = mem_alloc_aligned(MEM_BACKGROUND, bytes);
     window->capacity = bytes;

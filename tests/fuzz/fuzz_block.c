@@ -21,6 +21,7 @@
 #include "lsm/vlog_internal.h"
 
 enum { INPUT_BYTES_MAX = 1 << 16, RAW_BYTES_MAX = 1 << 20, KEY_BYTES = 12, MODES = 9 };
+enum { COLUMN_ROWS = 16 };
 
 /* Some key of the input, so that searches meet what is there. */
 static struct slice
@@ -48,6 +49,34 @@ walk_block(struct block_cursor *cursor)
     }
 }
 
+/* The same rows as columns: as many as a walk by steps finds, or an error. */
+static void
+walk_rows(struct block_cursor *cursor)
+{
+    static uint8_t key_bytes[BLOCK_ROWS_KEY_BYTES_MIN];
+    static struct slice keys[COLUMN_ROWS], values[COLUMN_ROWS];
+    static uint64_t ts[COLUMN_ROWS];
+    struct block_rows rows = {.capacity = COLUMN_ROWS,
+                              .keys = keys,
+                              .values = values,
+                              .ts = ts,
+                              .key_bytes = key_bytes,
+                              .key_bytes_size = sizeof(key_bytes)};
+    uint32_t count = 0;
+    err_t err = block_cursor_first(cursor);
+
+    while (err == ERR_OK && block_cursor_is_valid(cursor)) {
+        err = block_rows_decode(cursor, &rows);
+        if (err == ERR_OK) {
+            ASSERT(rows.count > 0);
+            ASSERT(slice_equal(cursor->entry.key, keys[rows.count - 1]));
+            count += rows.count;
+            err = block_cursor_next(cursor);
+        }
+    }
+    ASSERT(err != ERR_OK || count == cursor->block->row_count);
+}
+
 static void
 try_block(struct slice input)
 {
@@ -62,6 +91,7 @@ try_block(struct slice input)
     block_cursor_init(&cursor, MEM_BACKGROUND);
     block_cursor_set(&cursor, &block);
     walk_block(&cursor);
+    walk_rows(&cursor);
     for (size_t i = 0; i < input.size; i += 37) {
         struct slice key = key_of(input, i * 7);
 
