@@ -40,11 +40,6 @@ block_row_decode(const struct block *block, uint32_t offset, struct block_row *r
     at = read_varint(at, end, &shared);
     at = at == NULL ? NULL : read_varint(at, end, &unshared);
     at = at == NULL ? NULL : read_varint(at, end, &value_bytes);
-    row->slot = block->slot;
-    if (at != NULL && (flags & ROW_HAS_SLOT) != 0) {
-        row->slot = end - at < 2 ? 0 : get_le16(at);
-        at = end - at < 2 ? NULL : at + 2;
-    }
     row->has_expiry = (flags & ROW_HAS_EXPIRY) != 0;
     if (at != NULL && row->has_expiry) {
         at = read_varint(at, end, &row->expiry);
@@ -76,7 +71,6 @@ row_decode(const struct block *block, uint32_t offset, struct block_row *row)
     row->unshared = usual.unshared;
     row->suffix = block->data + usual.key_at;
     row->value = slice_of(row->suffix + usual.unshared, usual.value_bytes);
-    row->slot = block->slot;
     row->has_expiry = false;
     row->next = usual.next;
     return true;
@@ -123,6 +117,15 @@ restart_decode(const struct block *block, uint32_t restart, struct block_row *ro
 
 /* ---- Opening. ---- */
 
+/* Where the columns end and the first row begins. */
+static uint32_t
+rows_start(const struct block *block)
+{
+    uint32_t slot_bytes = block->slots == 0 ? 0 : BLOCK_SLOT_BYTES;
+
+    return block->times + block->row_count * (block->ts_bytes + slot_bytes);
+}
+
 static bool
 restarts_are_sound(const struct block *block)
 {
@@ -131,8 +134,7 @@ restarts_are_sound(const struct block *block)
     for (uint32_t i = 0; i < block->restart_count; i++) {
         uint32_t offset = restart_offset(block, i);
 
-        if (i == 0 ? offset != block->times + block->row_count * block->ts_bytes
-                   : offset <= previous) {
+        if (i == 0 ? offset != rows_start(block) : offset <= previous) {
             return false;
         }
         if (offset >= block->bytes) {
@@ -148,6 +150,7 @@ static err_t
 block_open_header(struct slice bytes, struct block *block)
 {
     uint64_t fixed_bytes;
+    uint16_t slot_bytes;
 
     if (bytes.size < BLOCK_HEADER_BYTES || bytes.size > BLOCK_BYTES_MAX) {
         return err_set(ERR_CORRUPT, "block of %zu bytes", bytes.size);
@@ -162,10 +165,11 @@ block_open_header(struct slice bytes, struct block *block)
     block->row_count = get_le32(bytes.data + 4);
     block->prefix_bytes = get_le32(bytes.data + 8);
     block->slot = get_le16(bytes.data + 12);
+    slot_bytes = get_le16(bytes.data + 14);
     block->ts_base = get_le64(bytes.data + 16);
     block->stamp = 0;
     if (block->ts_bytes > sizeof(uint64_t) || block->ts_shift > 63 ||
-        get_le16(bytes.data + 14) != 0 || block->row_count == 0 ||
+        (slot_bytes != 0 && slot_bytes != BLOCK_SLOT_BYTES) || block->row_count == 0 ||
         block->row_count > block->bytes / BLOCK_ROW_BYTES_MIN) {
         return err_set(ERR_CORRUPT, "header of a block is malformed");
     }
@@ -173,7 +177,8 @@ block_open_header(struct slice bytes, struct block *block)
     block->restart_count = (block->row_count + BLOCK_RESTART_ROWS - 1) / BLOCK_RESTART_ROWS;
     block->times = BLOCK_HEADER_BYTES + block->restart_count * BLOCK_RESTART_BYTES;
     fixed_bytes = (uint64_t)block->times +
-                  (uint64_t)block->row_count * (block->ts_bytes + BLOCK_ROW_BYTES_MIN);
+                  (uint64_t)block->row_count * (block->ts_bytes + slot_bytes + BLOCK_ROW_BYTES_MIN);
+    block->slots = slot_bytes == 0 ? 0 : block->times + block->row_count * block->ts_bytes;
     if (fixed_bytes > block->bytes) {
         return err_set(ERR_CORRUPT, "block of %u bytes with %u rows", block->bytes,
                        block->row_count);
@@ -266,7 +271,7 @@ entry_from_row(struct lsm_entry *entry, const struct block *block, uint32_t numb
         .value = row->value,
         .ts = ts,
         .expire_us = block_row_expiry(row, ts - block->stamp),
-        .slot = row->slot,
+        .slot = block_row_slot(block, number),
         .kind = row->kind,
     };
 }
@@ -603,7 +608,7 @@ rows_put_usual(struct block_rows *rows, uint32_t i, struct block_cursor *cursor)
             out.expire_us[i] = 0;
         }
         if (out.slots != NULL) {
-            out.slots[i] = block.slot;
+            out.slots[i] = block_row_slot(&block, cursor->row + i - first);
         }
         if (out.kinds != NULL) {
             out.kinds[i] = row.kind;
@@ -631,7 +636,7 @@ rows_leave(const struct block_rows *rows, uint32_t i, struct block_cursor *curso
     cursor->entry.value = rows->values[i];
     cursor->entry.ts = rows->ts[i];
     cursor->entry.expire_us = 0;
-    cursor->entry.slot = cursor->block->slot;
+    cursor->entry.slot = block_row_slot(cursor->block, cursor->row);
 }
 
 /* Is there room at `key` for the key of the row after the cursor's? Yes when that is malformed. */

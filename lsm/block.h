@@ -3,13 +3,13 @@
  * Pure: bytes in memory, no I/O, no suspension. A block has a form; there is one so far, rows.
  * Bytes: docs/format/table.md.
  *
- *     header | heads (8 bytes a restart) | offsets (4 bytes a restart) | times | row row row ...
+ *     header | heads (8 bytes a restart) | offsets (4 bytes a restart) | times | slots | row ...
  *
  * A row stores what its key does not share with the key before. Every BLOCK_RESTART_ROWS-th row
  * is a restart, which stores its key whole. A search compares the heads of the restarts (the eight
  * bytes after what all keys of the block share) as numbers, then walks a few rows. Timestamps are
- * a column of their own, as wide as the block's need: it is read for the row that was searched,
- * not for those on the way.
+ * a column of their own, as wide as the block's need, and so are slots where they differ: columns
+ * are read for the row that was searched, not for those on the way.
  *
  * Blocks come from disk: every function that reads one gives ERR_CORRUPT for what cannot be, and
  * never reads outside the bytes, whether or not a checksum was right. */
@@ -26,6 +26,7 @@ enum {
     BLOCK_RESTART_ROWS = 8,
     BLOCK_HEADER_BYTES = 24,
     BLOCK_RESTART_BYTES = 12, /* Head and offset. */
+    BLOCK_SLOT_BYTES = 2,     /* A row, where slots differ. */
     BLOCK_ROW_BYTES_MIN = 4,  /* Flags and three sizes, without a timestamp. */
     BLOCK_BYTES_MAX = 1 << 20,
     BLOCK_TARGET_BYTES_MAX = 256 << 10, /* A block of this and one huge entry stay below. */
@@ -41,10 +42,11 @@ struct block {
     uint32_t prefix_bytes;
     uint32_t restart_count;
     uint32_t times; /* Offset of the timestamps. */
+    uint32_t slots; /* Of the column of slots; 0: all rows have `slot`. */
     uint64_t ts_base;
-    uint64_t stamp; /* Is in ts_base, but in no timestamp that is stored (block_stamp). */
+    uint64_t stamp;   /* Is in ts_base, but in no timestamp that is stored (block_stamp). */
     uint64_t ts_mask; /* Of ts_bytes bytes. */
-    uint16_t slot;    /* Of all rows that have none of their own. */
+    uint16_t slot;
     uint8_t ts_bytes;
     uint8_t ts_shift;
 };
@@ -127,9 +129,11 @@ struct block_builder {
     struct buf rows;
     struct buf restarts; /* Offsets in rows, 4 bytes each. */
     struct buf times;    /* 8 bytes a row, as they are. */
+    struct buf slots;    /* BLOCK_SLOT_BYTES a row. */
     struct buf last_key; /* Of the last entry added, also over block_builder_reset. */
     uint32_t row_count;
-    uint16_t slot;
+    uint16_t slot;  /* Of the first row, */
+    bool has_slots; /* from which another differs. */
     uint64_t ts_first;
     uint64_t ts_min, ts_max;
     uint64_t ts_differ; /* The bits in which timestamps differ from the first. */

@@ -7,8 +7,8 @@
 
 #include "engine/base/poison.h"
 
-/* Of a row before its key: flags, slot, and four numbers. */
-enum { ROW_HEAD_BYTES_MAX = 1 + 2 + 4 * VARINT_BYTES_MAX };
+/* Of a row before its key: flags and four numbers. */
+enum { ROW_HEAD_BYTES_MAX = 1 + 4 * VARINT_BYTES_MAX };
 
 void
 block_builder_init(struct block_builder *builder, enum mem_tag tag)
@@ -18,6 +18,7 @@ block_builder_init(struct block_builder *builder, enum mem_tag tag)
     buf_init(&builder->rows, tag);
     buf_init(&builder->restarts, tag);
     buf_init(&builder->times, tag);
+    buf_init(&builder->slots, tag);
     buf_init(&builder->last_key, tag);
 }
 
@@ -28,6 +29,7 @@ block_builder_fini(struct block_builder *builder)
     buf_fini(&builder->rows);
     buf_fini(&builder->restarts);
     buf_fini(&builder->times);
+    buf_fini(&builder->slots);
     buf_fini(&builder->last_key);
 }
 
@@ -37,6 +39,7 @@ block_builder_reset(struct block_builder *builder)
     buf_clear(&builder->rows);
     buf_clear(&builder->restarts);
     buf_clear(&builder->times);
+    buf_clear(&builder->slots);
     builder->row_count = 0;
 }
 
@@ -52,6 +55,12 @@ times_shape(const struct block_builder *builder, uint8_t *shift_out, uint8_t *by
     *bytes_out = largest == 0 ? 0 : (uint8_t)((71 - __builtin_clzll(largest)) / 8);
 }
 
+static size_t
+slot_bytes(const struct block_builder *builder)
+{
+    return builder->has_slots ? BLOCK_SLOT_BYTES : 0;
+}
+
 size_t
 block_builder_bytes(const struct block_builder *builder)
 {
@@ -60,7 +69,7 @@ block_builder_bytes(const struct block_builder *builder)
 
     times_shape(builder, &shift, &ts_bytes);
     return BLOCK_HEADER_BYTES + restart_count * BLOCK_RESTART_BYTES +
-           (size_t)builder->row_count * ts_bytes + builder->rows.size;
+           (size_t)builder->row_count * (ts_bytes + slot_bytes(builder)) + builder->rows.size;
 }
 
 /* The key counts whole when the row will be a restart; otherwise what it shares is left out. */
@@ -91,6 +100,18 @@ builder_add_time(struct block_builder *builder, uint64_t ts)
     buf_append(&builder->times, &ts, sizeof(ts));
 }
 
+static void
+builder_add_slot(struct block_builder *builder, uint16_t slot)
+{
+    if (builder->row_count == 0) {
+        builder->slot = slot;
+        builder->has_slots = false;
+    }
+    builder->has_slots |= slot != builder->slot;
+    put_le16(buf_reserve(&builder->slots, BLOCK_SLOT_BYTES), slot);
+    builder->slots.size += BLOCK_SLOT_BYTES;
+}
+
 /* Where the next row will begin: a restart. */
 static void
 builder_add_restart(struct block_builder *builder)
@@ -110,27 +131,20 @@ block_builder_add(struct block_builder *builder, const struct lsm_entry *entry)
     ASSERT(entry->key.size <= LSM_KEY_BYTES_MAX);
     ASSERT(entry->value.size <= LSM_VALUE_INLINE_BYTES_MAX);
     ASSERT(entry->kind <= LSM_PUT_LARGE);
-    if (builder->row_count == 0) {
-        builder->slot = entry->slot;
-    }
     if (is_restart) {
         builder_add_restart(builder);
     } else {
         shared = slice_common(entry->key, buf_slice(&builder->last_key));
     }
-    flags |= entry->slot != builder->slot ? ROW_HAS_SLOT : 0;
     flags |= entry->expire_us != 0 ? ROW_HAS_EXPIRY : 0;
     builder_add_time(builder, entry->ts);
+    builder_add_slot(builder, entry->slot);
 
     at = buf_reserve(&builder->rows, ROW_HEAD_BYTES_MAX + entry->key.size + entry->value.size);
     *at++ = flags;
     at += put_varint(at, shared);
     at += put_varint(at, entry->key.size - shared);
     at += put_varint(at, entry->value.size);
-    if ((flags & ROW_HAS_SLOT) != 0) {
-        put_le16(at, entry->slot);
-        at += 2;
-    }
     if ((flags & ROW_HAS_EXPIRY) != 0) {
         at += put_varint(at, zigzag(entry->expire_us - (entry->ts >> 12)));
     }
@@ -172,14 +186,15 @@ block_builder_finish(struct block_builder *builder)
     uint32_t restart_count = (uint32_t)(builder->restarts.size / sizeof(uint32_t));
     struct block rows = {.data = builder->rows.data, .bytes = (uint32_t)builder->rows.size};
     uint8_t *at, *heads, *offsets;
-    uint32_t times, rows_start;
+    uint32_t times, slots, rows_start;
     size_t prefix_bytes;
     uint8_t shift, ts_bytes;
 
     ASSERT(builder->row_count > 0);
     times_shape(builder, &shift, &ts_bytes);
     times = BLOCK_HEADER_BYTES + restart_count * BLOCK_RESTART_BYTES;
-    rows_start = times + builder->row_count * ts_bytes;
+    slots = times + builder->row_count * ts_bytes;
+    rows_start = slots + builder->row_count * (uint32_t)slot_bytes(builder);
     buf_clear(&builder->bytes);
     at = buf_reserve(&builder->bytes, rows_start + builder->rows.size + sizeof(uint64_t));
     heads = at + BLOCK_HEADER_BYTES;
@@ -193,6 +208,9 @@ block_builder_finish(struct block_builder *builder)
         put_le32(offsets + (size_t)i * sizeof(uint32_t), rows_start + offset);
     }
     times_put(builder, shift, ts_bytes, at + times);
+    if (builder->has_slots) { /* Over what the last timestamp wrote behind its column. */
+        memcpy(at + slots, builder->slots.data, builder->slots.size);
+    }
     memcpy(at + rows_start, builder->rows.data, builder->rows.size);
     builder->bytes.size = rows_start + builder->rows.size;
     ASSERT(builder->bytes.size <= BLOCK_BYTES_MAX);
@@ -203,7 +221,7 @@ block_builder_finish(struct block_builder *builder)
     put_le32(at + 4, builder->row_count);
     put_le32(at + 8, (uint32_t)prefix_bytes);
     put_le16(at + 12, builder->slot);
-    put_le16(at + 14, 0);
+    put_le16(at + 14, (uint16_t)slot_bytes(builder));
     put_le64(at + 16, builder->ts_min);
     return buf_slice(&builder->bytes);
 }

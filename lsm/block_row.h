@@ -1,8 +1,8 @@
 /* lsm/block_row.h - rows of a block, decoded: the fast path that searches, cursors, batches and
  * the iterators above share.
  *
- * The usual row has no expiry, the slot of its block, shares and adds less than 128 bytes of key,
- * and its value has less than 16 KiB: then its first four bytes are flags and the three sizes (the
+ * The usual row has no expiry, shares and adds less than 128 bytes of key, and its value has less
+ * than 16 KiB: then its first four bytes are flags and the three sizes (the
  * last may go on in a fifth), and one mask tells so. Everything else, damage included, goes the
  * long way, block_row_decode. */
 #pragma once
@@ -16,8 +16,7 @@
 enum block_row_flags {
     ROW_KIND_MASK = 0x03,
     ROW_HAS_EXPIRY = 0x04,
-    ROW_HAS_SLOT = 0x08, /* Another one than the block's. */
-    ROW_FLAGS_ALL = 0x0f,
+    ROW_FLAGS_ALL = 0x07,
 };
 
 enum {
@@ -46,7 +45,6 @@ struct block_row {
     uint32_t unshared;
     const uint8_t *suffix;
     struct slice value;
-    uint16_t slot;
     uint8_t kind;
     bool has_expiry;
     uint64_t expiry; /* Against the row's timestamp; see block_row_expiry. */
@@ -69,6 +67,13 @@ block_row_ts(const struct block *block, uint32_t row)
         memcpy(&stored, block->data + at, block->ts_bytes);
     }
     return block->ts_base + (stored << block->ts_shift);
+}
+
+static inline uint16_t
+block_row_slot(const struct block *block, uint32_t row)
+{
+    return block->slots == 0 ? block->slot
+                             : get_le16(block->data + block->slots + row * BLOCK_SLOT_BYTES);
 }
 
 /* `ts`: of the row, as it is stored. */
@@ -150,7 +155,7 @@ block_cursor_next_usual(struct block_cursor *cursor)
     cursor->entry.value = slice_of(block->data + row.key_at + row.unshared, row.value_bytes);
     cursor->entry.ts = block_row_ts(block, number);
     cursor->entry.expire_us = 0;
-    cursor->entry.slot = block->slot;
+    cursor->entry.slot = block_row_slot(block, number);
     cursor->entry.kind = row.kind;
     return true;
 }
