@@ -115,8 +115,10 @@ uint64_t lsm_iter_lsn(const struct lsm_iter *iter);
 
 /* Snapshots held: versions they see are kept, also when the horizon has passed them. O(1) when
  * taken in order of ts. A snapshot begins at or above the horizon (asserted). */
+struct snapshots;
 struct lsm_snapshot {
     struct lsm_snapshot *next, *previous;
+    struct snapshots *of;
     uint64_t ts;
 };
 void lsm_snapshot_take(struct lsm *lsm, uint64_t ts, struct lsm_snapshot *snapshot);

@@ -13,13 +13,14 @@
 #include "engine/base/mem.h"
 #include "lsm/lsm.h"
 
-/* The snapshots held, in order of ts: head.next is the oldest. */
+/* The snapshots held, in order of ts: head.next is the oldest. Their times stand in an array too,
+ * rising, so that thousands of them cost a read or a write a few steps. */
 struct snapshots {
     struct lsm_snapshot head;
+    uint64_t *times; /* NULL when none is held. */
+    uint32_t count, capacity;
     uint64_t horizon;
 };
-
-enum { SNAPSHOTS_WALK_MAX = 64 }; /* Steps after which snapshots_need assumes the worst. */
 
 void snapshots_init(struct snapshots *snapshots);
 bool snapshots_are_none(const struct snapshots *snapshots);
@@ -27,7 +28,7 @@ void snapshots_take(struct snapshots *snapshots, uint64_t ts, struct lsm_snapsho
 void snapshots_drop(struct lsm_snapshot *snapshot);
 bool snapshots_hold(const struct snapshots *snapshots, uint64_t ts);
 
-/* May a snapshot in [ts, until) exist? May say so wrongly when very many are held. */
+/* May a snapshot in [ts, until) exist? */
 bool snapshots_need(const struct snapshots *snapshots, uint64_t ts, uint64_t until);
 /* The same, exactly, for falling intervals: *cursor begins as NULL. */
 bool snapshots_need_next(const struct snapshots *snapshots, const struct lsm_snapshot **cursor,

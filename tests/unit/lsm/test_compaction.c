@@ -731,3 +731,35 @@ FIBER_TEST(lsm_compaction, writers_are_slowed_before_they_have_to_stop)
     cr_assert_eq(stats.stalls, 0);
     lsm_close(&tree);
 }
+
+FIBER_TEST(lsm_compaction, among_thousands_of_snapshots_each_is_found_and_keeps_its_version)
+{
+    enum { HELD = 3000 };
+    static struct lsm_snapshot held[HELD];
+    struct snapshots *snapshots;
+
+    open_with(true);
+    snapshots = &tree->snapshots;
+    for (uint32_t i = 0; i < HELD; i++) {
+        uint64_t ts = 10 + 2 * ((i * 7) % HELD); /* In no order; even. */
+
+        lsm_snapshot_take(tree, ts, &held[i]);
+    }
+    lsm_horizon_set(tree, 100000);
+    for (uint64_t ts = 0; ts < 10 + 2 * HELD + 5; ts++) {
+        bool is_held = ts >= 10 && ts < 10 + 2 * HELD && ts % 2 == 0;
+
+        cr_assert_eq(snapshots_hold(snapshots, ts), is_held);
+        cr_assert_eq(snapshots_need(snapshots, ts, ts + 1), is_held);
+        cr_assert_eq(snapshots_need(snapshots, ts, ts + 2), ts >= 9 && ts < 10 + 2 * HELD - 1);
+    }
+    cr_assert(snapshots_need(snapshots, 90000, 100001), "above the horizon nobody knows");
+    cr_assert_eq(snapshots_floor(snapshots), 10);
+    for (uint32_t i = 0; i < HELD; i++) {
+        lsm_snapshot_drop(tree, &held[i]);
+        cr_assert(!snapshots_hold(snapshots, 10 + 2 * ((i * 7) % HELD)));
+    }
+    cr_assert(snapshots_are_none(snapshots));
+    cr_assert_eq(snapshots_floor(snapshots), 100000);
+    lsm_close(&tree);
+}
