@@ -471,18 +471,29 @@ version_has(const struct version *version, uint64_t file_number)
     return false;
 }
 
-/* Files that only the dropped checkpoint had. Where one cannot be removed, the next start does. */
+/* Which files only the dropped checkpoint had is decided in the step in which it goes: what the
+ * version has then goes with the version. Other tables get the number 0. */
+static void
+dropped_choose(const struct lsm *lsm, struct manifest_checkpoint *dropped)
+{
+    for (uint32_t i = 0; i < dropped->table_count; i++) {
+        uint64_t file_number = dropped->tables[i].meta.file_number;
+
+        if (version_has(lsm->version, file_number) || lsm_checkpoint_has_table(lsm, file_number)) {
+            dropped->tables[i].meta.file_number = 0;
+        }
+    }
+}
+
+/* Where one cannot be removed, the next start does. */
 static YIELDS void
 dropped_remove(struct lsm *lsm, const struct manifest_checkpoint *dropped)
 {
     char path[LSM_PATH_BYTES_MAX];
 
     for (uint32_t i = 0; i < dropped->table_count; i++) {
-        uint64_t file_number = dropped->tables[i].meta.file_number;
-
-        if (!version_has(lsm->version, file_number) &&
-            !lsm_checkpoint_has_table(lsm, file_number)) {
-            lsm_table_path(path, lsm->dir, file_number);
+        if (dropped->tables[i].meta.file_number != 0) {
+            lsm_table_path(path, lsm->dir, dropped->tables[i].meta.file_number);
             if (io_unlink(path) != ERR_OK) {
                 LOG_W("%s: a table that no checkpoint needs stays until the next start", path);
             }
@@ -516,6 +527,7 @@ lsm_checkpoint_drop(struct lsm *lsm, const char *name)
     lsm->checkpoint_count--;
     memmove(&lsm->checkpoints[at], &lsm->checkpoints[at + 1],
             (lsm->checkpoint_count - at) * sizeof(lsm->checkpoints[0]));
+    dropped_choose(lsm, dropped);
 out:
     fiber_mutex_unlock(&lsm->manifest_mutex);
     if (dropped != NULL) {

@@ -88,8 +88,7 @@ footer_decode(const uint8_t in[TABLE_FOOTER_BYTES], uint64_t file_number, uint64
         return err_set(ERR_CORRUPT, "footer: checksum does not match");
     }
     if (version != TABLE_FORMAT_VERSION) {
-        return err_set(ERR_FORMAT, "table format version %u; this program reads version %d",
-                       version, TABLE_FORMAT_VERSION);
+        return err_format("footer", version, TABLE_FORMAT_VERSION);
     }
     footer.file_number = get_le64(in + 16);
     footer.salt = get_le64(in + 24);

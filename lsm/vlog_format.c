@@ -87,8 +87,7 @@ vlog_file_header_check(const uint8_t in[VLOG_HEADER_BYTES], uint64_t file_number
         return err_set(ERR_CORRUPT, "checksum of the file header does not match");
     }
     if (get_le32(in + 8) != VLOG_FORMAT_VERSION) {
-        return err_set(ERR_FORMAT, "value log format version %u; this program reads version %d",
-                       get_le32(in + 8), VLOG_FORMAT_VERSION);
+        return err_format("file header", get_le32(in + 8), VLOG_FORMAT_VERSION);
     }
     if (get_le64(in + 16) != file_number) {
         return err_set(ERR_CORRUPT, "file header of value log %llu",

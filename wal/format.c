@@ -1,6 +1,7 @@
 /* wal/format.c - the bytes of a batch. The table is in docs/format/wal.md. */
 #include "wal/format.h"
 
+#include <stdio.h>
 #include <xxhash.h>
 
 #include "engine/base/assert.h"
@@ -169,9 +170,10 @@ wal_batch_verify(struct slice bytes, const struct wal_header *header)
                        position);
     }
     if (get_le16(bytes.data + AT_VERSION) != WAL_VERSION) {
-        return err_set(ERR_FORMAT,
-                       "log batch at position %llu has version %u; this program knows %d", position,
-                       get_le16(bytes.data + AT_VERSION), WAL_VERSION);
+        char what[64];
+
+        snprintf(what, sizeof(what), "log batch at position %llu", position);
+        return err_format(what, get_le16(bytes.data + AT_VERSION), WAL_VERSION);
     }
     if (get_le16(bytes.data + AT_HEADER_BYTES) != WAL_HEADER_BYTES ||
         header->durable > header->position) {

@@ -93,6 +93,9 @@ batch_read(struct replay *replay, struct wal_segment *segment, uint64_t position
         SOMETIMES("wal: replay met a torn batch");
         return ERR_OK;
     }
+    if (err == ERR_FORMAT) {
+        err = err_context(err, "%s", io_file_path(segment->file));
+    }
     *is_found_out = err == ERR_OK;
 out:
     return err;

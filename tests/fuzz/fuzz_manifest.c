@@ -24,6 +24,17 @@ state_check(const struct manifest_state *state)
         ASSERT(slice_compare(table->meta.smallest, table->meta.largest) <= 0);
     }
     ASSERT(state->note.size <= MANIFEST_NOTE_BYTES_MAX);
+    ASSERT(state->checkpoint_count <= LSM_CHECKPOINTS_MAX);
+    for (uint32_t i = 0; i < state->checkpoint_count; i++) {
+        const struct manifest_checkpoint *checkpoint = state->checkpoints[i];
+
+        ASSERT(lsm_checkpoint_name_check(checkpoint->name) == ERR_OK);
+        ASSERT(checkpoint->flushed_lsn <= checkpoint->log_end);
+        for (uint32_t k = 1; k < checkpoint->table_count; k++) {
+            ASSERT(checkpoint->tables[k - 1].meta.file_number <
+                   checkpoint->tables[k].meta.file_number);
+        }
+    }
 }
 
 static void

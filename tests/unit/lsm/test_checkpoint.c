@@ -383,7 +383,7 @@ life_is_over(void *arg)
 
 Test(checkpoint, an_acknowledged_name_survives_kills_and_power_cuts)
 {
-    for (uint64_t seed = 1; seed <= 10; seed++) {
+    for (uint64_t seed = 1; seed <= 4; seed++) {
         struct sim_options options;
         struct sim_world *world;
         struct life life = {0};
@@ -391,7 +391,7 @@ Test(checkpoint, an_acknowledged_name_survives_kills_and_power_cuts)
         sim_options_init(&options);
         world = sim_world_new(seed, &options);
         life.model = model_new(seed, "tree", true);
-        for (uint32_t i = 0; i < 10; i++) {
+        for (uint32_t i = 0; i < 6; i++) {
             life.is_over = false;
             sim_world_boot(world, 1);
             sim_world_spawn(world, 0, "life", life_run, &life);

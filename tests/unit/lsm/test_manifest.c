@@ -1,11 +1,12 @@
 /* tests/unit/lsm/test_manifest.c - the manifest's bytes: whole, torn, and damaged. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
+#include <xxhash.h>
 
 #include "engine/base/assert.h"
 #include "engine/io/io.h"
 #include "lsm/manifest.h"
-#include "lsm/vlog.h"
+#include "lsm/vlog_internal.h"
 #include "tests/lib/fiber_test.h"
 
 TestSuite(lsm_manifest, .timeout = 60);
@@ -250,6 +251,68 @@ Test(lsm_manifest, current_names_a_manifest_or_is_refused)
         block[i] ^= 0x10;
     }
     cr_assert_eq(manifest_current_decode(slice_of(block, 100), "CURRENT", &number), ERR_CORRUPT);
+}
+
+/* Goal: an operator with files of another version reads what to do. */
+static void
+version_is_refused(err_t err, const char *path, const char *found, const char *advice)
+{
+    const char *message = err_message(ERR_FORMAT);
+
+    cr_assert_eq(err, ERR_FORMAT, "%s", err_message(err));
+    cr_assert(strstr(message, path) != NULL, "%s", message);
+    cr_assert(strstr(message, found) != NULL, "%s", message);
+    cr_assert(strstr(message, advice) != NULL, "%s", message);
+}
+
+Test(lsm_manifest, a_manifest_of_another_version_is_refused_with_advice)
+{
+    uint8_t batch[IO_BLOCK_BYTES] = {0};
+    struct manifest_chain chain = {.file_number = 9};
+    struct manifest_state state;
+    uint64_t offset = 0;
+    uint64_t seed = XXH3_64bits_withSeed(&offset, sizeof(offset), 9);
+
+    manifest_batch_seal(batch, 0, MANIFEST_SNAPSHOT, &chain);
+    for (uint16_t version = 1; version <= MANIFEST_FORMAT + 1; version++) {
+        uint64_t head;
+
+        put_le16(batch + 4, version);
+        head = XXH3_64bits_withSeed(batch, 56, seed);
+        put_le64(batch + 56, XXH3_64bits_withSeed(batch + 64, sizeof(batch) - 64, head));
+        manifest_state_init(&state);
+        if (version == MANIFEST_FORMAT) {
+            cr_assert_eq(manifest_replay(slice_of(batch, sizeof(batch)), 9, "M", &state), ERR_OK);
+        } else {
+            version_is_refused(manifest_replay(slice_of(batch, sizeof(batch)), 9, "M", &state),
+                               "M: ", version == 1 ? "format version 1," : "format version 3,",
+                               version == 1 ? "older program" : "newer program");
+        }
+        manifest_state_fini(&state);
+    }
+}
+
+Test(lsm_manifest, a_current_of_another_version_is_refused_with_advice)
+{
+    uint8_t block[IO_BLOCK_BYTES];
+    uint64_t number = 0;
+
+    manifest_current_encode(block, 5);
+    put_le16(block + 4, 7);
+    put_le64(block + 16, XXH3_64bits_withSeed(block, 16, 0x5255434f));
+    version_is_refused(manifest_current_decode(slice_of(block, sizeof(block)), "CURRENT", &number),
+                       "CURRENT", "format version 7,", "newer program");
+}
+
+Test(lsm_manifest, a_value_log_of_another_version_is_refused_with_advice)
+{
+    uint8_t header[VLOG_HEADER_BYTES];
+
+    vlog_file_header_encode(3, header);
+    put_le32(header + 8, 8);
+    put_le64(header + 56, XXH3_64bits_withSeed(header, 56, vlog_seed(3, 0)));
+    version_is_refused(vlog_file_header_check(header, 3), "file header", "format version 8,",
+                       "newer program");
 }
 
 FIBER_TEST(lsm_manifest, a_folder_with_tables_but_without_current_is_corrupt)
