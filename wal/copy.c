@@ -3,7 +3,9 @@
  * Segments are copied batch by batch, never linked: the original goes on writing into them. The
  * copy begins with the batch that holds position `from` (replay takes a first batch without its
  * predecessor) and ends with the record at `to`: a last batch that has more is cut and sealed
- * anew, which is sound because nothing chains to it. Every batch is verified on the way. */
+ * anew, which is sound because nothing chains to it. An empty batch follows that says how far all
+ * this was durable: without it damage to the last records would pass for a torn tail. Every batch
+ * is verified on the way. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -119,9 +121,30 @@ batch_cut(uint8_t *batch, struct wal_header *header, lsn_t to)
         header->records++;
     }
     header->payload_bytes = (uint32_t)kept;
-    (void)wal_batch_seal(batch, header);
+    header->checksum = wal_batch_seal(batch, header);
     SOMETIMES("wal: the last batch of a copy was cut");
     return wal_batch_disk_bytes(kept);
+}
+
+/* Behind the last batch, whose header this is, as it was written. */
+static YIELDS err_t
+claim_write(struct copy *copy, const struct wal_header *last)
+{
+    uint64_t end = last->position + wal_batch_disk_bytes(last->payload_bytes);
+    const struct wal_header claim = {
+        .log_id = copy->wal->log_id,
+        .position = end,
+        .previous = last->checksum,
+        .durable = end,
+        .ceiling = last->ceiling,
+        .closed = last->closed,
+        .life = last->life,
+    };
+    uint8_t batch[WAL_BLOCK_BYTES] = {0};
+
+    ASSERT(wal_batch_disk_bytes(0) == sizeof(batch));
+    (void)wal_batch_seal(batch, &claim);
+    return out_append(copy, batch, sizeof(batch));
 }
 
 static YIELDS err_t
@@ -153,6 +176,9 @@ batch_write(struct copy *copy, struct wal_segment *segment, struct wal_header *h
         TRY(out_append(copy, data, disk_bytes));
     }
     copy->is_done = end >= copy->to;
+    if (copy->is_done) {
+        TRY(claim_write(copy, header));
+    }
 out:
     mem_free_aligned(MEM_BACKGROUND, cut, disk_bytes);
     return err;
