@@ -391,20 +391,21 @@ settle_later(struct lsm *lsm, struct lsm_table *table, uint32_t level, uint64_t 
         (struct lsm_settle){.table = table, .level = level, .lsn = lsn};
 }
 
-/* The deepest level from 1 on where all of them lie between tables, and where no running
- * compaction writes; else level 0. Depth is counted down to the deepest that is used, and one
- * further for an empty tree. */
+/* The deepest level from the base on where all of them lie between tables, and where no running
+ * compaction writes; else level 0. */
 static uint32_t
 level_choose(const struct lsm *lsm, const struct lsm_ingest *ingest)
 {
     const struct table_meta *first = ingest->tables[0]->meta;
     const struct table_meta *last = ingest->tables[ingest->count - 1]->meta;
     uint32_t deepest = LSM_LEVELS - 1;
+    struct level_targets targets;
 
-    while (deepest > 1 && lsm->version->levels[deepest].count == 0) {
+    level_targets_find(lsm, &targets);
+    while (deepest > targets.base && lsm->version->levels[deepest].count == 0) {
         deepest--;
     }
-    for (uint32_t number = deepest; number >= 1; number--) {
+    for (uint32_t number = deepest; number >= MAX(targets.base, 1u); number--) {
         const struct level *level = &lsm->version->levels[number];
         uint32_t next = level_find(level, first->smallest);
 
@@ -437,6 +438,7 @@ lsm_ingest_apply(struct lsm *lsm, struct lsm_ingest *ingest, uint64_t ts, uint64
         struct lsm_table *table = ingest->tables[i];
 
         table_stamp(table->table, ts);
+        table_place(table->table, &lsm->metrics, level);
         table->is_stamped = true;
         table->lsn = lsn;
         table->busy_with = table; /* Not for compaction until it is settled. */
