@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "engine/base/prng.h"
 #include "tests/unit/txn/store_fixture.h"
 #include "txn/internal.h"
 
@@ -483,8 +484,13 @@ fill(void)
 {
     static uint8_t value[4000];
     struct store_batch batch;
+    struct prng prng;
     char key[32];
 
+    prng_init(&prng, 7);
+    for (size_t i = 0; i < sizeof(value); i += sizeof(uint64_t)) {
+        put_le64(value + i, prng_next(&prng)); /* Tables are compressed: this is not. */
+    }
     store_batch_init(&batch);
     for (uint32_t i = 0; i < 3000; i++) {
         snprintf(key, sizeof(key), "fill-%u", i);
