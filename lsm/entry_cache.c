@@ -215,7 +215,6 @@ place_take(struct entry_cache *cache, uint32_t hash)
             least_uses = entry_at(cache, bucket[i].position)->uses;
         }
     }
-    SOMETIMES("lsm: a full bucket of the entry cache gave up an entry");
     cache->stats.evicted++;
     return least;
 }
@@ -671,7 +670,6 @@ entry_cache_adapt(struct entry_cache *cache, uint64_t block_ghost_hits)
     if (entry_hits * 2 > block_hits * 3 && share < ENTRY_CACHE_SHARE_MAX) {
         share_set(cache, MIN(share * 2, (uint32_t)ENTRY_CACHE_SHARE_MAX));
     } else if (entry_hits * 3 < block_hits * 2 && share > ENTRY_CACHE_SHARE_MIN) {
-        SOMETIMES("lsm: the entry cache gave memory back to blocks");
         share_set(cache, MAX(share / 2, (uint32_t)ENTRY_CACHE_SHARE_MIN));
     }
     return cache->share != share;

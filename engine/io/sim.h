@@ -213,6 +213,8 @@ void sim_disk_power_cut(struct sim_world *world);
  * on paths that contain `path_part` count (NULL: all). Anywhere. */
 void sim_disk_fail_next(struct sim_world *world, enum sim_op op, const char *path_part,
                         uint32_t skip, uint32_t times, int negative_errno);
+/* What sim_disk_fail_next and sim_disk_astray_next have set does not happen any more. Anywhere. */
+void sim_disk_fail_clear(struct sim_world *world);
 /* After `skip` more writes to paths that contain `path_part`, one is acknowledged as if all were
  * well: one of its blocks is dropped, or lands on another block instead. Anywhere. */
 enum sim_astray { SIM_ASTRAY_NONE, SIM_ASTRAY_STALE, SIM_ASTRAY_MISDIRECTED };

@@ -335,6 +335,14 @@ sim_disk_fail_next(struct sim_world *world, enum sim_op op, const char *path_par
 }
 
 void
+sim_disk_fail_clear(struct sim_world *world)
+{
+    for (uint32_t i = 0; i < SIM_FAIL_RULES_MAX; i++) {
+        world->rules[i].is_active = false;
+    }
+}
+
+void
 sim_disk_astray_next(struct sim_world *world, enum sim_astray astray, const char *path_part,
                      uint32_t skip)
 {
