@@ -81,8 +81,9 @@ struct orbit_options {
 struct orbit; /* Opaque. */
 
 int orbit_open(const struct orbit_options *options, struct orbit **db_out);
-/* Everything written becomes durable, and operations under way are ended first. No other call may be
- * running, and scans and snapshots must have been freed. Accepts a pointer to NULL; clears it. */
+/* Everything written becomes durable, and operations under way are ended first. No other call may
+ * be running, and scans and snapshots must have been freed. Accepts a pointer to NULL; clears
+ * it. */
 void orbit_close(struct orbit **db);
 
 /* ---- Single keys. ---- */

@@ -1,4 +1,4 @@
-/* lsm/compact_job.c - what a compaction consists of, and what keeps several apart. See compact.h. */
+/* lsm/compact_job.c - what a compaction consists of and what keeps several apart. See compact.h. */
 #include "lsm/internal.h"
 
 #include "engine/base/assert.h"

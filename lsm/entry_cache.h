@@ -15,10 +15,10 @@
  *  1. Compaction never changes the newest version of a key as a reader sees it.
  *  2. A flush updates or drops each key that it writes (entry_cache_flushed), before its tables
  *     become visible; a flush of range deletes, and ingested tables, clear everything.
- *  3. An entry is offered only by a reader of the present (at or above all that memtables
- *     and tables have) who found neither a version nor a range delete in them, and who began in the present
- *     generation; rotation and ingestion begin a new one. So nobody offers a key that a frozen
- *     memtable has: behind the back of 2 nothing old comes in.
+ *  3. An entry is offered only by a reader of the present (at or above all that memtables and
+ *     tables have) who found neither a version nor a range delete in them, and who began in the
+ *     present generation; rotation and ingestion begin a new one. So nobody offers a key that a
+ *     frozen memtable has: behind the back of 2 nothing old comes in.
  *
  * Its share of the cache's budget follows what it earns: ghosts of entries and of blocks tell what
  * either would have hit with more memory; it starts at ENTRY_CACHE_SHARE_MIN and grows and shrinks

@@ -6,12 +6,12 @@
  *     pace.c      room, and slowing writers      lsm_commit.c one edit after the other */
 #pragma once
 
-#include "lsm/checkpoint.h"
 #include "engine/base/list.h"
+#include "lsm/checkpoint.h"
 #include "lsm/collect.h"
 #include "lsm/compact.h"
-#include "lsm/ingest.h"
 #include "lsm/entry_cache.h"
+#include "lsm/ingest.h"
 #include "lsm/lsm.h"
 #include "lsm/manifest.h"
 #include "lsm/memtable.h"
@@ -94,15 +94,15 @@ struct lsm {
     struct fiber_mutex flush_mutex;
     struct cond flush_cond;   /* Something was frozen. */
     struct cond compact_cond; /* The version changed, or a compaction ended. */
-    struct cond scrub_cond; /* The scrub's rate changed. */
+    struct cond scrub_cond;   /* The scrub's rate changed. */
     uint64_t scrub_bytes_per_s;
-    bool scrub_is_paused; /* The last round has ended. */
-    struct cond room_cond;    /* A flush or compaction ended, well or badly. */
+    bool scrub_is_paused;  /* The last round has ended. */
+    struct cond room_cond; /* A flush or compaction ended, well or badly. */
     bool compact_is_due;
     struct list running; /* Compactions. */
     uint32_t by_hand;    /* Calls of lsm_compact that go on. */
     bool garbage_waits;  /* Tables with many deletes wait for the horizon or a snapshot. */
-    err_t flush_error; /* Of the last attempt; ERR_OK when it went well. */
+    err_t flush_error;   /* Of the last attempt; ERR_OK when it went well. */
     err_t compact_error;
     char error_message[ERR_MESSAGE_BYTES_MAX];
 

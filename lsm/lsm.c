@@ -176,16 +176,16 @@ table_open_one(struct table_opening *opening, uint32_t index)
     TRY(err);
     if (said->is_stamped) {
         if (table_meta(table)->ts_newest != 0 || said->meta.range_deletes > 0) {
-            err = err_set(ERR_CORRUPT, "%s: the manifest gives one timestamp to a table which has "
-                                       "its own",
+            err = err_set(ERR_CORRUPT,
+                          "%s: the manifest gives one timestamp to a table which has "
+                          "its own",
                           path);
             goto out;
         }
         table_stamp(table, said->meta.ts_newest);
     }
     TRY(meta_check(path, table_meta(table), &said->meta));
-    opening->tables[index] =
-        lsm_table_new(table, lsm->vlog, said->vlog_uses, said->vlog_use_count);
+    opening->tables[index] = lsm_table_new(table, lsm->vlog, said->vlog_uses, said->vlog_use_count);
     opening->tables[index]->is_stamped = said->is_stamped;
     table_place(table, &lsm->metrics, said->level);
     table = NULL;
@@ -500,8 +500,7 @@ lsm_close(struct lsm **pointer)
     if (lsm->vlog != NULL) {
         vlog_keep_files(lsm->vlog); /* The references that go now stay in log and manifest. */
     }
-    while (memtable_pool_shrink(&lsm->pool, 0)) {
-    }
+    while (memtable_pool_shrink(&lsm->pool, 0)) {}
     while (lsm->frozen_oldest != NULL) {
         struct memtable *memtable = lsm->frozen_oldest;
 

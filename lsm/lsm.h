@@ -140,8 +140,8 @@ YIELDS err_t lsm_compact(struct lsm *lsm, struct slice lower, struct slice upper
 YIELDS err_t lsm_verify(struct lsm *lsm);
 
 /* Re-reads and checks all tables and large values in the background, at most so many bytes a
- * second, a round a day; 0, as after opening: not at all. Damage is logged and counted once a table.
- * Another rate begins a round at once. */
+ * second, a round a day; 0, as after opening: not at all. Damage is logged and counted once a
+ * table. Another rate begins a round at once. */
 void lsm_scrub_set(struct lsm *lsm, uint64_t bytes_per_s);
 
 /* ---- Checkpoints (lsm/checkpoint.c; theory: lsm/README.md). ----

@@ -4,8 +4,8 @@
  * the end of the block, no range delete reaches it, the table has one version a key and all of it
  * is at or below the snapshot), whole blocks are handed out: keys are decoded, values stay in the
  * block, which is pinned until the next call. What is not live is left out by a selection. Any
- * other stretch goes through the merge into the same arrays: keys are copied, and values where it is
- * cheaper than to pin what they lie in.
+ * other stretch goes through the merge into the same arrays: keys are copied, and values where it
+ * is cheaper than to pin what they lie in.
  *
  *     rows     0    1    2    3    4 ...        keys[], values[], ts[], ...
  *     selection     [0, 1, 3, 4, ...]           the live ones; NULL: all

@@ -66,8 +66,8 @@ guide_use(struct table *table, enum guide_kind kind)
 YIELDS err_t table_section_unpack(const struct table *table, enum table_section section,
                                   const uint8_t *bytes, struct buf *raw);
 
-/* The index must be pinned for these. Check and unpack frame `index` of the table into `into`, whose data is made to fit. The error
- * names file and offset. */
+/* The index must be pinned for these. Check and unpack frame `index` of the table into `into`,
+ * whose data is made to fit. The error names file and offset. */
 err_t table_block_unpack(const struct table *table, uint32_t index, const uint8_t *frame,
                          struct cached_block *into);
 

@@ -43,7 +43,7 @@ struct vlog_file {
     bool is_ours;          /* Made in this run: all references to it are known. */
     bool is_missing;       /* Referred to, but not in the folder. */
     bool is_failed;        /* A write failed: nothing more is appended. */
-    bool is_damaged;       /* A value could not be moved, or the file not opened: not tried again. */
+    bool is_damaged;       /* A value could not be moved, or the file not opened: let alone. */
 };
 
 struct vlog {

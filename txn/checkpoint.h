@@ -34,7 +34,8 @@ YIELDS err_t checkpoint_export(const char *path);
 /* The same from a named checkpoint. ERR_NOT_FOUND when there is none. */
 YIELDS err_t checkpoint_export_named(const char *name, const char *path);
 
-/* ERR_EXISTS, ERR_INVALID (the name: lsm_checkpoint_name_check), ERR_LIMIT, ERR_NO_SPACE, ERR_IO. */
+/* ERR_EXISTS, ERR_INVALID (the name: lsm_checkpoint_name_check), ERR_LIMIT, ERR_NO_SPACE,
+ * ERR_IO. */
 YIELDS err_t checkpoint_create(const char *name);
 /* ERR_NOT_FOUND. */
 YIELDS err_t checkpoint_drop(const char *name);

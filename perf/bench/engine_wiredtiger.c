@@ -1,5 +1,5 @@
-/* perf/bench/engine_wiredtiger.c - WiredTiger: a row store in one file, blocks and log compressed by
- * snappy, the log on. Debian's package has no lz4. */
+/* perf/bench/engine_wiredtiger.c - WiredTiger: a row store in one file, blocks and log compressed
+ * by snappy, the log on. Debian's package has no lz4. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -24,8 +24,8 @@ struct bench_result {
     struct meter_window *windows; /* The program's, to its end. */
 };
 
-/* The user wants to stop: the engine's process is ended, nothing further is begun. To be called from
- * a signal handler. */
+/* The user wants to stop: the engine's process is ended, nothing further is begun. To be called
+ * from a signal handler. */
 void run_interrupt(void);
 bool run_is_interrupted(void);
 

@@ -1,4 +1,4 @@
-/* tests/unit/lsm/test_entry_cache.c - the cache of entries: alone against a model, and in a tree. */
+/* tests/unit/lsm/test_entry_cache.c - the cache of entries, alone against a model and in a tree. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 
@@ -368,8 +368,8 @@ FIBER_TEST(entry_cache, a_snapshot_below_what_is_kept_is_read_from_tables)
     tree_end();
 }
 
-/* Found by the simulator: nothing is in memory, so memtables alone do not tell that the reader is one
- * of the past. */
+/* Found by the simulator: nothing is in memory, so memtables alone do not tell that the reader is
+ * one of the past. */
 FIBER_TEST(entry_cache, a_reader_of_the_past_leaves_nothing)
 {
     struct lsm_snapshot held;
