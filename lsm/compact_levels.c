@@ -44,7 +44,7 @@ compact_debt(const struct lsm *lsm)
     uint64_t debt = 0;
 
     level_targets_find(lsm, &targets);
-    if (lsm_level0_count(lsm) >= lsm->options.level0_tables) {
+    if (lsm_level0_count(lsm) >= lsm->options.level0_tables * LSM_LEVEL0_SLOW_FACTOR) {
         debt += level0->bytes + lsm->version->levels[targets.base].bytes;
     }
     for (uint32_t i = 1; i + 1 < LSM_LEVELS; i++) {

@@ -21,6 +21,7 @@
 enum {
     SCORE_ONE = 1000,
     LEVEL0_BYTES_FACTOR = 2, /* Level 0 should not exceed so many times level_base_bytes. */
+    LEVEL0_OVERLAP_WAIT = 2, /* Up to the slow mark it waits to be worth so much below. */
     LEVEL0_OVERLAP_MAX = 10, /* It is too dear to rewrite more below than so many times itself. */
     LEVEL0_WITHIN_MIN = 2,   /* Tables to merge at least within level 0, */
     LEVEL0_WITHIN_MAX = 64,  /* and at most. */
@@ -147,18 +148,17 @@ pick_level0_within(const struct lsm *lsm, struct lsm_table **usable, uint32_t co
     return true;
 }
 
-/* Would the way down rewrite too much for what it brings? */
+/* Would the way down rewrite more than so many times what it brings? */
 static bool
-level0_is_too_dear(const struct lsm *lsm, struct lsm_table *const *usable, uint32_t count,
-                   uint32_t base)
+level0_is_dear(const struct lsm *lsm, struct lsm_table *const *usable, uint32_t count,
+               uint32_t base, uint32_t times)
 {
     const struct level *below = &lsm->version->levels[base];
     struct key_bounds bounds = key_bounds_of(usable, count);
     uint32_t first = 0;
     uint32_t overlap = level_overlap(below, &bounds, &first);
 
-    return tables_bytes(below->tables + first, overlap) >
-           tables_bytes(usable, count) * LEVEL0_OVERLAP_MAX;
+    return tables_bytes(below->tables + first, overlap) > tables_bytes(usable, count) * times;
 }
 
 static bool
@@ -188,9 +188,13 @@ pick_level0(struct lsm *lsm, uint32_t base, struct compaction *job)
     if (count == 0) {
         goto out;
     }
-    if (count >= 2 && level0_is_too_dear(lsm, usable, count, base)) {
+    if (count >= 2 && level0_is_dear(lsm, usable, count, base, LEVEL0_OVERLAP_MAX)) {
         is_picked = pick_level0_within(lsm, usable, count, job);
         goto out;
+    }
+    if (lsm_level0_count(lsm) < due * LSM_LEVEL0_SLOW_FACTOR &&
+        level0_is_dear(lsm, usable, count, base, LEVEL0_OVERLAP_WAIT)) {
+        goto out; /* Lazily: more tables share the rewriting. */
     }
     is_picked = pick_level0_down(lsm, base, usable, count, job);
     /* Taken: waiting costs nothing until writers feel it. */

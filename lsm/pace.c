@@ -136,7 +136,7 @@ level0_ratio(const struct lsm *lsm, const struct level_targets *targets)
     uint64_t work = level0_running_bytes(lsm, &is_running);
     uint64_t room;
 
-    if ((!is_running && count < due) || lsm->compact_error != ERR_OK) {
+    if ((!is_running && count < slow) || lsm->compact_error != ERR_OK) {
         return 0;
     }
     if (!is_running) {
