@@ -1,8 +1,8 @@
 /* lsm/check.c - see check.h.
  *
- *     CURRENT -> manifest -> tables (of the tree and of named checkpoints), each against its
- *             entry -> levels disjoint -> large values behind their pointers -> files that nobody
- *             lists */
+ *     CURRENT -> manifest -> tables of the tree and of named checkpoints, each against its entry
+ *             -> levels disjoint -> large values behind their pointers
+ *             -> files that nobody lists */
 #include "lsm/check.h"
 
 #include <stdio.h>
