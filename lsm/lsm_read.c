@@ -26,6 +26,7 @@ struct lookup {
     struct lsm_entry entry; /* The newest found; its value is in the arena. */
     uint64_t range_ts;      /* The newest range delete found; 0: none. */
     uint64_t range_lsn;
+    uint64_t vlog_file; /* Referred to, because `entry` points into it; 0: none. */
 };
 
 /* Can a source that has timestamps up to `newest` change the answer? A range delete hides what is
@@ -91,6 +92,39 @@ memory_ask(struct lookup *lookup)
             .kind = found->kind,
         };
     }
+}
+
+/* ---- Large values. ----
+ *
+ * Memtables are not pinned, and tables only while they are asked. From then on the lookup itself
+ * refers to the value log that its entry points into: a flush and a compaction which moves the
+ * value may come before it is read. */
+
+static void
+lookup_release(struct lookup *lookup)
+{
+    if (lookup->vlog_file != 0) {
+        vlog_unref(lookup->lsm->vlog, lookup->vlog_file);
+        lookup->vlog_file = 0;
+    }
+}
+
+/* Before suspending, with what memory gave, and before the tables are unpinned. */
+static void
+lookup_hold(struct lookup *lookup)
+{
+    const struct lsm_entry *entry = &lookup->entry;
+    struct vlog_pointer pointer = {0};
+
+    if (!lookup->has_entry || entry->kind != LSM_PUT_LARGE ||
+        entry->value.size != VLOG_POINTER_BYTES ||
+        vlog_pointer_decode(entry->value, &pointer) != ERR_OK) {
+        lookup_release(lookup);
+        return;
+    }
+    vlog_ref(lookup->lsm->vlog, pointer.file_number); /* First: the old one may be the same. */
+    lookup_release(lookup);
+    lookup->vlog_file = pointer.file_number;
 }
 
 /* ---- Tables. ----
@@ -347,8 +381,10 @@ lookup_tables(struct lookup *lookup)
     struct version *version = lookup->lsm->version;
     err_t err;
 
+    lookup_hold(lookup);
     version_pin(version);
     err = tables_ask(lookup, version);
+    lookup_hold(lookup);
     version_unpin(&version);
     return err;
 }
@@ -372,6 +408,7 @@ lsm_get(struct lsm *lsm, struct slice key, uint64_t snapshot, struct arena *aren
     }
     err = lookup_answer(&lookup, value_out);
 out:
+    lookup_release(&lookup);
     return err;
 }
 
@@ -424,6 +461,7 @@ multi_get_worker(void *arg)
         struct lookup *lookup = &multi->lookups[multi->waiting[multi->waiting_next++]];
         err_t err = tables_ask(lookup, multi->version);
 
+        lookup_hold(lookup);
         if (err != ERR_OK && multi->err == ERR_OK) {
             /* The diagnostic is this fiber's; the caller needs it. */
             size_t size = strlen(err_message(err));
@@ -473,6 +511,7 @@ lsm_multi_get(struct lsm *lsm, const struct slice *keys, uint32_t count, uint64_
         multi.lookups[i] = (struct lookup){
             .lsm = lsm, .key = keys[i], .snapshot = snapshot, .arena = arena, .may_wait = true};
         memory_ask(&multi.lookups[i]);
+        lookup_hold(&multi.lookups[i]);
         if (needs_tables(&multi.lookups[i])) {
             multi.waiting[multi.waiting_count++] = i;
         }
@@ -490,6 +529,9 @@ lsm_multi_get(struct lsm *lsm, const struct slice *keys, uint32_t count, uint64_
     }
     err = ERR_OK;
 out:
+    for (uint32_t i = 0; i < count && multi.lookups != NULL; i++) {
+        lookup_release(&multi.lookups[i]);
+    }
     mem_free(MEM_SESSIONS, multi.lookups, count * sizeof(multi.lookups[0]));
     mem_free(MEM_SESSIONS, multi.waiting, count * sizeof(multi.waiting[0]));
     return err;
