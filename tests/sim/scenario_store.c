@@ -4,6 +4,7 @@
  * Checked against the model (model.h): a batch is there as a whole or not at all, a prefix of the
  * history survives, what was acknowledged or shown to a reader that waited is in it, timestamps
  * never come back, counters follow their batches. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -665,7 +666,7 @@ name_use(struct run *run)
 static YIELDS void
 checkpoint_something(struct run *run)
 {
-    if (stores.is_checkpointing || prng_below(shard_prng(), 2) == 0) {
+    if (stores.is_checkpointing) {
         return;
     }
     stores.is_checkpointing = true;
@@ -842,9 +843,15 @@ end_life(struct run *run)
         return;
     }
     run_calm(run);
+    if (run_chance(run, 40)) { /* Memtables cannot be flushed any more: the log has all. */
+        sim_disk_fail_next(run->world, SIM_OP_WRITE, ".table", 0, UINT32_MAX, -EIO);
+        stores.has_errors = true;
+        run_for_operations(run, run_between(run, 1, 60), STORES_LIFE_US_MAX);
+    }
     stop_workers(run);
     RUN_CHECK(run, sim_world_call_all(run->world, close_store, NULL) == ERR_OK, "closing");
     sim_world_stop(run->world);
+    sim_disk_fail_clear(run->world);
     SOMETIMES("store: closed in order");
 }
 

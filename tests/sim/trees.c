@@ -49,8 +49,11 @@ options_draw(struct run *run, struct lsm_options *lsm)
     lsm->memtable_bytes = run_between(run, 4 << 10, 100 << 10);
     lsm->memtables_max = (uint32_t)run_between(run, 2, 5);
     lsm->cache_bytes = run_chance(run, 30) ? 1 : run_between(run, 8 << 10, 512 << 10);
+    if (run_chance(run, 25)) {
+        lsm->cache_bytes = run_between(run, 1 << 20, 16 << 20);
+    }
     lsm->table_bytes = run_between(run, 8 << 10, 128 << 10);
-    lsm->level_base_bytes = run_between(run, 16 << 10, 256 << 10);
+    lsm->level_base_bytes = UINT64_C(128) << run_below(run, 11);
     lsm->level0_tables = (uint32_t)run_between(run, 1, 5);
 }
 
@@ -567,7 +570,7 @@ maintain(struct trees *trees)
     uint32_t low = (uint32_t)trees_draw(history->key_count);
     uint32_t high = low + 1 + (uint32_t)trees_draw(history->key_count - low);
 
-    switch (trees_draw(6)) {
+    switch (trees_draw(7)) {
     case 0:
         TREES_CHECK_OK(trees,
                        lsm_compact(tree->lsm, history_name(history, low),
@@ -585,6 +588,9 @@ maintain(struct trees *trees)
         if (lsm_can_rotate(tree->lsm)) {
             rotate(tree, history->appended);
         }
+        break;
+    case 4:
+        lsm_scrub_set(tree->lsm, trees_chance(30) ? 0 : (uint64_t)(64 << 10) << trees_draw(8));
         break;
     default:
         TREES_CHECK_OK(trees, lsm_flush(tree->lsm), "lsm_flush");
@@ -666,6 +672,31 @@ read_too_old(struct trees *trees)
     arena_fini(&arena);
 }
 
+static uint32_t
+level_count(const struct lsm_stats *stats)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < LSM_LEVELS; i++) {
+        count += stats->level_tables[i] > 0;
+    }
+    return count;
+}
+
+/* What the tree has done in this life. */
+static void
+stats_note(const struct tree *tree)
+{
+    struct lsm_stats stats;
+
+    lsm_stats_get(tree->lsm, &stats);
+    SOMETIMES_IF(stats.entry_cache_hits > 0, "lsm: an entry was found in the entry cache");
+    SOMETIMES_IF(stats.trivial_moves > 0, "lsm: a table moved to another level as it was");
+    SOMETIMES_IF(level_count(&stats) > 3, "lsm: there are many levels");
+    SOMETIMES_IF(stats.scrub_rounds > 0, "lsm: a round of scrub ended");
+    SOMETIMES_IF(stats.tables_shunned > 0, "lsm: a tree has a table that is shunned");
+}
+
 void
 trees_work_once(struct trees *trees)
 {
@@ -692,6 +723,7 @@ trees_work_once(struct trees *trees)
         trees_ingest(trees);
     } else if (draw < 98) {
         read_too_old(trees);
+        stats_note(&trees->trees[trees_draw(trees->count)]);
     } else {
         fiber_sleep_us(trees_draw(draw < 99 ? 50000 : 500));
     }
