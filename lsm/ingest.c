@@ -2,6 +2,7 @@
 #include "lsm/ingest.h"
 
 #include "engine/base/assert.h"
+#include "engine/base/canary.h"
 #include "engine/base/sometimes.h"
 #include "engine/io/io.h"
 #include "lsm/internal.h"
@@ -467,6 +468,9 @@ lsm_ingest_wants_rotation(const struct lsm *lsm)
 void
 lsm_ingest_settle_begin(const struct lsm *lsm, uint64_t flush_lsn, struct edit *edit)
 {
+    if (CANARY(INGEST_LOST)) {
+        return;
+    }
     for (uint32_t i = 0; i < lsm->settle_count && lsm->settle[i].lsn <= flush_lsn; i++) {
         edit_settle_table(edit, lsm->settle[i].level, lsm->settle[i].table);
     }

@@ -18,7 +18,9 @@
     X(DELETE_DROPPED_EARLY, "lsm: a delete is dropped although an older version lies below")       \
     X(STORE_YIELD_MISPLACED, "txn: a fiber yields between reading a sequence and using it")        \
     X(REPLY_BEFORE_DURABLE, "txn: a batch at sync is acknowledged before its record is durable")   \
-    X(ENTRY_CACHE_STALE, "lsm: a flush leaves what it replaces in the entry cache")
+    X(ENTRY_CACHE_STALE, "lsm: a flush leaves what it replaces in the entry cache")                \
+    X(CHECKPOINT_NO_SYNC, "txn: an export's name is reported before its folder was synced")        \
+    X(INGEST_LOST, "lsm: a flush leaves the tables ingested before it out of the manifest")
 
 enum canary {
     CANARY_NONE,
