@@ -7,7 +7,35 @@
 
 #include "engine/base/poison.h"
 
-enum { IDLE_CHECK_US = 100000 }; /* Some work waits for the horizon, which wakes nobody. */
+enum {
+    HORIZON_CHECK_US = 100000, /* Some work waits for the horizon, which wakes nobody. */
+    IDLE_CHECK_US = 500000,
+    IDLE_US = 2000000, /* Without a write for so long, level 0 goes down for the readers' sake. */
+};
+
+/* Is nobody writing? Read work has the time then that writers would have paid for. */
+static void
+idle_look(struct lsm *lsm)
+{
+    uint64_t lsn = lsm->active->lsn_newest;
+
+    if (lsn != lsm->idle_lsn || lsm->frozen_count > 0) {
+        lsm->idle_lsn = lsn;
+        lsm->idle_since_us = shard_now_us();
+    }
+    lsm->is_idle = shard_now_us() - lsm->idle_since_us >= IDLE_US;
+}
+
+/* How long a fiber without work sleeps if nothing wakes it. */
+static uint64_t
+next_look_us(const struct lsm *lsm)
+{
+    if (lsm->version->range_deletes > 0 || lsm->garbage_waits) {
+        return shard_now_us() + HORIZON_CHECK_US;
+    }
+    return lsm->version->levels[0].count > 0 && !lsm->is_idle ? shard_now_us() + IDLE_CHECK_US
+                                                              : DEADLINE_NONE;
+}
 
 YIELDS err_t
 compact_step(struct lsm *lsm, bool *did_out)
@@ -17,6 +45,7 @@ compact_step(struct lsm *lsm, bool *did_out)
 
     compaction_init(&job);
     lsm->compact_is_due = false;
+    idle_look(lsm);
     *did_out = compact_pick(lsm, &job);
     if (*did_out) {
         err = compaction_run(lsm, &job);
@@ -45,11 +74,7 @@ compact_fiber(void *arg)
         }
         attempt = 0;
         if (!did && !lsm->compact_is_due && !lsm->is_closing) {
-            bool may_wait_for_horizon = lsm->version->range_deletes > 0 || lsm->garbage_waits;
-
-            (void)cond_wait_until(&lsm->compact_cond, may_wait_for_horizon
-                                                          ? shard_now_us() + IDLE_CHECK_US
-                                                          : DEADLINE_NONE);
+            (void)cond_wait_until(&lsm->compact_cond, next_look_us(lsm));
         }
     }
 }

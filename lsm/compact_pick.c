@@ -8,6 +8,7 @@
  *      (the measure of write amplification of O'Neil et al. and RocksDB's kMinOverlappingRatio);
  *   4. tables with many deletes (compact_garbage.c), and with values in emptied value logs.
  *
+ * When nothing is written, level 0 is due with its first table: readers ask all of its tables.
  * Level 0 goes down whole. When the way down is taken by a job that runs, or what lies there is so
  * large beside it that the merge would rewrite much for little, its smaller tables are merged
  * among themselves instead: each table then takes part in few such merges, because those much
@@ -127,7 +128,8 @@ pick_level0_within(const struct lsm *lsm, struct lsm_table **usable, uint32_t co
                    struct compaction *job)
 {
     uint32_t due = lsm->options.level0_tables;
-    uint32_t least = lsm_level0_count(lsm) >= due * LSM_LEVEL0_SLOW_FACTOR ? 0 : due;
+    uint32_t least =
+        lsm->is_idle || lsm_level0_count(lsm) >= due * LSM_LEVEL0_SLOW_FACTOR ? 0 : due;
     uint32_t chosen = 0;
     uint64_t bytes = 0;
 
@@ -193,7 +195,8 @@ pick_level0(struct lsm *lsm, uint32_t base, struct compaction *job)
         goto out;
     }
     if (lsm_level0_count(lsm) < due * LSM_LEVEL0_SLOW_FACTOR &&
-        level0_is_dear(lsm, usable, count, base, LEVEL0_OVERLAP_WAIT)) {
+        level0_is_dear(lsm, usable, count, base,
+                       lsm->is_idle ? LEVEL0_OVERLAP_MAX : LEVEL0_OVERLAP_WAIT)) {
         goto out; /* Lazily: more tables share the rewriting. */
     }
     is_picked = pick_level0_down(lsm, base, usable, count, job);
@@ -292,6 +295,9 @@ level_score(const struct lsm *lsm, const struct level_targets *targets, uint32_t
         uint64_t by_bytes = lsm->version->levels[0].bytes /
                             (lsm->options.level_base_bytes * LEVEL0_BYTES_FACTOR / SCORE_ONE + 1);
 
+        if (lsm->is_idle && by_count > 0) {
+            return MAX(MAX(by_count, by_bytes), (uint64_t)SCORE_ONE);
+        }
         return MAX(by_count, by_bytes);
     }
     bytes = level_bytes_left(lsm, number);

@@ -99,6 +99,9 @@ struct lsm {
     bool scrub_is_paused;  /* The last round has ended. */
     struct cond room_cond; /* A flush or compaction ended, well or badly. */
     bool compact_is_due;
+    bool is_idle; /* Nothing was written for a while, as compaction last saw it: */
+    uint64_t idle_lsn;
+    uint64_t idle_since_us;
     struct list running; /* Compactions. */
     uint32_t by_hand;    /* Calls of lsm_compact that go on. */
     bool garbage_waits;  /* Tables with many deletes wait for the horizon or a snapshot. */
