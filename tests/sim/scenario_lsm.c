@@ -16,6 +16,7 @@ enum {
     HEAL_US_MAX = 10 * 1000 * 1000,
     RETRY_US = 6 * 1000 * 1000,
     SLOW_US_MAX = 200 * 1000,
+    IDLE_US = 30 * 1000 * 1000,
 };
 
 static struct trees trees;
@@ -140,6 +141,16 @@ heal(struct run *run)
     SOMETIMES("lsm: went on after errors of the disk");
 }
 
+/* Nobody asks for anything for a while, and then goes on. */
+static void
+idle(struct run *run)
+{
+    stop_workers(run);
+    run_for(run, IDLE_US);
+    spawn_workers(run);
+    run_for_operations(run, run_between(run, 1, 100), LIFE_US_MAX);
+}
+
 static void
 live(struct run *run)
 {
@@ -151,6 +162,9 @@ live(struct run *run)
               sim_world_fatal_message(run->world));
     if (trees.has_errors && run_chance(run, 50)) {
         heal(run);
+    }
+    if (!trees.has_errors && run_chance(run, 10)) {
+        idle(run);
     }
     if (run_chance(run, 80)) {
         crash(run);
