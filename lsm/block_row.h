@@ -128,7 +128,10 @@ block_row_copy(uint8_t *to, const uint8_t *from, uint32_t size, const uint8_t *e
         return;
     }
     for (uint32_t done = 0; done < size; done += ROW_COPY_BYTES) {
-        memcpy(to + done, from + done, ROW_COPY_BYTES);
+        uint8_t step[ROW_COPY_BYTES]; /* The runs may overlap behind their `size` bytes. */
+
+        memcpy(step, from + done, sizeof(step));
+        memcpy(to + done, step, sizeof(step));
     }
 }
 
