@@ -298,14 +298,23 @@ def orbitctl_asks_stops_and_verifies():
         expect(status == 0 and "orbit_version:" in output, f"info: {status} {output}")
         data = case.folder + "/data"
         status, output = ctl(["verify", data])
-        expect(status == 1 and "stop it first" in output, f"verify while up: {status} {output}")
+        expect(status == 2 and "stop it first" in output, f"verify while up: {status} {output}")
         status, output = ctl(["--port", port, "stop"])
         expect(status == 0, f"stop: {status} {output}")
         expect(process.wait(STOP_SECONDS_MAX) == 0, "the server's exit status")
         status, output = ctl(["--port", port, "ping"])
         expect(status == 1 and "no server" in output, f"ping when down: {status} {output}")
         status, output = ctl(["verify", data])
-        expect(status == 0 and output.count("sound") == 2, f"verify: {status} {output}")
+        expect(status == 0 and output.rstrip().endswith("sound"), f"verify: {status} {output}")
+        records = sum(int(words) for words in re.findall(r"(\d+) log records", output))
+        expect(records == 1000 and "shard 1:" in output, f"verify counts: {output}")
+        with open(data + "/shard-0/STORE", "r+b") as file:
+            file.seek(40)
+            damaged = bytes([file.read(1)[0] ^ 1])
+            file.seek(40)
+            file.write(damaged)
+        status, output = ctl(["verify", data])
+        expect(status == 1 and "shard-0/STORE" in output, f"verify of damage: {status} {output}")
         expect(ctl(["fly"])[0] == 64, "an unknown command has another status than 64")
 
 
