@@ -36,7 +36,7 @@ enum {
     ENTRY_CACHE_CHUNK_BYTES = 32 << 10,
     ENTRY_CACHE_SHARES = 64,    /* The budget is counted in so many parts: */
     ENTRY_CACHE_SHARE_MIN = 1,  /* it has this many at least, */
-    ENTRY_CACHE_SHARE_MAX = 44, /* and this many at most. */
+    ENTRY_CACHE_SHARE_MAX = 24, /* and this many at most. */
 };
 
 struct entry_cache;

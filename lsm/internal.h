@@ -35,6 +35,7 @@ enum {
     LSM_RANGE_BORDERS_MAX = 128 << 10, /* or have so many borders: tables hold them in less. */
     LSM_RETRY_US_MIN = 50000,
     LSM_RETRY_US_MAX = 5000000,
+    LSM_ENTRIES_HOLES = 2, /* Half of what entries take is counted for holes: lsm_cache_lend. */
     LSM_MULTI_GET_FIBERS = 64,
 };
 

@@ -102,7 +102,10 @@ lsm_wants_rotation(const struct lsm *lsm)
 void
 lsm_cache_lend(struct lsm *lsm)
 {
-    uint64_t bytes = entry_cache_bytes(lsm->entries);
+    uint64_t entries = entry_cache_bytes(lsm->entries);
+    /* Blocks given up for entries lie among those that stay: the allocator can neither give their
+     * memory back nor use it for anything else. */
+    uint64_t bytes = entries + entries / LSM_ENTRIES_HOLES;
 
     for (const struct memtable *at = lsm->frozen_oldest; at != NULL; at = at->newer) {
         bytes += memtable_bytes(at);
