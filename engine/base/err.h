@@ -32,7 +32,15 @@
     X(ERR_CROSS_SHARD, "0A000", 400, 12, "CROSSSLOT", "keys lie on several shards")                \
     X(ERR_UNSUPPORTED, "0A000", 501, 12, "ERR", "not supported")                                   \
     X(ERR_SNAPSHOT_TOO_OLD, "72000", 409, 9, "ERR", "snapshot too old")                            \
-    X(ERR_KERNEL, "58000", 500, 14, "ERR", "the kernel refused a needed feature")
+    X(ERR_KERNEL, "58000", 500, 14, "ERR", "the kernel refused a needed feature")                  \
+    X(ERR_SERIALIZATION, "40001", 409, 10, "CONFLICT",                                             \
+      "could not serialize access: run the transaction again")                                     \
+    X(ERR_DEADLOCK, "40P01", 409, 10, "DEADLOCK", "deadlock detected")                             \
+    X(ERR_LOCK_TIMEOUT, "55P03", 409, 10, "LOCKED", "could not get a lock in time")                \
+    X(ERR_READ_ONLY, "25006", 400, 9, "READONLY", "the transaction is read-only")                  \
+    X(ERR_TXN_ABORTED, "25P02", 409, 9, "TXNABORTED",                                              \
+      "the transaction has failed: only rollback is possible")                                     \
+    X(ERR_IDLE_TIMEOUT, "25P03", 408, 4, "ERR", "the transaction was idle for too long")
 
 typedef enum err {
 #define ERR_ENUM(name, sqlstate, http, grpc, resp, text) name,

@@ -1,0 +1,99 @@
+/* txn/overlay.h - what a transaction has written on one shard, before it is committed.
+ *
+ * The writes are encoded as they will stand in the log record, in the order of their making, and
+ * an ordered index finds the newest one of a key once somebody reads (an overlay that is only
+ * written to builds none). A *mark* is a place in that order: a statement sees what lies before
+ * its mark, and a savepoint is a mark to cut back to. No I/O, never suspends. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/base/err.h"
+#include "engine/base/mem.h"
+#include "engine/base/slice.h"
+#include "txn/record.h"
+#include "txn/store.h"
+
+struct overlay_index;
+
+struct overlay {
+    struct store_batch batch;    /* The writes, as a record without timestamp. */
+    struct overlay_index *index; /* NULL: not built, or nothing written. */
+    /* Large values are copied into `large_values` unless the caller keeps them (borrows_large). */
+    bool borrows_large;
+    struct list large_values;
+    uint64_t large_bytes;
+    uint32_t range_deletes; /* How many of the writes are such. */
+    uint32_t counters;      /* And such. */
+};
+
+struct overlay_mark {
+    size_t record_bytes;
+    uint32_t ops, large_count, range_deletes, counters;
+};
+/* Sees everything. */
+#define OVERLAY_ALL ((struct overlay_mark){.record_bytes = SIZE_MAX, .ops = UINT32_MAX})
+
+void overlay_init(struct overlay *overlay, bool borrows_large);
+void overlay_clear(struct overlay *overlay); /* For reuse. */
+void overlay_fini(struct overlay *overlay);
+/* Principal, protocol and tag, before the first write. */
+void overlay_origin(struct overlay *overlay, struct slice principal, struct slice protocol,
+                    struct slice tag);
+
+static inline bool
+overlay_is_empty(const struct overlay *overlay)
+{
+    return overlay->batch.ops == 0;
+}
+
+/* Errors are kept in overlay->batch.error, as store_batch_* keep them. */
+void overlay_put(struct overlay *overlay, uint16_t slot, struct slice key, struct slice value,
+                 uint64_t expire_us);
+void overlay_delete(struct overlay *overlay, uint16_t slot, struct slice key);
+/* Also hides the overlay's own earlier writes in [start, end). Its own later ones stay. (A range
+ * delete in a record hides only what was there before the record: the overlay therefore deletes
+ * its own earlier puts in the range, each by an op of its own.) */
+void overlay_delete_range(struct overlay *overlay, struct slice start, struct slice end);
+void overlay_counter_add(struct overlay *overlay, uint32_t counter, int64_t delta);
+
+struct overlay_mark overlay_mark(const struct overlay *overlay);
+void overlay_cut(struct overlay *overlay, const struct overlay_mark *mark);
+
+/* What a read of the key before `mark` finds. */
+enum overlay_answer {
+    OVERLAY_NONE,    /* Nothing: the store decides. */
+    OVERLAY_PUT,     /* op_out: slot, value, expiry (large: the whole value). */
+    OVERLAY_DELETED, /* By a delete or a range delete. */
+};
+enum overlay_answer overlay_get(struct overlay *overlay, struct slice key,
+                                const struct overlay_mark *before, struct record_op *op_out);
+int64_t overlay_counter(const struct overlay *overlay, uint32_t counter);
+/* Has a range delete before `mark` hidden the key of the store? */
+bool overlay_hides(struct overlay *overlay, struct slice key, const struct overlay_mark *before);
+
+/* The newest write of each key before `mark` (puts and deletes, not range deletes), in order.
+ * Writes made meanwhile do not disturb it. */
+struct overlay_iter {
+    struct overlay *overlay;
+    struct overlay_mark before;
+    struct slice key; /* Of the present op; empty: not on any. */
+    struct record_op op;
+    void *place; /* The index's. */
+    uint64_t generation;
+};
+void overlay_iter_init(struct overlay_iter *iter, struct overlay *overlay,
+                       const struct overlay_mark *before);
+bool overlay_iter_seek(struct overlay_iter *iter, struct slice key);        /* First >= key. */
+bool overlay_iter_seek_before(struct overlay_iter *iter, struct slice key); /* Last < key;
+                                                                              empty key: last. */
+bool overlay_iter_next(struct overlay_iter *iter);
+bool overlay_iter_previous(struct overlay_iter *iter);
+
+/* Every key and range the overlay writes, each once or more: for locks, checks and conflicts.
+ * False ends the walk. */
+void overlay_visit(struct overlay *overlay, bool (*visit)(void *arg, const struct record_op *op),
+                   void *arg);
+/* Bytes held in memory. */
+size_t overlay_bytes(const struct overlay *overlay);

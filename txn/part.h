@@ -1,0 +1,73 @@
+/* txn/part.h - a transaction's part on one shard: its writes there, its locks, what it read.
+ *
+ * For the files of txn/. The home shard's part lies in struct txn; others are made by the first
+ * message of the transaction that comes, and found by its id. Functions run on the part's shard.
+ *
+ *     ACTIVE --part_prepare--> PREPARED --part_apply/part_end--> gone
+ *        \________________part_end______________________________/ */
+#pragma once
+
+#include "engine/base/list.h"
+#include "txn/internal.h"
+#include "txn/lock.h"
+#include "txn/overlay.h"
+#include "txn/reads.h"
+#include "txn/txn.h"
+
+enum part_state { PART_ACTIVE, PART_PREPARED };
+
+struct part {
+    uint64_t txn;              /* Id of the transaction: home shard << 48 | number. */
+    struct list link;          /* In txns.parts' bucket (parts away from home), */
+    struct list prepared_link; /* and in txns.prepared while prepared. */
+    enum part_state state;
+    enum txn_isolation isolation;
+    bool is_auto;
+    bool read_only;
+    /* Some read was not of the moment of the snapshot: SERIALIZABLE must validate. An auto
+     * transaction that never suspended since its snapshot needs none. */
+    bool must_validate;
+    bool is_held;      /* `held` is: at home, for the life of the transaction. */
+    uint64_t snapshot; /* READ COMMITTED: of the present statement. */
+    struct lsm_snapshot held;
+    struct overlay_mark sees; /* Own writes before it are seen. */
+    struct overlay writes;
+    uint32_t locked_ops; /* Interactive: the first so many ops of `writes` have their locks. */
+    struct overlay_mark locked_at;
+    struct reads reads;
+    struct lock_owner locks;
+    uint64_t lock_deadline_us;
+    lsn_t noted;       /* The newest position of this shard's log among what was read. */
+    uint64_t proposal; /* PREPARED */
+};
+
+/* ---- part.c ---- */
+
+void part_init(struct part *part, uint64_t txn, enum txn_isolation isolation, bool is_auto,
+               bool read_only);
+/* Releases locks, read set and overlay; wakes who waited for the outcome. */
+void part_fini(struct part *part);
+
+/* Reads at part->snapshot: own writes, else the store once no prepared writer stands in between.
+ * The first read from disk of an auto part holds its snapshot. */
+YIELDS err_t part_get(struct part *part, struct slice key, struct arena *arena,
+                      struct lsm_value *value_out);
+YIELDS err_t part_multi_get(struct part *part, const struct slice *keys, uint32_t count,
+                            struct arena *arena, struct lsm_value *results);
+/* Interactive: locks the keys of writes made since the last call, and at REPEATABLE READ and above
+ * checks that nobody has written them since the snapshot (ERR_SERIALIZATION). */
+YIELDS err_t part_lock_writes(struct part *part);
+/* A prepared writer of the key or range at or below the snapshot: waits for its outcome. */
+YIELDS void part_wait_decided(struct part *part, struct slice key);
+YIELDS void part_wait_decided_range(struct part *part, struct slice lower, struct slice upper);
+void part_note_lsn(struct part *part, lsn_t lsn);
+
+/* ---- commit.c: docs/transactions.md has the protocol. ---- */
+
+/* Everything may still be refused: ERR_SERIALIZATION (validation, a prepared conflict), errors of
+ * the store (room, disk). Large values are in the value log, what was read is durable here, memory
+ * for applying is there, and the writes are marked undecided at *proposal_out. */
+YIELDS err_t part_prepare(struct part *part, uint64_t *proposal_out);
+/* The only part that wrote, and no other has a read set: checks, record and application in one
+ * step on this shard. */
+YIELDS err_t part_commit(struct part *part, struct txn_done *done_out);
