@@ -16,6 +16,24 @@
 
 enum part_state { PART_ACTIVE, PART_PREPARED };
 
+/* Where the transaction stands: goes to a part with every message, so that the part knows where its
+ * statements and savepoints begin without having been told when they began. */
+struct part_moment {
+    uint64_t snapshot;
+    uint64_t statement; /* Counts from 1; 0: before the first. */
+    uint32_t savepoint; /* The last one made; numbers are never used again. 0: none. */
+    bool sees_own_only_before;
+    uint64_t lock_timeout_us; /* 0: none. */
+    uint64_t deadline_us;     /* 0: none. */
+};
+
+/* In part.marks: what there was when the part was first touched after the savepoint. */
+struct part_mark {
+    uint32_t savepoint;
+    uint32_t locks;
+    struct overlay_mark writes;
+};
+
 struct part {
     uint64_t txn;              /* Id of the transaction: home shard << 48 | number. */
     struct list link;          /* In txns.parts' bucket (parts away from home), */
@@ -27,16 +45,17 @@ struct part {
     /* Some read was not of the moment of the snapshot: SERIALIZABLE must validate. An auto
      * transaction that never suspended since its snapshot needs none. */
     bool must_validate;
-    bool is_held;      /* `held` is: at home, for the life of the transaction. */
-    uint64_t snapshot; /* READ COMMITTED: of the present statement. */
+    bool is_held; /* `held` is: at home, for the life of the transaction. */
     struct lsm_snapshot held;
-    struct overlay_mark sees; /* Own writes before it are seen. */
+    uint64_t snapshot; /* READ COMMITTED: of the present statement. */
+    struct part_moment moment;
+    struct part_mark statement; /* Where the present statement began here. */
+    struct buf marks;           /* Of struct part_mark, rising. */
+    struct overlay_mark sees;   /* Own writes before it are seen. */
     struct overlay writes;
-    uint32_t locked_ops; /* Interactive: the first so many ops of `writes` have their locks. */
-    struct overlay_mark locked_at;
+    struct overlay_mark locked; /* Interactive: writes before it have their locks. */
     struct reads reads;
     struct lock_owner locks;
-    uint64_t lock_deadline_us;
     lsn_t noted;       /* The newest position of this shard's log among what was read. */
     uint64_t proposal; /* PREPARED */
 };
@@ -47,6 +66,17 @@ void part_init(struct part *part, uint64_t txn, enum txn_isolation isolation, bo
                bool read_only);
 /* Releases locks, read set and overlay; wakes who waited for the outcome. */
 void part_fini(struct part *part);
+
+/* Takes over where the transaction stands. Cheap when it is where it was. */
+void part_enter(struct part *part, const struct part_moment *moment);
+/* Back to where the statement, or the savepoint, began here. */
+void part_statement_undo(struct part *part, uint64_t statement);
+void part_rollback_to(struct part *part, uint32_t savepoint);
+/* An auto transaction is about to suspend, or to reach out to another shard: its snapshot is held
+ * from now on (called at home), and what it has read must be validated. Harmless when repeated. */
+void part_hold(struct part *part);
+/* When a wait for a lock ends: microseconds of shard_now_us, or DEADLINE_NONE. */
+uint64_t part_lock_deadline(const struct part *part);
 
 /* Reads at part->snapshot: own writes, else the store once no prepared writer stands in between.
  * The first read from disk of an auto part holds its snapshot. */

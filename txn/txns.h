@@ -40,8 +40,10 @@ struct txn {
     const struct txn_origin *origin; /* Auto: borrowed. */
     struct txn_options options;      /* Interactive. Its slices lie in `origin_bytes`. */
     struct buf origin_bytes;
-    struct buf savepoints; /* Of struct txn_savepoint (txn.c). */
-    uint64_t begun_us, active_us, statements;
+    uint32_t *savepoints; /* Numbers of those that can be rolled back to, rising. */
+    uint32_t savepoint_count, savepoint_capacity;
+    uint32_t savepoint_last; /* The last number given. */
+    uint64_t begun_us, active_us;
     struct fiber_mutex busy; /* One statement at a time. */
     struct timer idle_timer;
     const char *state; /* For txn_visit. */
