@@ -95,5 +95,9 @@ bool overlay_iter_previous(struct overlay_iter *iter);
  * False ends the walk. */
 void overlay_visit(struct overlay *overlay, bool (*visit)(void *arg, const struct record_op *op),
                    void *arg);
+/* The op behind the mark, which moves behind it; false at the end. The slices stay until something
+ * is written; the value of a large put is not given. */
+bool overlay_next_after(const struct overlay *overlay, struct overlay_mark *mark,
+                        struct record_op *op_out);
 /* Bytes held in memory. */
 size_t overlay_bytes(const struct overlay *overlay);

@@ -13,7 +13,8 @@
 
 enum {
     TXNS_BUCKETS = 1024,
-    TXNS_KEPT = 64, /* Ended transactions kept for reuse. */
+    TXNS_KEPT = 64,            /* Ended transactions kept for reuse, */
+    TXN_BYTES_KEPT = 64 << 10, /* if their buffers are no larger. */
     TXN_ID_HOME_SHIFT = 48,
 };
 
@@ -35,7 +36,8 @@ struct txn {
     struct list id_link;        /* and in its bucket by id. */
     struct part part;           /* Of the home shard; part.txn is the id. */
     struct txn_remote *remotes; /* [shard_count()]; NULL while only the home shard takes part. */
-    err_t error;                /* Of a statement: only rollback is possible. */
+    struct part_moment moment;
+    err_t error; /* Of a statement: only rollback is possible. */
     char error_text[ERR_MESSAGE_BYTES_MAX];
     const struct txn_origin *origin; /* Auto: borrowed. */
     struct txn_options options;      /* Interactive. Its slices lie in `origin_bytes`. */
@@ -64,6 +66,9 @@ struct txns {
     struct list by_id[TXNS_BUCKETS];
     struct list parts[TXNS_BUCKETS]; /* Of transactions whose home is elsewhere, by id. */
     struct list prepared;            /* Parts: their writes and reads stand against others. */
+    struct {
+        uint64_t begun, committed, aborted, serialization_failures; /* Interactive, but the last. */
+    } counters;
     struct txn *kept[TXNS_KEPT];
     uint32_t kept_count;
     struct fiber_group background;
@@ -77,6 +82,25 @@ txn_id_home(uint64_t id)
 {
     return (uint32_t)(id >> TXN_ID_HOME_SHIFT);
 }
+
+/* ---- txn.c ---- */
+
+/* Remembers the first error of a statement, so that nothing but a rollback follows. Returns err. */
+err_t txn_fail(struct txn *txn, err_t err);
+/* May a statement run? ERR_TXN_ABORTED, ERR_TIMEOUT; for an auto transaction the error itself. */
+err_t txn_check(struct txn *txn);
+/* Its object goes back to the stock: it has ended and nobody holds it. */
+void txn_give(struct txn *txn);
+void txn_destroy(struct txn *txn);
+
+/* ---- txn_read.c ---- */
+
+/* What was read on other shards is durable there, if the server promises that. */
+YIELDS err_t txn_noted_wait(struct txn *txn);
+
+/* ---- txn_run.c ---- */
+
+void txn_idle_fired(struct timer *timer);
 
 /* ---- remote.c: the messages of a transaction. On its home shard, but for txn_part_find. ---- */
 

@@ -1,0 +1,391 @@
+/* txn/part.c - see part.h. */
+#include "txn/part.h"
+
+#include "engine/base/assert.h"
+#include "engine/base/sometimes.h"
+#include "engine/rt/shard.h"
+#include "txn/txns.h"
+
+#include "engine/base/poison.h"
+
+/* ---- Life. ---- */
+
+void
+part_init(struct part *part, uint64_t txn, enum txn_isolation isolation, bool is_auto,
+          bool read_only)
+{
+    part->txn = txn;
+    part->state = PART_ACTIVE;
+    part->isolation = isolation;
+    part->is_auto = is_auto;
+    part->read_only = read_only;
+    part->must_validate = !is_auto;
+    part->is_held = false;
+    part->snapshot = 0;
+    part->moment = (struct part_moment){0};
+    part->statement = (struct part_mark){0};
+    part->sees = OVERLAY_ALL;
+    part->locked = (struct overlay_mark){0};
+    part->noted = 0;
+    part->proposal = 0;
+    part->writes.borrows_large = is_auto;
+    list_init(&part->link);
+    list_init(&part->prepared_link);
+    lock_owner_init(&part->locks, txn);
+}
+
+void
+part_fini(struct part *part)
+{
+    struct txns *txns = txns_self();
+
+    list_remove(&part->prepared_link);
+    list_remove(&part->link);
+    if (part->state == PART_PREPARED) {
+        lock_owner_decide(txns->locks, &part->locks);
+    }
+    if (part->locks.count > 0) {
+        lock_release_all(txns->locks, &part->locks);
+    }
+    if (part->is_held) {
+        lsm_snapshot_drop(store_lsm(txns->store), &part->held);
+        part->is_held = false;
+    }
+    overlay_clear(&part->writes);
+    reads_clear(&part->reads);
+    buf_clear(&part->marks);
+}
+
+void
+part_hold(struct part *part)
+{
+    struct txns *txns = txns_self();
+
+    part->must_validate = true;
+    if (!part->is_held) {
+        /* Later commits lie above the snapshot. */
+        clock_raise(&txns->store->clock, part->snapshot);
+        lsm_snapshot_take(store_lsm(txns->store), part->snapshot, &part->held);
+        part->is_held = true;
+    }
+}
+
+void
+part_note_lsn(struct part *part, lsn_t lsn)
+{
+    part->noted = MAX(part->noted, lsn);
+}
+
+uint64_t
+part_lock_deadline(const struct part *part)
+{
+    uint64_t deadline = DEADLINE_NONE;
+
+    if (part->moment.lock_timeout_us != 0) {
+        deadline = shard_now_us() + part->moment.lock_timeout_us;
+    }
+    if (part->moment.deadline_us != 0) {
+        deadline = MIN(deadline, part->moment.deadline_us);
+    }
+    return deadline;
+}
+
+/* ---- Statements and savepoints. ---- */
+
+static struct part_mark
+mark_here(const struct part *part, uint32_t savepoint)
+{
+    return (struct part_mark){
+        .savepoint = savepoint,
+        .locks = lock_mark(&part->locks),
+        .writes = overlay_mark(&part->writes),
+    };
+}
+
+static uint32_t
+mark_count(const struct part *part)
+{
+    return (uint32_t)(part->marks.size / sizeof(struct part_mark));
+}
+
+static struct part_mark *
+mark_at(struct part *part, uint32_t index)
+{
+    return (struct part_mark *)(void *)part->marks.data + index;
+}
+
+void
+part_enter(struct part *part, const struct part_moment *moment)
+{
+    uint32_t count = mark_count(part);
+    uint32_t known = count == 0 ? 0 : mark_at(part, count - 1)->savepoint;
+
+    part->snapshot = moment->snapshot;
+    if (moment->savepoint > known) {
+        struct part_mark mark = mark_here(part, moment->savepoint);
+
+        buf_append(&part->marks, &mark, sizeof(mark));
+    }
+    if (moment->statement != part->moment.statement) {
+        part->statement = mark_here(part, 0);
+    }
+    part->sees = moment->sees_own_only_before ? part->statement.writes : OVERLAY_ALL;
+    part->moment = *moment;
+}
+
+static void
+part_cut(struct part *part, const struct part_mark *mark, bool keeps_locks)
+{
+    overlay_cut(&part->writes, &mark->writes);
+    if (part->locked.ops > mark->writes.ops) {
+        part->locked = mark->writes;
+    }
+    if (!keeps_locks) {
+        lock_release_to(txns_self()->locks, &part->locks, mark->locks);
+    }
+}
+
+void
+part_statement_undo(struct part *part, uint64_t statement)
+{
+    if (part->moment.statement == statement) {
+        part_cut(part, &part->statement, true);
+    }
+}
+
+void
+part_rollback_to(struct part *part, uint32_t savepoint)
+{
+    uint32_t count = mark_count(part);
+    uint32_t at = 0;
+
+    while (at < count && mark_at(part, at)->savepoint < savepoint) {
+        at++;
+    }
+    if (at == count) {
+        return; /* Nothing was done here since. */
+    }
+    part_cut(part, mark_at(part, at), false);
+    /* Savepoints after this one are gone; the mark is this one's from now on. */
+    mark_at(part, at)->savepoint = savepoint;
+    part->marks.size = (at + 1) * sizeof(struct part_mark);
+    part->statement = mark_here(part, 0);
+}
+
+/* ---- Reading. ---- */
+
+static bool
+part_remembers_reads(const struct part *part)
+{
+    return part->isolation == TXN_SERIALIZABLE && !part->read_only;
+}
+
+void
+part_wait_decided(struct part *part, struct slice key)
+{
+    struct locks *locks = txns_self()->locks;
+    struct lock_owner *writer;
+
+    while ((writer = lock_prepared_writer(locks, key, part->snapshot)) != NULL &&
+           writer != &part->locks) {
+        SOMETIMES("txn: a read waited for the outcome of a prepared write");
+        part_hold(part);
+        cond_wait_uncancelable(&writer->decided);
+    }
+}
+
+void
+part_wait_decided_range(struct part *part, struct slice lower, struct slice upper)
+{
+    struct locks *locks = txns_self()->locks;
+    struct lock_owner *writer;
+
+    while ((writer = lock_prepared_writer_range(locks, lower, upper, part->snapshot)) != NULL &&
+           writer != &part->locks) {
+        SOMETIMES("txn: a scan waited for the outcome of a prepared write");
+        part_hold(part);
+        cond_wait_uncancelable(&writer->decided);
+    }
+}
+
+/* True when the transaction's own writes answer. */
+static bool
+own_get(struct part *part, struct slice key, struct arena *arena, struct lsm_value *value_out)
+{
+    struct record_op op;
+    enum overlay_answer answer;
+
+    if (overlay_is_empty(&part->writes)) {
+        return false;
+    }
+    answer = overlay_get(&part->writes, key, &part->sees, &op);
+    if (answer == OVERLAY_NONE) {
+        return false;
+    }
+    *value_out = (struct lsm_value){0};
+    if (answer == OVERLAY_PUT &&
+        (op.expire_us == 0 || op.expire_us > part->snapshot >> CLOCK_COUNTER_BITS)) {
+        value_out->is_found = true;
+        value_out->value = arena_copy(arena, op.value);
+        value_out->expire_us = op.expire_us;
+        value_out->slot = op.slot;
+    }
+    return true;
+}
+
+err_t
+part_get(struct part *part, struct slice key, struct arena *arena, struct lsm_value *value_out)
+{
+    struct txns *txns = txns_self();
+    bool is_answered = false;
+    err_t err;
+
+    if (own_get(part, key, arena, value_out)) {
+        return ERR_OK;
+    }
+    if (part_remembers_reads(part)) {
+        reads_add_key(&part->reads, key);
+    }
+    part_wait_decided(part, key);
+    if (!part->must_validate) {
+        TRY(lsm_try_get(store_lsm(txns->store), key, part->snapshot, arena, value_out,
+                        &is_answered));
+    }
+    if (!is_answered) {
+        part_hold(part);
+        TRY(lsm_get(store_lsm(txns->store), key, part->snapshot, arena, value_out));
+    }
+    part_note_lsn(part, value_out->lsn);
+out:
+    return err;
+}
+
+/* Of keys that own writes do not answer: all reads in flight together. */
+static YIELDS err_t
+others_get(struct part *part, const struct slice *keys, const uint32_t *places, uint32_t count,
+           struct arena *arena, struct lsm_value *results)
+{
+    struct slice *asked = arena_alloc(arena, count * sizeof(*asked));
+    struct lsm_value *values = arena_alloc(arena, count * sizeof(*values));
+    err_t err;
+
+    for (uint32_t i = 0; i < count; i++) {
+        asked[i] = keys[places[i]];
+        if (part_remembers_reads(part)) {
+            reads_add_key(&part->reads, asked[i]);
+        }
+        part_wait_decided(part, asked[i]);
+    }
+    part_hold(part);
+    TRY(lsm_multi_get(store_lsm(txns_self()->store), asked, count, part->snapshot, arena, values));
+    for (uint32_t i = 0; i < count; i++) {
+        results[places[i]] = values[i];
+        part_note_lsn(part, values[i].lsn);
+    }
+out:
+    return err;
+}
+
+err_t
+part_multi_get(struct part *part, const struct slice *keys, uint32_t count, struct arena *arena,
+               struct lsm_value *results)
+{
+    uint32_t *places = arena_alloc(arena, count * sizeof(*places));
+    uint32_t others = 0;
+
+    if (places == NULL) {
+        return err_set(ERR_NO_MEMORY, "no memory for reading %u keys", count);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (!own_get(part, keys[i], arena, &results[i])) {
+            places[others++] = i;
+        }
+    }
+    return others == 0 ? ERR_OK : others_get(part, keys, places, others, arena, results);
+}
+
+/* ---- Writing. ---- */
+
+/* May another transaction have written it since the snapshot? Not once it is locked. */
+static YIELDS err_t
+first_writer_check(struct part *part, const struct record_op *op)
+{
+    struct lsm *lsm = store_lsm(txns_self()->store);
+    bool is_changed = false;
+    bool is_answered = false;
+    err_t err;
+
+    if (part->isolation == TXN_READ_COMMITTED) {
+        return ERR_OK;
+    }
+    if (op->kind == RECORD_DELETE_RANGE) {
+        TRY(lsm_range_changed(lsm, op->key, op->value, part->snapshot, true, &is_changed,
+                              &is_answered));
+    } else {
+        TRY(lsm_changed(lsm, op->key, part->snapshot, true, &is_changed, &is_answered));
+    }
+    ASSERT(is_answered);
+    if (is_changed) {
+        err = err_set(ERR_SERIALIZATION,
+                      "could not serialize access: a key was written by another transaction since "
+                      "this one began; run it again");
+    }
+out:
+    return err;
+}
+
+static YIELDS err_t
+write_lock(struct part *part, const struct record_op *op)
+{
+    struct locks *locks = txns_self()->locks;
+    uint64_t deadline = part_lock_deadline(part);
+    err_t err = ERR_OK;
+
+    switch (op->kind) {
+    case RECORD_PUT:
+    case RECORD_PUT_LARGE:
+    case RECORD_DELETE:
+        TRY(lock_key(locks, &part->locks, op->key, LOCK_UPDATE, LOCK_WAIT, deadline));
+        TRY(first_writer_check(part, op));
+        break;
+    case RECORD_DELETE_RANGE:
+        TRY(lock_range(locks, &part->locks, op->key, op->value, LOCK_UPDATE, LOCK_WAIT, deadline));
+        TRY(first_writer_check(part, op));
+        break;
+    case RECORD_COUNTER_ADD:
+    case RECORD_COUNTER_SET:
+    case RECORD_INGEST:
+        break;
+    }
+out:
+    return err;
+}
+
+err_t
+part_lock_writes(struct part *part)
+{
+    struct record_op op;
+    struct buf op_bytes;
+    err_t err = part->writes.batch.error;
+
+    if (err != ERR_OK) {
+        return err_set(err, "%s", err_message(err));
+    }
+    if (part->is_auto) {
+        return ERR_OK;
+    }
+    buf_init(&op_bytes, MEM_SESSIONS);
+    while (overlay_next_after(&part->writes, &part->locked, &op)) {
+        /* Waiting may move the overlay's bytes. */
+        buf_clear(&op_bytes);
+        buf_append(&op_bytes, op.key.data, op.key.size);
+        buf_append(&op_bytes, op.value.data, op.kind == RECORD_DELETE_RANGE ? op.value.size : 0);
+        op.value = slice_of(op_bytes.data + op.key.size, op_bytes.size - op.key.size);
+        op.key = slice_of(op_bytes.data, op.key.size);
+        TRY(write_lock(part, &op));
+    }
+    err = ERR_OK;
+out:
+    buf_fini(&op_bytes);
+    return err;
+}
