@@ -1,3 +1,4 @@
 # txn: snapshots and commits.
 txn_sources += txn/batch.c txn/checkpoint.c txn/folder.c txn/clock.c txn/note.c txn/record.c txn/recovery.c txn/shape.c
+txn_sources += txn/overlay.c txn/overlay_index.c
 txn_sources += txn/store.c

@@ -10,12 +10,19 @@
 #include <stdint.h>
 
 #include "engine/base/err.h"
+#include "engine/base/list.h"
 #include "engine/base/mem.h"
 #include "engine/base/slice.h"
+#include "lsm/memtable_tree.h"
 #include "txn/record.h"
 #include "txn/store.h"
 
 struct overlay_index;
+
+enum {
+    OVERLAY_LINEAR_OPS = 8,        /* So many writes are searched one by one, without an index. */
+    OVERLAY_KEPT_BYTES = 64 << 10, /* Larger buffers do not stay for reuse. */
+};
 
 struct overlay {
     struct store_batch batch;    /* The writes, as a record without timestamp. */
@@ -26,6 +33,7 @@ struct overlay {
     uint64_t large_bytes;
     uint32_t range_deletes; /* How many of the writes are such. */
     uint32_t counters;      /* And such. */
+    uint64_t cuts;          /* How often writes were taken back. */
 };
 
 struct overlay_mark {
@@ -59,29 +67,38 @@ void overlay_delete_range(struct overlay *overlay, struct slice start, struct sl
 void overlay_counter_add(struct overlay *overlay, uint32_t counter, int64_t delta);
 
 struct overlay_mark overlay_mark(const struct overlay *overlay);
+/* Takes back what was written since the mark, and forgets an error. Iterators must seek anew. */
 void overlay_cut(struct overlay *overlay, const struct overlay_mark *mark);
 
 /* What a read of the key before `mark` finds. */
 enum overlay_answer {
     OVERLAY_NONE,    /* Nothing: the store decides. */
-    OVERLAY_PUT,     /* op_out: slot, value, expiry (large: the whole value). */
+    OVERLAY_PUT,     /* op_out: slot, value, expiry (RECORD_PUT_LARGE: the whole value). */
     OVERLAY_DELETED, /* By a delete or a range delete. */
 };
+/* What op_out points to is borrowed until the next write. */
 enum overlay_answer overlay_get(struct overlay *overlay, struct slice key,
                                 const struct overlay_mark *before, struct record_op *op_out);
-int64_t overlay_counter(const struct overlay *overlay, uint32_t counter);
+/* What the writes add to a counter. */
+int64_t overlay_counter(struct overlay *overlay, uint32_t counter);
 /* Has a range delete before `mark` hidden the key of the store? */
 bool overlay_hides(struct overlay *overlay, struct slice key, const struct overlay_mark *before);
+/* The same, and how far: nothing of the store is seen from the key up to *bound_out (is_up; itself
+ * not hidden), or down to it (itself hidden). Borrowed until the next cut. */
+bool overlay_hides_to(struct overlay *overlay, struct slice key, const struct overlay_mark *before,
+                      bool is_up, struct slice *bound_out);
 
 /* The newest write of each key before `mark` (puts and deletes, not range deletes), in order.
- * Writes made meanwhile do not disturb it. */
+ * Writes made meanwhile do not disturb it, but for `op`, which is good until the next write; `key`
+ * is until the next cut. */
 struct overlay_iter {
     struct overlay *overlay;
     struct overlay_mark before;
-    struct slice key; /* Of the present op; empty: not on any. */
-    struct record_op op;
-    void *place; /* The index's. */
-    uint64_t generation;
+    struct slice key;           /* Of the present op; empty: not on any. */
+    struct record_op op;        /* As overlay_get's. */
+    struct tree_position place; /* Of `key`, while the tree has this generation. */
+    uint32_t generation;
+    uint64_t cuts;
 };
 void overlay_iter_init(struct overlay_iter *iter, struct overlay *overlay,
                        const struct overlay_mark *before);
@@ -91,8 +108,8 @@ bool overlay_iter_seek_before(struct overlay_iter *iter, struct slice key); /* L
 bool overlay_iter_next(struct overlay_iter *iter);
 bool overlay_iter_previous(struct overlay_iter *iter);
 
-/* Every key and range the overlay writes, each once or more: for locks, checks and conflicts.
- * False ends the walk. */
+/* Every write in its order, so each key once or more: for locks, checks and conflicts. Nothing may
+ * be written meanwhile. False ends the walk. */
 void overlay_visit(struct overlay *overlay, bool (*visit)(void *arg, const struct record_op *op),
                    void *arg);
 /* The op behind the mark, which moves behind it; false at the end. The slices stay until something
