@@ -40,9 +40,12 @@ struct lock;
 
 /* Who holds locks. The memory is the owner's; zeroed by lock_owner_init. */
 struct lock_owner {
-    uint64_t txn;     /* Id: which owners are one to the deadlock detector. */
-    struct list held; /* Newest first. */
-    uint32_t count;
+    uint64_t txn;                 /* Id: which owners are one to the deadlock detector. */
+    struct list held;             /* Newest first. */
+    uint32_t count;               /* Of `held`, */
+    uint32_t ranges;              /* and how many of them are of ranges. */
+    uint32_t sequence;            /* Of the newest one: lock_mark. */
+    uint32_t join_at;             /* A greater count turns neighbours into ranges. */
     struct lock_request *waiting; /* NULL: none. */
     bool is_victim;               /* A deadlock was broken by ending its wait. */
     /* Prepared: its writes may be committed at `proposal` or later, and are not decided yet. */
@@ -63,22 +66,28 @@ bool locks_are_none(const struct locks *locks);
  * a greater one costs a lookup. */
 YIELDS err_t lock_key(struct locks *locks, struct lock_owner *owner, struct slice key,
                       enum lock_mode mode, enum lock_wait wait, uint64_t deadline_us);
-/* Every key in [start, end), also those that are not there. */
+/* Every key in [start, end), also those that are not there; an empty end: to the end. */
 YIELDS err_t lock_range(struct locks *locks, struct lock_owner *owner, struct slice start,
                         struct slice end, enum lock_mode mode, enum lock_wait wait,
                         uint64_t deadline_us);
 
+/* A name that is no key, and that no range covers: advisory locks (txn/advisory.h). */
+YIELDS err_t lock_advisory(struct locks *locks, struct lock_owner *owner, struct slice name,
+                           enum lock_mode mode, enum lock_wait wait, uint64_t deadline_us);
+/* The owner's lock on the name becomes this weaker one; LOCK_MODE_COUNT: is released. */
+void lock_advisory_lower(struct locks *locks, struct lock_owner *owner, struct slice name,
+                         enum lock_mode mode);
+
 /* Would it be granted at once to `owner` (NULL: to nobody in particular)? */
-bool lock_key_is_free(const struct locks *locks, const struct lock_owner *owner, struct slice key,
+bool lock_key_is_free(struct locks *locks, const struct lock_owner *owner, struct slice key,
                       enum lock_mode mode);
-bool lock_range_is_free(const struct locks *locks, const struct lock_owner *owner,
-                        struct slice start, struct slice end, enum lock_mode mode);
+bool lock_range_is_free(struct locks *locks, const struct lock_owner *owner, struct slice start,
+                        struct slice end, enum lock_mode mode);
 
 /* The prepared owner that may write the key (or a key of the range) at or below `snapshot`, NULL:
  * none. A reader waits for its outcome: cond_wait on owner->decided, then asks again. */
-struct lock_owner *lock_prepared_writer(const struct locks *locks, struct slice key,
-                                        uint64_t snapshot);
-struct lock_owner *lock_prepared_writer_range(const struct locks *locks, struct slice start,
+struct lock_owner *lock_prepared_writer(struct locks *locks, struct slice key, uint64_t snapshot);
+struct lock_owner *lock_prepared_writer_range(struct locks *locks, struct slice start,
                                               struct slice end, uint64_t snapshot);
 /* From now on the writes behind its LOCK_UPDATE locks are undecided, */
 void lock_owner_prepare(struct locks *locks, struct lock_owner *owner, uint64_t proposal);
@@ -96,7 +105,8 @@ void lock_release_all(struct locks *locks, struct lock_owner *owner);
 struct lock_edge {
     uint64_t waiter, holder, wait;
 };
-void lock_edges(const struct locks *locks, void (*visit)(void *arg, const struct lock_edge *edge),
+enum { LOCK_WAIT_SHARD_SHIFT = 48 }; /* Above it in `wait`: the shard. */
+void lock_edges(struct locks *locks, void (*visit)(void *arg, const struct lock_edge *edge),
                 void *arg);
 /* Ends the wait with ERR_DEADLOCK, if it still lasts. */
 void lock_break(struct locks *locks, uint64_t wait);

@@ -4,6 +4,7 @@
 #include "engine/base/log.h"
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
+#include "txn/deadlock.h"
 #include "txn/token.h"
 #include "txn/txns.h"
 
@@ -241,6 +242,7 @@ txns_close(struct txns **txns_ref)
     interactive_abort_all(txns);
     fiber_group_wait(&txns->background);
     commits_close(txns);
+    deadlock_close(txns->locks);
     shard_slot_set(SHARD_SLOT_TXN, NULL);
     while (txns->kept_count > 0) {
         txn_destroy(txns->kept[--txns->kept_count]);
