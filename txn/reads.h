@@ -20,9 +20,11 @@ enum {
 };
 
 struct reads {
-    struct buf bytes;   /* Keys and bounds in the order of reading. */
+    struct buf bytes;   /* Keys and bounds in the order of reading (reads.c). */
+    struct buf places;  /* Of uint32_t: where each begins, once they are sorted. */
     uint32_t count;     /* Keys and ranges in `bytes`. */
     uint32_t ranges;    /* How many of them are ranges. */
+    uint32_t last;      /* Where the last one begins. */
     bool is_sorted;     /* Joined and in order, without repeats. */
     bool is_everything; /* Nothing finer could be kept. */
 };

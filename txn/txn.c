@@ -8,6 +8,7 @@
 #include "engine/base/crc16.h"
 #include "engine/base/sometimes.h"
 #include "engine/rt/shard.h"
+#include "txn/token.h"
 #include "txn/txns.h"
 
 #include "engine/base/poison.h"
@@ -119,6 +120,7 @@ txn_end(struct txn **txn_ref)
         list_remove(&txn->id_link);
         txns->interactive_count--;
         txn->is_ended = true;
+        token_forget(txns->tokens, txn);
     }
     part_fini(&txn->part);
     remotes_free(txn);
