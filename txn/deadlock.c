@@ -337,17 +337,20 @@ victims_break(uint64_t *waits, uint32_t count)
     }
 }
 
-static YIELDS void
+/* Returns whether there seemed to be a circle. */
+static YIELDS bool
 search_twice(uint64_t *victims)
 {
     struct deadlock_graph first;
     struct deadlock_graph second;
     uint32_t count;
+    bool is_suspicious;
 
     deadlock_graph_init(&first);
     deadlock_graph_init(&second);
     gather(&first);
-    if (deadlock_graph_victims(&first, victims, DEADLOCK_VICTIMS_MAX) > 0) {
+    is_suspicious = deadlock_graph_victims(&first, victims, 1) > 0;
+    if (is_suspicious) {
         gather(&second);
         deadlock_graph_intersect(&second, &first);
         count = deadlock_graph_victims(&second, victims, DEADLOCK_VICTIMS_MAX);
@@ -355,6 +358,20 @@ search_twice(uint64_t *victims)
     }
     deadlock_graph_fini(&first);
     deadlock_graph_fini(&second);
+    return is_suspicious;
+}
+
+/* Who waited behind a victim, or behind somebody who went between the pictures, waits for whom that
+ * one waited for, which was not in them as an edge of its own: so they are taken again until there
+ * is no circle. */
+static YIELDS void
+search_all(uint64_t *victims)
+{
+    for (uint32_t round = 0; round < DEADLOCK_ROUNDS_MAX; round++) {
+        if (!search_twice(victims)) {
+            return;
+        }
+    }
 }
 
 /* On shard 0. */
@@ -371,7 +388,7 @@ search_run(void *arg)
     }
     victims = mem_alloc(MEM_SESSIONS, bytes);
     fiber_mutex_lock(&txns->locks->search_mutex);
-    search_twice(victims);
+    search_all(victims);
     fiber_mutex_unlock(&txns->locks->search_mutex);
     mem_free(MEM_SESSIONS, victims, bytes);
 }

@@ -19,7 +19,8 @@
 
 enum {
     DEADLOCK_EDGES_MAX = 1 << 16, /* Of a shard; more are left out of a search. */
-    DEADLOCK_VICTIMS_MAX = 256,   /* Of one search. */
+    DEADLOCK_VICTIMS_MAX = 256,   /* Of one round of a search, */
+    DEADLOCK_ROUNDS_MAX = 64,     /* and its rounds. */
     DEADLOCK_AGAIN_US = 1000000,  /* Who still waits asks again after so long. */
     DEADLOCK_BUSY_US = 5000,      /* And so soon when a search was under way. */
 };
