@@ -73,6 +73,9 @@ bool lsm_can_rotate(const struct lsm *lsm);
 void lsm_rotate(struct lsm *lsm, uint64_t lsn, struct slice note);
 /* Called on this shard when a flush was made durable in the manifest. */
 void lsm_on_flushed(struct lsm *lsm, void (*fn)(void *arg, uint64_t flushed_lsn), void *arg);
+/* Of the last flush, as lsm_recovered gives them: the note is valid until the next one. */
+struct slice lsm_note(const struct lsm *lsm);
+uint64_t lsm_flushed_lsn(const struct lsm *lsm);
 
 struct lsm_value {
     bool is_found;      /* A live value: put, not deleted, not expired at the snapshot. */

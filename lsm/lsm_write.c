@@ -194,6 +194,18 @@ lsm_on_flushed(struct lsm *lsm, void (*fn)(void *arg, uint64_t flushed_lsn), voi
     lsm->listener_count++;
 }
 
+struct slice
+lsm_note(const struct lsm *lsm)
+{
+    return buf_slice(&lsm->note);
+}
+
+uint64_t
+lsm_flushed_lsn(const struct lsm *lsm)
+{
+    return lsm->flushed_lsn;
+}
+
 /* ---- Snapshots. ---- */
 
 void

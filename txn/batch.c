@@ -158,24 +158,12 @@ store_batch_delete_range(struct store_batch *batch, struct slice start, struct s
     }
 }
 
-static void
-batch_counter(struct store_batch *batch, enum record_kind kind, uint32_t counter, int64_t number)
-{
-    ASSERT(counter < STORE_COUNTERS_MAX);
-    if (batch_takes(batch, sizeof(number))) {
-        record_append_counter(&batch->record, kind, counter, number);
-        batch->ops++;
-    }
-}
-
 void
 store_batch_counter_add(struct store_batch *batch, uint32_t counter, int64_t delta)
 {
-    batch_counter(batch, RECORD_COUNTER_ADD, counter, delta);
-}
-
-void
-store_batch_counter_set(struct store_batch *batch, uint32_t counter, int64_t value)
-{
-    batch_counter(batch, RECORD_COUNTER_SET, counter, value);
+    ASSERT(counter < STORE_COUNTERS_MAX);
+    if (batch_takes(batch, sizeof(delta))) {
+        record_append_counter(&batch->record, counter, delta);
+        batch->ops++;
+    }
 }

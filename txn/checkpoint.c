@@ -91,7 +91,7 @@ out:
 
 /* ---- One shard's part. ---- */
 
-/* The state of one moment: tables up to `from`, the log up to `to`. */
+/* The state of one moment: tables, and the log from where this or another shard needs it. */
 struct moment {
     struct store *store;
     struct lsm_hold *hold;
@@ -105,8 +105,8 @@ moment_take(struct moment *moment, struct store *store)
     moment->store = store;
     moment->hold = lsm_hold_take(store->lsm);
     /* No suspension from its return to wal_hold: tables, log and value logs are of one moment. */
-    moment->from = lsm_hold_flushed_lsn(moment->hold);
-    moment->to = MAX(moment->from, wal_appended(store->wal));
+    moment->from = MIN(lsm_hold_flushed_lsn(moment->hold), retain_kept_from(store));
+    moment->to = MAX(lsm_hold_flushed_lsn(moment->hold), wal_appended(store->wal));
     moment->ts = store->clock.last;
     wal_hold(store->wal, moment->from);
     wal_wait_durable(store->wal, moment->to);

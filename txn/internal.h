@@ -4,7 +4,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/base/list.h"
 #include "engine/io/io.h"
+#include "engine/rt/shard.h"
 #include "txn/clock.h"
 #include "txn/store.h"
 
@@ -24,9 +26,34 @@ enum {
     STORE_LOG_BYTES_MAX = 160 << 20,  /* or of so much: after a crash the log of STORE_MEMTABLES of
                                         them is replayed, in less than 5 s. */
     STORE_CLOSE_LOG_BYTES = 16 << 20, /* A longer log is flushed by an orderly end. */
-    STORE_OP_OVERHEAD = 96,   /* A write in the memtable beside its record's bytes, at most. */
-    STORE_COUNTER_BYTES = 10, /* In the note: id and value. */
-    STORE_NOTE_BYTES_MAX = 4 + STORE_COUNTERS_MAX * STORE_COUNTER_BYTES,
+    STORE_OP_OVERHEAD = 96, /* A write in the memtable beside its record's bytes, at most. */
+    /* In the note: id and value of a counter, id and position of a log, and what is always there. */
+    STORE_COUNTER_BYTES = 10,
+    STORE_POSITION_BYTES = 16,
+    STORE_NOTE_FIXED_BYTES = 8 + 4 + 4,
+    STORE_NOTE_BYTES_MAX = STORE_NOTE_FIXED_BYTES + STORE_COUNTERS_MAX * STORE_COUNTER_BYTES +
+                           SHARDS_MAX * STORE_POSITION_BYTES,
+};
+
+/* Everything for this shard that stands in another shard's log up to here has been applied. */
+struct store_position {
+    uint64_t log_id;
+    lsn_t applied;
+};
+
+/* What a flushed memtable's note says: how things stood when it was frozen. */
+struct store_note {
+    lsn_t kept_from; /* No other shard needs this shard's log up to here; UINT64_MAX: none of it. */
+    uint32_t position_count;
+    struct store_position positions[SHARDS_MAX];
+    int64_t counters[STORE_COUNTERS_MAX];
+};
+
+/* What another shard needs of this shard's log. */
+struct store_need {
+    lsn_t last;     /* Position of the newest section for it; 0: none. */
+    lsn_t flushed;  /* It has all up to here in its tables. */
+    lsn_t reported; /* The other way round: what it was told about its own log. */
 };
 
 struct store {
@@ -35,18 +62,58 @@ struct store {
     struct wal *wal; /* NULL while the log is replayed. */
     struct clock clock;
     uint64_t clock_ahead;   /* How far the ceiling is asked for ahead of the clock. */
+    lsn_t applied;          /* Position of the last record of the own log in the memtable. */
     lsn_t rotated_at;       /* Log position of the last rotation. */
+    lsn_t flushed_lsn;      /* Of the own log, in tables. */
     uint64_t log_bytes_max; /* Rotate when the log has grown by this much since. */
     enum wal_durability durability;
     char dir[STORE_DIR_BYTES_MAX];
+    uint64_t log_id;
+    uint64_t *log_ids;        /* [shard_count()]: of every shard's log. */
+    struct store_need *needs; /* [shard_count()] */
+    struct cond retain_cond;  /* The reporting fiber waits here; retain.c. */
+    struct fiber_group fibers;
+    bool is_closing;
     uint8_t note[STORE_NOTE_BYTES_MAX];
-    int64_t counters[STORE_COUNTERS_MAX];
+    struct store_note now;
+    struct store_note flushed; /* The last flush's. Its counters are not looked at. */
 };
 
-/* ---- store.c ---- */
+/* ---- store.c: the parts of store_commit, for commits that check more in between. ---- */
 
-/* Applies a checked record. Never suspends. */
+struct store_room {
+    size_t log_bytes;
+    size_t memtable_bytes;
+};
+struct store_room store_room_of(const struct store_batch *batch);
+bool store_has_room(struct store *store, const struct store_room *room);
+/* After ERR_OK the log, the memtable and the clock have room, as long as nobody suspends. */
+YIELDS err_t store_wait_room(struct store *store, const struct store_room *room);
+/* Large values from number *written on go to the value log, durably. On an error, too, the first
+ * *written must be released. */
+YIELDS err_t store_large_write(struct store *store, struct store_batch *batch, uint32_t *written);
+/* The memtable refers to the value logs now, or nobody ever will. */
+void store_large_release(struct store *store, const struct store_batch *batch, uint32_t written);
+/* Have what a single write will touch on its way from memory. */
+void store_commit_prefetch(struct store *store, const struct store_batch *batch);
+/* The point where a commit takes effect, whole: at `ts`, above all timestamps given here. There is
+ * room. Sections are for other shards to apply. Does not suspend. */
+lsn_t store_commit_step(struct store *store, struct buf *record, uint32_t ops, uint64_t ts,
+                        struct lsm_ingest *ingest);
+
+/* Applies a checked record, but for sections. Never suspends. */
 void store_apply(struct store *store, struct slice record, lsn_t lsn, struct lsm_ingest *ingest);
+/* The writes on this shard of a record in another shard's log, where it is durable. */
+struct store_section {
+    uint64_t log_id;
+    lsn_t lsn;
+    uint64_t ts;
+    struct slice bytes;
+    uint32_t ops;
+    bool has_ingest;
+};
+void store_apply_section(struct store *store, const struct store_section *section,
+                         struct lsm_ingest *ingest);
 /* Freezes the memtable with the counters as they are; everything up to lsn was applied. */
 void store_rotate(struct store *store, lsn_t lsn);
 /* Rotates if memtable or log have grown enough. */
@@ -55,10 +122,25 @@ void store_rotate_if_due(struct store *store, lsn_t lsn);
  * carries it. */
 void store_clock_push(struct store *store, uint64_t ts);
 
-/* ---- note.c: the counters in a memtable's note. ---- */
-size_t note_encode(const int64_t counters[STORE_COUNTERS_MAX], uint8_t note[STORE_NOTE_BYTES_MAX]);
-/* ERR_CORRUPT. counters are set whole. */
-err_t note_decode(struct slice note, int64_t counters[STORE_COUNTERS_MAX]);
+/* ---- note.c: how things stood, in a memtable's note. ---- */
+size_t note_encode(const struct store_note *note, uint8_t out[STORE_NOTE_BYTES_MAX]);
+/* ERR_CORRUPT. note_out is set whole. */
+err_t note_decode(struct slice bytes, struct store_note *note_out);
+
+/* ---- retain.c: which log is needed by whom. ---- */
+void retain_init(struct store *store);
+void retain_fini(struct store *store);
+/* After recovery: reports to the other shards begin. ERR_LIMIT: no fiber. */
+YIELDS err_t retain_open(struct store *store);
+YIELDS void retain_close(struct store *store);
+/* The record at lsn of this shard's log has a section for `shard`. */
+void retain_section(struct store *store, uint32_t shard, lsn_t lsn);
+/* A section of another shard's log was applied. */
+void retain_applied(struct store *store, uint64_t log_id, lsn_t lsn);
+/* Up to where everything for this shard in that log has been applied. */
+lsn_t retain_position(const struct store_note *note, uint64_t log_id);
+/* Other shards need the log above this position; UINT64_MAX: they need none of it. */
+lsn_t retain_kept_from(const struct store *store);
 
 /* ---- recovery.c ---- */
 YIELDS err_t store_recover(struct store *store, const struct store_options *options);

@@ -28,6 +28,7 @@ part_init(struct part *part, uint64_t txn, enum txn_isolation isolation, bool is
     part->locked = (struct overlay_mark){0};
     part->noted = 0;
     part->proposal = 0;
+    part->large_written = 0;
     part->writes.borrows_large = is_auto;
     list_init(&part->link);
     list_init(&part->prepared_link);
@@ -50,6 +51,9 @@ part_fini(struct part *part)
     if (part->is_held) {
         lsm_snapshot_drop(store_lsm(txns->store), &part->held);
         part->is_held = false;
+    }
+    if (part->large_written > 0) {
+        part_large_release(part);
     }
     overlay_clear(&part->writes);
     reads_clear(&part->reads);
@@ -353,8 +357,8 @@ write_lock(struct part *part, const struct record_op *op)
         TRY(first_writer_check(part, op));
         break;
     case RECORD_COUNTER_ADD:
-    case RECORD_COUNTER_SET:
     case RECORD_INGEST:
+    case RECORD_SECTION:
         break;
     }
 out:

@@ -56,8 +56,9 @@ struct part {
     struct overlay_mark locked; /* Interactive: writes before it have their locks. */
     struct reads reads;
     struct lock_owner locks;
-    lsn_t noted;       /* The newest position of this shard's log among what was read. */
-    uint64_t proposal; /* PREPARED */
+    lsn_t noted;            /* The newest position of this shard's log among what was read. */
+    uint64_t proposal;      /* PREPARED */
+    uint32_t large_written; /* So many of its large values are in the value log, and held there. */
 };
 
 /* ---- part.c ---- */
@@ -101,3 +102,5 @@ YIELDS err_t part_prepare(struct part *part, uint64_t *proposal_out);
 /* The only part that wrote, and no other has a read set: checks, record and application in one
  * step on this shard. */
 YIELDS err_t part_commit(struct part *part, struct txn_done *done_out);
+/* The large values belong to the memtable, or to nobody. */
+void part_large_release(struct part *part);

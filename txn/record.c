@@ -3,6 +3,7 @@
 
 #include "engine/base/assert.h"
 #include "engine/base/crc16.h"
+#include "engine/rt/shard.h"
 #include "lsm/entry.h"
 #include "lsm/ingest.h"
 #include "lsm/vlog.h"
@@ -104,14 +105,14 @@ record_append_delete_range(struct buf *record, struct slice range_start, struct 
 }
 
 void
-record_append_counter(struct buf *record, enum record_kind kind, uint32_t counter, int64_t number)
+record_append_counter(struct buf *record, uint32_t counter, int64_t delta)
 {
     uint8_t *start = buf_reserve(record, OP_BYTES_MAX);
     uint8_t *at = start;
 
-    *at++ = (uint8_t)kind;
+    *at++ = RECORD_COUNTER_ADD;
     at += put_varint(at, counter);
-    put_le64(at, (uint64_t)number);
+    put_le64(at, (uint64_t)delta);
     at += sizeof(uint64_t);
     record->size += (size_t)(at - start);
 }
@@ -126,6 +127,23 @@ record_append_ingest(struct buf *record, struct slice description)
     at = put_string(at, description);
     record->size += (size_t)(at - start);
     record->data[AT_FLAGS] |= FLAG_INGEST;
+}
+
+void
+record_append_section(struct buf *record, uint32_t shard, uint32_t ops, struct slice bytes,
+                      bool has_ingest)
+{
+    uint8_t *start = buf_reserve(record, OP_BYTES_MAX + bytes.size);
+    uint8_t *at = start;
+
+    *at++ = RECORD_SECTION;
+    at += put_varint(at, shard);
+    at += put_varint(at, ops);
+    at = put_string(at, bytes);
+    record->size += (size_t)(at - start);
+    if (has_ingest) {
+        record->data[AT_FLAGS] |= FLAG_INGEST;
+    }
 }
 
 void
@@ -259,6 +277,44 @@ next_counter(struct record_reader *reader, struct record_op *op)
     return ERR_OK;
 }
 
+static err_t
+next_section(struct record_reader *reader, struct record_op *op)
+{
+    uint64_t shard, ops;
+
+    if (reader->is_section || !get_number(reader, &shard) || shard >= SHARDS_MAX ||
+        !get_number(reader, &ops) || ops > UINT32_MAX || !get_string(reader, &op->value)) {
+        return corrupt("impossible section");
+    }
+    op->counter = (uint32_t)shard;
+    op->number = (int64_t)ops;
+    return ERR_OK;
+}
+
+void
+record_section_open(struct slice bytes, uint32_t ops, bool may_ingest,
+                    struct record_reader *reader_out)
+{
+    *reader_out = (struct record_reader){
+        .at = bytes.data,
+        .end = bytes.data + bytes.size,
+        .ops_left = ops,
+        .may_ingest = may_ingest,
+        .is_section = true,
+    };
+}
+
+struct slice
+record_ops(struct slice record)
+{
+    struct record_header header;
+    struct record_reader reader;
+    err_t err = record_open(record, &header, &reader);
+
+    ASSERT(err == ERR_OK);
+    return slice_of(reader.at, (size_t)(reader.end - reader.at));
+}
+
 err_t
 record_next(struct record_reader *reader, struct record_op *op_out)
 {
@@ -284,8 +340,9 @@ record_next(struct record_reader *reader, struct record_op *op_out)
     case RECORD_DELETE_RANGE:
         return next_range(reader, op_out);
     case RECORD_COUNTER_ADD:
-    case RECORD_COUNTER_SET:
         return next_counter(reader, op_out);
+    case RECORD_SECTION:
+        return next_section(reader, op_out);
     case RECORD_INGEST:
         return reader->may_ingest && get_string(reader, &op_out->value)
                    ? ERR_OK
@@ -294,23 +351,39 @@ record_next(struct record_reader *reader, struct record_op *op_out)
     return corrupt("unknown kind of write");
 }
 
+static err_t
+ops_check(struct record_reader *reader)
+{
+    struct vlog_pointer pointer;
+    struct record_op op;
+    err_t err;
+
+    while ((err = record_next(reader, &op)) == ERR_OK) {
+        if (op.kind == RECORD_PUT_LARGE) {
+            TRY(vlog_pointer_decode(op.value, &pointer));
+        } else if (op.kind == RECORD_INGEST) {
+            TRY(lsm_ingest_check(op.value));
+        } else if (op.kind == RECORD_SECTION) {
+            struct record_reader section;
+
+            record_section_open(op.value, (uint32_t)op.number, reader->may_ingest, &section);
+            TRY(ops_check(&section)); /* Once: a section in a section is corrupt. */
+        }
+    }
+    err = err == ERR_NOT_FOUND ? ERR_OK : err;
+out:
+    return err;
+}
+
 err_t
 record_check(struct slice record)
 {
     struct record_header header;
     struct record_reader reader;
-    struct record_op op;
-    err_t err = record_open(record, &header, &reader);
+    err_t err;
 
-    while (err == ERR_OK) {
-        err = record_next(&reader, &op);
-        if (err == ERR_OK && op.kind == RECORD_PUT_LARGE) {
-            struct vlog_pointer pointer;
-
-            err = vlog_pointer_decode(op.value, &pointer);
-        } else if (err == ERR_OK && op.kind == RECORD_INGEST) {
-            err = lsm_ingest_check(op.value);
-        }
-    }
-    return err == ERR_NOT_FOUND ? ERR_OK : err;
+    TRY(record_open(record, &header, &reader));
+    err = ops_check(&reader);
+out:
+    return err;
 }

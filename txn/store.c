@@ -2,7 +2,8 @@
  *
  *     wait for room (log, memtable, clock)  <- the only place that suspends
  *     timestamp, log record, memtable       <- one step: nobody sees half of it
- */
+ *
+ * commit.c has the same two parts with the checks of transactions in between. */
 #include "txn/store.h"
 
 #include "engine/base/assert.h"
@@ -46,13 +47,14 @@ apply_op(struct store *store, const struct record_op *op, uint64_t ts, lsn_t lsn
             &(struct lsm_range_delete){.start = op->key, .end = op->value, .ts = ts, .lsn = lsn});
         break;
     case RECORD_COUNTER_ADD:
-        store->counters[op->counter] = counter_sum(store->counters[op->counter], op->number);
-        break;
-    case RECORD_COUNTER_SET:
-        store->counters[op->counter] = op->number;
+        store->now.counters[op->counter] =
+            counter_sum(store->now.counters[op->counter], op->number);
         break;
     case RECORD_INGEST:
-        break; /* All its tables at once, by store_apply. */
+        break; /* All its tables at once, by ops_apply. */
+    case RECORD_SECTION:
+        retain_section(store, op->counter, lsn); /* For that shard to apply. */
+        break;
     }
 }
 
@@ -89,40 +91,66 @@ ahead_step(struct store *store, struct ahead *ahead)
     ahead->steps++;
 }
 
-void
-store_apply(struct store *store, struct slice record, lsn_t lsn, struct lsm_ingest *ingest)
+static void
+ops_apply(struct store *store, struct record_reader *reader, uint64_t ts, lsn_t lsn,
+          struct lsm_ingest *ingest)
 {
-    struct record_header header;
-    struct record_reader reader;
+    bool is_single = reader->ops_left == 1;
     struct ahead ahead;
     struct record_op op;
-    err_t err = record_open(record, &header, &reader);
+    err_t err;
 
-    ASSERT(err == ERR_OK);
-    if (header.ops > 1) {
+    if (!is_single) {
         memset(&ahead, 0, sizeof(ahead));
-        ahead.reader = reader;
+        ahead.reader = *reader;
         for (uint32_t i = 0; i < AHEAD_BUCKET; i++) {
             ahead_step(store, &ahead);
         }
     }
-    while ((err = record_next(&reader, &op)) == ERR_OK) {
-        apply_op(store, &op, header.ts, lsn);
-        if (header.ops > 1) {
+    while ((err = record_next(reader, &op)) == ERR_OK) {
+        apply_op(store, &op, ts, lsn);
+        if (!is_single) {
             ahead_step(store, &ahead);
         }
     }
     ASSERT(err == ERR_NOT_FOUND);
     if (ingest != NULL) {
-        lsm_ingest_apply(store->lsm, ingest, header.ts, lsn);
+        lsm_ingest_apply(store->lsm, ingest, ts, lsn);
     }
+}
+
+void
+store_apply(struct store *store, struct slice record, lsn_t lsn, struct lsm_ingest *ingest)
+{
+    struct record_header header;
+    struct record_reader reader;
+    err_t err = record_open(record, &header, &reader);
+
+    ASSERT(err == ERR_OK);
+    ops_apply(store, &reader, header.ts, lsn, ingest);
+    store->applied = lsn;
+}
+
+void
+store_apply_section(struct store *store, const struct store_section *section,
+                    struct lsm_ingest *ingest)
+{
+    struct record_reader reader;
+
+    record_section_open(section->bytes, section->ops, section->has_ingest, &reader);
+    /* Position 0: the other log has it durably. */
+    ops_apply(store, &reader, section->ts, 0, ingest);
+    retain_applied(store, section->log_id, section->lsn);
+    store_rotate_if_due(store, store->applied);
 }
 
 void
 store_rotate(struct store *store, lsn_t lsn)
 {
-    size_t bytes = note_encode(store->counters, store->note);
+    size_t bytes;
 
+    store->now.kept_from = retain_kept_from(store);
+    bytes = note_encode(&store->now, store->note);
     lsm_rotate(store->lsm, lsn, slice_of(store->note, bytes));
     store->rotated_at = lsn;
 }
@@ -161,40 +189,47 @@ store_clock_push(struct store *store, uint64_t ts)
     wal_set_clock(store->wal, store->clock.ceiling, store->clock.last);
 }
 
-static bool
-has_room(struct store *store, const struct store_batch *batch)
+struct store_room
+store_room_of(const struct store_batch *batch)
 {
-    return wal_has_room(store->wal, batch->record.size) &&
-           lsm_has_room(store->lsm, memtable_bytes(batch)) && clock_has_room(store);
+    return (struct store_room){
+        .log_bytes = batch->record.size,
+        .memtable_bytes = memtable_bytes(batch),
+    };
 }
 
-/* After ERR_OK the log, the memtable and the clock have room, as long as nobody suspends. */
-static YIELDS err_t
-wait_for_room(struct store *store, const struct store_batch *batch)
+bool
+store_has_room(struct store *store, const struct store_room *room)
+{
+    return wal_has_room(store->wal, room->log_bytes) &&
+           lsm_has_room(store->lsm, room->memtable_bytes) && clock_has_room(store);
+}
+
+err_t
+store_wait_room(struct store *store, const struct store_room *room)
 {
     err_t err;
 
-    while (!has_room(store, batch)) {
-        TRY(wal_reserve(store->wal, batch->record.size));
-        TRY(lsm_wait_room(store->lsm, memtable_bytes(batch)));
+    while (!store_has_room(store, room)) {
+        TRY(wal_reserve(store->wal, room->log_bytes));
+        TRY(lsm_wait_room(store->lsm, room->memtable_bytes));
         if (!clock_has_room(store)) {
             SOMETIMES("txn: a commit waited for the clock's ceiling");
             store_clock_push(store, clock_next(&store->clock));
             TRY(wal_clock_sync(store->wal));
         }
     }
-    err = wal_reserve(store->wal, batch->record.size); /* Has room: does not suspend. */
+    err = wal_reserve(store->wal, room->log_bytes); /* Has room: does not suspend. */
 out:
     return err;
 }
 
-/* Values go to the value log first, and are durable there before the log points to them. */
-static YIELDS err_t
-large_write(struct store *store, struct store_batch *batch, uint32_t *written)
+err_t
+store_large_write(struct store *store, struct store_batch *batch, uint32_t *written)
 {
     err_t err = ERR_OK;
 
-    for (*written = 0; *written < batch->large_count; ++*written) {
+    for (; *written < batch->large_count; ++*written) {
         const struct store_large *large = &batch->large[*written];
         struct vlog_pointer pointer;
 
@@ -205,9 +240,8 @@ out:
     return err;
 }
 
-/* The memtable refers to the value logs now, or nobody ever will. */
-static void
-large_release(struct store *store, const struct store_batch *batch, uint32_t written)
+void
+store_large_release(struct store *store, const struct store_batch *batch, uint32_t written)
 {
     for (uint32_t i = 0; i < written; i++) {
         const uint8_t *at = batch->record.data + batch->large[i].pointer_offset;
@@ -235,12 +269,10 @@ commit_prefetch(struct store *store, const struct store_batch *batch)
     }
 }
 
-/* The point where the batch takes effect, whole. */
-static void
-commit_step(struct store *store, struct store_batch *batch, uint64_t *ts_out, lsn_t *lsn_out)
+lsn_t
+store_commit_step(struct store *store, struct buf *record, uint32_t ops, uint64_t ts,
+                  struct lsm_ingest *ingest)
 {
-    size_t bytes = batch->record.size;
-    uint64_t ts = clock_next(&store->clock);
     lsn_t lsn;
     uint8_t *at;
 
@@ -248,30 +280,36 @@ commit_step(struct store *store, struct store_batch *batch, uint64_t *ts_out, ls
         fiber_yield();
     }
     store->clock.last = ts;
-    record_finish(batch->record.data, ts, batch->ops);
-    at = wal_append(store->wal, bytes, &lsn);
-    memcpy(at, batch->record.data, bytes);
+    record_finish(record->data, ts, ops);
+    at = wal_append(store->wal, record->size, &lsn);
+    memcpy(at, record->data, record->size);
     store_clock_push(store, ts);
     /* What this commit supersedes is seen by held snapshots only; later ones are above it. */
     lsm_horizon_set(store->lsm, ts);
-    store_apply(store, buf_slice(&batch->record), lsn, batch->ingest);
+    store_apply(store, buf_slice(record), lsn, ingest);
     store_rotate_if_due(store, lsn);
-    *ts_out = ts;
-    *lsn_out = lsn;
+    return lsn;
+}
+
+void
+store_commit_prefetch(struct store *store, const struct store_batch *batch)
+{
+    if (batch->ops == 1) {
+        commit_prefetch(store, batch);
+    }
 }
 
 err_t
 store_commit(struct store *store, struct store_batch *batch, uint64_t *ts_out, lsn_t *lsn_out)
 {
+    struct store_room room = store_room_of(batch);
     uint32_t written = 0;
     uint64_t ts;
     lsn_t lsn;
     err_t err;
 
     OBJ_CHECK(store, STORE_MAGIC);
-    if (batch->ops == 1) {
-        commit_prefetch(store, batch);
-    }
+    store_commit_prefetch(store, batch);
     if (batch->error != ERR_OK) {
         return err_set(batch->error, "%s", err_message(batch->error));
     }
@@ -279,10 +317,11 @@ store_commit(struct store *store, struct store_batch *batch, uint64_t *ts_out, l
         return ERR_OK;
     }
     if (batch->large_count > 0) {
-        TRY(large_write(store, batch, &written));
+        TRY(store_large_write(store, batch, &written));
     }
-    TRY(wait_for_room(store, batch));
-    commit_step(store, batch, &ts, &lsn);
+    TRY(store_wait_room(store, &room));
+    ts = clock_next(&store->clock);
+    lsn = store_commit_step(store, &batch->record, batch->ops, ts, batch->ingest);
     if (ts_out != NULL) {
         *ts_out = ts;
     }
@@ -291,7 +330,7 @@ store_commit(struct store *store, struct store_batch *batch, uint64_t *ts_out, l
     }
 out:
     if (written > 0) {
-        large_release(store, batch, written);
+        store_large_release(store, batch, written);
     }
     return err;
 }
@@ -299,14 +338,16 @@ out:
 bool
 store_commit_is_immediate(struct store *store, const struct store_batch *batch)
 {
-    return batch->large_count == 0 && has_room(store, batch);
+    struct store_room room = store_room_of(batch);
+
+    return batch->large_count == 0 && store_has_room(store, &room);
 }
 
 int64_t
 store_counter(const struct store *store, uint32_t counter)
 {
     ASSERT(counter < STORE_COUNTERS_MAX);
-    return store->counters[counter];
+    return store->now.counters[counter];
 }
 
 /* ---- Reading. ---- */
@@ -438,13 +479,10 @@ store_self(void)
 /* ---- Opening and closing. ---- */
 
 static void
-on_flushed(void *arg, uint64_t flushed_lsn)
+store_free(struct store *store)
 {
-    struct store *store = arg;
-
-    if (store->wal != NULL) { /* A flush during replay is found in the manifest next time. */
-        wal_release(store->wal, flushed_lsn);
-    }
+    retain_fini(store);
+    MEM_FREE(MEM_RUNTIME, store);
 }
 
 err_t
@@ -463,14 +501,13 @@ store_open(const struct store_options *options, struct store **store_out)
     store->durability = options->durability;
     store->clock_ahead = CLOCK_AHEAD_US << CLOCK_COUNTER_BITS;
     memcpy(store->dir, options->dir, strlen(options->dir) + 1);
+    retain_init(store);
     TRY(store_recover(store, options));
-    lsm_on_flushed(store->lsm, on_flushed, store);
-    shard_slot_set(SHARD_SLOT_STORE, store);
     *store_out = store;
     store = NULL;
 out:
     if (store != NULL) {
-        MEM_FREE(MEM_RUNTIME, store);
+        store_free(store);
     }
     return err;
 }
@@ -507,9 +544,10 @@ store_close(struct store **store_ref)
     shard_slot_set(SHARD_SLOT_STORE, NULL);
     close_flush(store);
     lsm_close(&store->lsm); /* Before the log: a flush may wait for it. */
+    retain_close(store);
     /* Nothing passes the clock any more, so the next start need not begin at the ceiling. */
     wal_set_clock(store->wal, store->clock.last, store->clock.last);
     wal_close(&store->wal);
-    MEM_FREE(MEM_RUNTIME, store);
+    store_free(store);
     *store_ref = NULL;
 }

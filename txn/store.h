@@ -87,7 +87,6 @@ void store_batch_ingest(struct store_batch *batch, struct lsm_ingest *ingest);
 void store_batch_delete_range(struct store_batch *batch, struct slice start, struct slice end);
 /* Durable counters (number of keys of a database): changed by the same commit, read at no cost. */
 void store_batch_counter_add(struct store_batch *batch, uint32_t counter, int64_t delta);
-void store_batch_counter_set(struct store_batch *batch, uint32_t counter, int64_t value);
 
 /* Commit: waits for room first (so may suspend before, never after, the point where it takes
  * effect), then gives it a timestamp, appends and applies in one step. An empty batch does

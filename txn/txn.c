@@ -94,8 +94,8 @@ remotes_free(struct txn *txn)
 }
 
 /* The shards' entries, once another shard takes part. */
-static struct txn_remote *
-remote_of(struct txn *txn, uint32_t shard)
+struct txn_remote *
+txn_remote_of(struct txn *txn, uint32_t shard)
 {
     if (txn->remotes == NULL) {
         txn->remotes = mem_zalloc(MEM_RUNTIME, shard_count() * sizeof(*txn->remotes));
@@ -329,7 +329,9 @@ txn_commit(struct txn **txn_ref, struct txn_done *done_out)
         TRY(part_lock_writes(&txn->part));
         err = part_commit(&txn->part, &done);
     } else {
-        TRY(txn_flush(txn));
+        if (!txn->part.is_auto) { /* An auto one's writes travel with the prepare. */
+            TRY(txn_flush(txn));
+        }
         err = txn_commit_shards(txn, &done);
     }
     TRY(err);
@@ -388,7 +390,7 @@ writes_of(struct txn *txn, uint32_t shard)
     if (shard == shard_id()) {
         return &txn->part.writes;
     }
-    return &remote_of(txn, shard)->pending;
+    return &txn_remote_of(txn, shard)->pending;
 }
 
 void

@@ -92,6 +92,8 @@ err_t txn_check(struct txn *txn);
 /* Its object goes back to the stock: it has ended and nobody holds it. */
 void txn_give(struct txn *txn);
 void txn_destroy(struct txn *txn);
+/* What is known of the shard's part; all of them once one is asked for. */
+struct txn_remote *txn_remote_of(struct txn *txn, uint32_t shard);
 
 /* ---- txn_read.c ---- */
 
@@ -114,6 +116,8 @@ YIELDS err_t txn_call_many(struct txn *txn, const bool *is_wanted, part_fn fn, v
                            size_t arg_size);
 /* The part of another shard's transaction here; NULL: none. */
 struct part *txn_part_find(struct txns *txns, uint64_t id);
+/* Begins a record with the origin of the transaction. */
+void txn_record_begin(const struct txn *txn, struct buf *record);
 /* Ends all parts elsewhere without a trace. */
 YIELDS void txn_remotes_abort(struct txn *txn);
 

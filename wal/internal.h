@@ -135,8 +135,9 @@ struct wal {
  * was being made are removed. */
 YIELDS err_t wal_segments_open(struct wal *wal);
 void wal_segments_close(struct wal *wal);
-/* The segment that follows, without a gap; NULL if none. */
+/* The segment that follows, or goes before, without a gap; NULL if none. */
 struct wal_segment *wal_segment_next(const struct wal *wal, const struct wal_segment *segment);
+struct wal_segment *wal_segment_previous(const struct wal *wal, const struct wal_segment *segment);
 /* Appends one more ready segment, recycled or new. */
 YIELDS err_t wal_segment_add(struct wal *wal);
 /* Removes all segments behind `last` that do not follow it without a gap, or that have another
@@ -148,6 +149,11 @@ bool wal_segments_prepare(struct wal *wal);
 YIELDS err_t wal_segment_wait(struct wal *wal);
 /* The batch has been placed: is it time for the next segment? */
 void wal_segments_poke(struct wal *wal);
+
+/* ---- wal.c ---- */
+
+/* Records above are replayed. */
+lsn_t wal_replay_from(const struct wal_options *options);
 
 /* ---- replay.c ---- */
 

@@ -130,7 +130,7 @@ batch_replay(struct replay *replay, const struct wal_header *header, const uint8
     while (wal_record_next(payload, &offset, &record)) {
         lsn_t lsn = payload_position + offset;
 
-        if (lsn <= replay->options->needed_from) {
+        if (lsn <= wal_replay_from(replay->options)) {
             continue;
         }
         TRY(replay->options->replay(replay->options->replay_arg, lsn, record));
@@ -292,7 +292,7 @@ out:
 /* ---- Where to begin. ---- */
 
 static struct wal_segment *
-first_needed(const struct wal *wal, lsn_t needed_from)
+segment_with(const struct wal *wal, lsn_t needed_from)
 {
     LIST_FOR_EACH(link, &wal->segments) {
         struct wal_segment *segment = LIST_ENTRY(link, struct wal_segment, link);
@@ -304,6 +304,25 @@ first_needed(const struct wal *wal, lsn_t needed_from)
         }
     }
     return NULL;
+}
+
+/* A segment that was released may be gone, or wait under its old name to be used again: what the
+ * log has without a gap below `needed_from` is enough. */
+static struct wal_segment *
+first_needed(const struct wal *wal, const struct wal_options *options)
+{
+    struct wal_segment *segment = segment_with(wal, options->needed_from);
+
+    while (segment != NULL && segment->start > wal_replay_from(options)) {
+        struct wal_segment *previous = wal_segment_previous(wal, segment);
+
+        if (previous == NULL) {
+            break;
+        }
+        SOMETIMES("wal: replay began below what the own tables have");
+        segment = previous;
+    }
+    return segment;
 }
 
 /* A log of another database in the folder: say so instead of calling it empty. */
@@ -341,7 +360,7 @@ replay_begin(struct replay *replay)
     if (list_is_empty(&wal->segments) && needed_from == 0 && !replay->options->must_exist) {
         return wal_segment_add(wal); /* A new log. */
     }
-    replay->segment = first_needed(wal, needed_from);
+    replay->segment = first_needed(wal, replay->options);
     if (replay->segment == NULL) {
         return err_set(ERR_CORRUPT, "%s: the log segment with position %" PRIu64 " is missing",
                        wal->dir, needed_from);

@@ -189,6 +189,18 @@ wal_segment_next(const struct wal *wal, const struct wal_segment *segment)
     return next->start == segment->start + segment->bytes ? next : NULL;
 }
 
+struct wal_segment *
+wal_segment_previous(const struct wal *wal, const struct wal_segment *segment)
+{
+    struct wal_segment *previous;
+
+    if (segment->link.previous == &wal->segments) {
+        return NULL;
+    }
+    previous = LIST_ENTRY(segment->link.previous, struct wal_segment, link);
+    return previous->start + previous->bytes == segment->start ? previous : NULL;
+}
+
 static YIELDS err_t
 segment_remove(struct wal *wal, struct wal_segment *segment)
 {

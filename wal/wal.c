@@ -9,6 +9,12 @@
 
 #include "engine/base/poison.h"
 
+lsn_t
+wal_replay_from(const struct wal_options *options)
+{
+    return options->needed_from - MIN(options->needed_from, options->replay_back);
+}
+
 static err_t
 options_check(const struct wal_options *options)
 {
@@ -43,7 +49,7 @@ wal_new(const struct wal_options *options)
                                                              : (uint64_t)WAL_PENDING_BYTES_MAX;
     wal->durability = options->durability;
     wal->interval_us = options->interval_us;
-    wal->released = options->needed_from;
+    wal->released = wal_replay_from(options);
     wal->next_flags = WAL_BATCH_LIFE_START;
     snprintf(wal->dir, sizeof(wal->dir), "%s", options->dir);
     io_random(&wal->life, sizeof(wal->life));

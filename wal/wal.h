@@ -54,13 +54,16 @@ struct wal_options {
     uint64_t interval_us;        /* WAL_INTERVAL: the longest time between durable positions. */
     lsn_t needed_from;           /* Records at or below are in tables: not replayed. It is also a
                                    proof that the log was durable up to there. */
+    uint64_t replay_back;        /* Records in so many bytes below needed_from are replayed, too, as
+                                    far as segments go back without a gap. */
     bool must_exist;             /* A log that has never been written is ERR_CORRUPT: the caller
                                    knows that it had been made. */
     uint32_t segments_spare_max; /* 0: WAL_SPARE_MAX. */
     uint32_t in_flight_max;      /* 0: WAL_IN_FLIGHT_MAX. */
     uint32_t group_bytes;        /* 0: WAL_GROUP_BYTES. 1: as many writes in flight as allowed. */
     uint64_t pending_bytes_max;  /* 0: WAL_PENDING_BYTES_MAX. */
-    /* Replay: called for each record above needed_from in order; payload is borrowed. */
+    /* Replay: called for each record above needed_from, or replay_back below it, in order; payload
+     * is borrowed. */
     YIELDS err_t (*replay)(void *arg, lsn_t lsn, struct slice payload);
     void *replay_arg;
 };

@@ -15,6 +15,13 @@ struct flush_step {
     bool is_all;
 };
 
+/* The gate is held, so that nobody changes it before the batch does. */
+static void
+counter_clear(struct kv *kv, struct kv_batch *batch, uint32_t counter)
+{
+    store_batch_counter_add(&batch->store, counter, -store_counter(kv->store, counter));
+}
+
 static void
 keyspace_flush(struct kv *kv, struct kv_batch *batch, uint32_t keyspace)
 {
@@ -30,8 +37,8 @@ keyspace_flush(struct kv *kv, struct kv_batch *batch, uint32_t keyspace)
     put_be32(end + 1, keyspace + 1);
     store_batch_delete_range(&batch->store, slice_of(start, sizeof(start)),
                              slice_of(end, sizeof(end)));
-    store_batch_counter_set(&batch->store, kv_counter_keys(keyspace), 0);
-    store_batch_counter_set(&batch->store, kv_counter_expires(keyspace), 0);
+    counter_clear(kv, batch, kv_counter_keys(keyspace));
+    counter_clear(kv, batch, kv_counter_expires(keyspace));
 }
 
 static YIELDS void

@@ -324,6 +324,22 @@ out:
 
 /* ---- A segment of the log. ---- */
 
+static void op_print(const struct record_op *op);
+
+/* The writes on another shard, behind a line of their own. */
+static void
+section_print(const struct record_op *section)
+{
+    struct record_reader reader;
+    struct record_op op;
+
+    printf(" shard=%u writes=%lld\n", section->counter, (long long)section->number);
+    record_section_open(section->value, (uint32_t)section->number, true, &reader);
+    while (record_next(&reader, &op) == ERR_OK) {
+        op_print(&op);
+    }
+}
+
 static void
 op_print(const struct record_op *op)
 {
@@ -333,13 +349,17 @@ op_print(const struct record_op *op)
         [RECORD_DELETE] = "delete",
         [RECORD_DELETE_RANGE] = "delete_range",
         [RECORD_COUNTER_ADD] = "counter_add",
-        [RECORD_COUNTER_SET] = "counter_set",
         [RECORD_INGEST] = "ingest",
+        [RECORD_SECTION] = "section",
     };
 
     printf("    %s", kinds[op->kind]);
-    if (op->kind == RECORD_COUNTER_ADD || op->kind == RECORD_COUNTER_SET) {
+    if (op->kind == RECORD_COUNTER_ADD) {
         printf(" counter=%u number=%lld\n", op->counter, (long long)op->number);
+        return;
+    }
+    if (op->kind == RECORD_SECTION) {
+        section_print(op);
         return;
     }
     if (op->kind != RECORD_INGEST) {

@@ -59,7 +59,9 @@ on_all(msg_fn fn)
 static YIELDS void
 open_all(void)
 {
-    on_all(store_open_step);
+    uint8_t none[SIM_SHARDS_MAX];
+
+    msg_call_all(MSG_FIBER, store_open_step, none, 1); /* All at the same time. */
     on_all(kv_open_step);
 }
 

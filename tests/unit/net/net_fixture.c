@@ -161,7 +161,7 @@ net_fixture_open_with(void)
         dispatch_init();
         is_bound = true;
     }
-    on_all(store_step);
+    msg_call_all(MSG_FIBER, store_step, parts, sizeof(parts[0])); /* They wait for each other. */
     on_all(kv_step);
     on_all(net_step);
     fixture.session = parts[0].session;

@@ -8,6 +8,19 @@
 static const struct slice none;
 
 static void
+section_append(struct buf *record)
+{
+    struct buf other;
+
+    buf_init(&other, MEM_SESSIONS);
+    record_begin(&other, SLICE("its origin does not travel"), none, none);
+    record_append_put(&other, 8, SLICE("there"), SLICE("value"), 0);
+    record_append_counter(&other, 1, INT64_MIN);
+    record_append_section(record, 3, 2, record_ops(buf_slice(&other)), false);
+    buf_fini(&other);
+}
+
+static void
 sample(struct buf *record)
 {
     static const struct vlog_pointer pointer = {
@@ -22,8 +35,8 @@ sample(struct buf *record)
     vlog_pointer_encode(&pointer, record->data + at);
     record_append_delete(record, 0, SLICE("gone"));
     record_append_delete_range(record, SLICE("a"), SLICE("b"));
-    record_append_counter(record, RECORD_COUNTER_ADD, 1023, -5);
-    record_append_counter(record, RECORD_COUNTER_SET, 0, INT64_MIN);
+    record_append_counter(record, 1023, -5);
+    section_append(record);
     record_finish(record->data, 777, 7);
 }
 
@@ -76,7 +89,15 @@ Test(record, every_write_comes_back_as_it_was)
     cr_assert_eq(op.counter, 1023);
     cr_assert_eq(op.number, -5);
     op = next(&reader);
-    cr_assert_eq(op.kind, RECORD_COUNTER_SET);
+    cr_assert_eq(op.kind, RECORD_SECTION);
+    cr_assert_eq(op.counter, 3);
+    cr_assert_eq(record_next(&reader, &op), ERR_NOT_FOUND);
+    record_section_open(op.value, (uint32_t)op.number, false, &reader);
+    op = next(&reader);
+    cr_assert_eq(op.kind, RECORD_PUT);
+    cr_assert(slice_equal(op.key, SLICE("there")));
+    op = next(&reader);
+    cr_assert_eq(op.kind, RECORD_COUNTER_ADD);
     cr_assert_eq(op.number, INT64_MIN);
     cr_assert_eq(record_next(&reader, &op), ERR_NOT_FOUND);
     buf_fini(&record);

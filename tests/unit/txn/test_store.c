@@ -65,7 +65,7 @@ commit_mixed(void)
     store_batch_put(&batch, 1, SLICE("x"), SLICE("last"), 0);
     store_batch_counter_add(&batch, 5, 10);
     store_batch_counter_add(&batch, 5, -3);
-    store_batch_counter_set(&batch, 6, 42);
+    store_batch_counter_add(&batch, 6, 42);
     cr_assert_eq(store_commit(store, &batch, &ts[0], &lsn), ERR_OK);
     store_wait_durable(store, lsn);
     cr_assert_geq(store_durable(store), lsn);
@@ -420,13 +420,36 @@ Test(store, another_number_of_shards_is_refused_with_advice)
     sim_world_stop(world);
 }
 
+/* Shard i opens the folder of shard i ^ *arg. */
+static err_t
+open_exchanged(void *arg)
+{
+    const uint32_t *with = arg;
+    struct store *opened;
+    char dir[16];
+
+    snprintf(dir, sizeof(dir), "shard-%u", shard_id() ^ *with);
+    options.dir = dir;
+    return store_open(&options, &opened);
+}
+
 Test(store, a_folder_of_another_shard_is_refused)
 {
-    sim_world_boot(world, 2);
-    cr_assert_eq(sim_world_call(world, 1, open_plainly, NULL), ERR_OK);
+    uint32_t with = 0;
+
+    cr_assert_eq(sim_world_start(world, 2, open_exchanged, &with), ERR_OK);
     sim_world_crash(world, SIM_CRASH_KILL);
+    with = 1;
+    cr_assert_eq(sim_world_start(world, 2, open_exchanged, &with), ERR_FORMAT);
+    cr_assert(strstr(err_message(ERR_FORMAT), "folders were exchanged") != NULL);
+    sim_world_stop(world);
+}
+
+Test(store, a_shard_that_opens_alone_gives_up)
+{
     sim_world_boot(world, 2);
-    cr_assert_eq(sim_world_call(world, 0, open_plainly, NULL), ERR_FORMAT);
+    cr_assert_eq(sim_world_call(world, 0, open_plainly, NULL), ERR_TIMEOUT);
+    cr_assert(strstr(err_message(ERR_TIMEOUT), "shard 1") != NULL);
     sim_world_stop(world);
 }
 
