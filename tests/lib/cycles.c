@@ -471,11 +471,32 @@ lists_order(struct checker *checker)
     return true;
 }
 
+/* A register's version of which neither writer nor reader tells the timestamp was read by nobody:
+ * it is left out. */
 static bool
 is_version(const struct checker *checker, const struct write *write)
 {
+    bool is_timeless = write->ts == 0 && checker->txns[write->txn].status == CYCLES_UNKNOWN;
+
     return checker->is_committed[write->txn] &&
-           (write->is_list ? write->rank != none : write->is_final);
+           (write->is_list ? write->rank != none : write->is_final && !is_timeless);
+}
+
+/* What was read of an unanswered transaction tells the timestamp of all that it wrote. */
+static void
+timestamps_spread(struct checker *checker)
+{
+    uint64_t *known = cycles_new_array(checker->count, sizeof(uint64_t));
+
+    for (uint32_t i = 0; i < checker->write_count; i++) {
+        const struct write *write = &checker->writes[i];
+
+        known[write->txn] = write->ts != 0 ? write->ts : known[write->txn];
+    }
+    for (uint32_t i = 0; i < checker->write_count; i++) {
+        checker->writes[i].ts = known[checker->writes[i].txn];
+    }
+    free(known);
 }
 
 /* For the comparison, which has no other way to them. */
@@ -504,6 +525,7 @@ versions_order(struct checker *checker)
     if (!lists_order(checker)) {
         return false;
     }
+    timestamps_spread(checker);
     checker->order = cycles_new_array(checker->write_count, sizeof(uint32_t));
     for (uint32_t i = 0; i < checker->write_count; i++) {
         struct key_info *info = &checker->keys[checker->writes[i].key];

@@ -28,7 +28,7 @@
 enum cycles_kind {
     CYCLES_APPEND, /* value, to the list `key`. */
     CYCLES_LIST,   /* The list was read: values[0..count). */
-    CYCLES_WRITE,  /* value, to the register `key`. */
+    CYCLES_WRITE,  /* value, to the register `key`; CYCLES_NOTHING: it was deleted. */
     CYCLES_READ,   /* The register was read: value, CYCLES_NOTHING if there was none. */
 };
 
@@ -39,8 +39,8 @@ struct cycles_op {
     bool is_predicate;  /* The read was part of a range. */
     uint32_t key;       /* A key is a list or a register, never both. */
     uint32_t statement; /* Grows by the order of operations; for READ COMMITTED. */
-    uint64_t value;     /* Written values are unique, and not CYCLES_NOTHING. */
-    uint64_t ts;        /* Of the version that a CYCLES_READ found; 0: unknown. */
+    uint64_t value;     /* Written values are unique, but for CYCLES_NOTHING. */
+    uint64_t ts;        /* Of the version or delete that a CYCLES_READ found; 0: unknown. */
     const uint64_t *values;
     uint32_t count;
 };

@@ -100,25 +100,47 @@ edges_to_unread(struct checker *checker, const struct read *read)
     }
 }
 
+/* The delete with this timestamp, by its place in the key's order; none. */
+static uint32_t
+delete_find(const struct checker *checker, const struct key_info *info, uint64_t ts)
+{
+    for (uint32_t i = 0; i < info->count && ts != 0; i++) {
+        const struct write *write = &checker->writes[checker->order[info->first + i]];
+
+        if (write->ts == ts && write->value == CYCLES_NOTHING) {
+            return i;
+        }
+    }
+    return none;
+}
+
 /* The version after the one that was read, where the versions are in order. */
 static void
 edges_of_ordered(struct checker *checker, const struct read *read)
 {
     const struct key_info *info = &checker->keys[read->key];
+    const uint32_t *versions = &checker->order[info->first];
     uint32_t next = 0;
 
     if (read->write != none) {
         next = checker->writes[read->write].rank + 1;
     } else if (!info->is_list && info->is_deleted) {
-        return; /* Nothing may be what was there at first, or what a delete left. */
+        uint32_t deleted = delete_find(checker, info, checker->txns[read->txn].ops[read->op].ts);
+
+        if (deleted == none) {
+            return; /* Nothing may be what was there at first, or what any delete left. */
+        }
+        edge_add(checker, EDGE_WR,
+                 cycles_write_place(checker, checker->writes[versions[deleted]].txn), read->place,
+                 read->key);
+        next = deleted + 1;
     }
     /* Several appends of the reader itself may follow. */
-    while (next < info->count &&
-           checker->writes[checker->order[info->first + next]].txn == read->txn) {
+    while (next < info->count && checker->writes[versions[next]].txn == read->txn) {
         next++;
     }
     if (next < info->count) {
-        edge_read_write(checker, read, checker->writes[checker->order[info->first + next]].txn);
+        edge_read_write(checker, read, checker->writes[versions[next]].txn);
     } else if (info->is_list) {
         edges_to_unread(checker, read);
     }

@@ -287,6 +287,17 @@ Test(cycles, a_statement_that_reads_two_states_is_found_at_read_committed)
     cr_assert_eq(cycles_check(txns, COUNT(txns), &report), CYCLES_G_SINGLE, "%s", report.text);
 }
 
+Test(cycles, statements_that_go_back_in_time_are_found_at_read_committed)
+{
+    const struct cycles_txn txns[] = {
+        {OPS(APPEND(0, 1), APPEND(1, 1))},
+        {OPS(LIST(1, 1), LIST(0))},
+        {OPS(LIST(0, 1))},
+    };
+
+    EXPECT_ALL(txns, G_SINGLE);
+}
+
 Test(cycles, write_skew_is_found_at_serializable)
 {
     const struct cycles_txn lists[] = {
@@ -335,6 +346,40 @@ Test(cycles, two_rw_edges_that_are_not_neighbours_are_found_at_repeatable_read)
     };
 
     EXPECT(txns, NONE, G2_ITEM, G2_ITEM);
+}
+
+Test(cycles, a_delete_is_a_version_like_others)
+{
+    const struct cycles_txn skew[] = {
+        {.ts = 10, OPS(WRITE(0, 1), WRITE(1, 2))},
+        {.ts = 20, OPS(WRITE(0, CYCLES_NOTHING), WRITE(1, 3))},
+        {OPS(READ(0, 1), READ(1, 3))},
+    };
+    const struct cycles_txn delete_that_was_read[] = {
+        {.ts = 10, OPS(WRITE(0, CYCLES_NOTHING))},
+        {.ts = 20, OPS(WRITE(0, 1), WRITE(1, 3))},
+        {OPS(READ_TS(0, CYCLES_NOTHING, 10), READ(1, 3))},
+    };
+    const struct cycles_txn nothing_of_any_kind[] = {
+        {.ts = 10, OPS(WRITE(0, 1), WRITE(1, 2))},
+        {.ts = 20, OPS(WRITE(0, CYCLES_NOTHING))},
+        {OPS(READ(0, CYCLES_NOTHING), READ(1, 2))},
+    };
+
+    EXPECT(skew, NONE, G_SINGLE, G_SINGLE);
+    EXPECT(delete_that_was_read, NONE, G_SINGLE, G_SINGLE);
+    EXPECT_ALL(nothing_of_any_kind, NONE);
+}
+
+Test(cycles, an_unanswered_write_takes_its_timestamp_from_who_read_it)
+{
+    const struct cycles_txn txns[] = {
+        {.status = CYCLES_UNKNOWN, OPS(WRITE(0, 1), WRITE(1, 2))},
+        {.ts = 20, OPS(WRITE(1, 3))},
+        {OPS(READ(1, CYCLES_NOTHING), READ_TS(0, 1, 10))},
+    };
+
+    EXPECT(txns, NONE, G_SINGLE, G_SINGLE);
 }
 
 /* ---- Real time. ---- */
