@@ -7,6 +7,7 @@
 #include "engine/base/log.h"
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
+#include "txn/advisory.h"
 #include "txn/lock_internal.h"
 #include "txn/txns.h"
 
@@ -282,6 +283,15 @@ gather_edge(void *arg, const struct lock_edge *edge)
     }
 }
 
+static void
+gather_alias(void *arg, uint64_t session, uint64_t txn)
+{
+    struct deadlock_graph *graph = arg;
+    struct deadlock_alias alias = {.session = session, .txn = txn};
+
+    buf_append(&graph->aliases, &alias, sizeof(alias));
+}
+
 /* On each shard; the memory goes to the asking one. */
 static void
 gather_run(void *arg)
@@ -292,6 +302,7 @@ gather_run(void *arg)
     deadlock_graph_init(graph);
     if (txns != NULL) {
         lock_edges(txns->locks, gather_edge, graph);
+        advisories_visit(txns->advisories, gather_alias, graph);
     }
     mem_disown(MEM_SESSIONS, graph->edges.data, graph->edges.capacity);
     mem_disown(MEM_SESSIONS, graph->aliases.data, graph->aliases.capacity);

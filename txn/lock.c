@@ -349,12 +349,14 @@ request_withdraw(struct locks *locks, struct lock_request *request)
 static err_t
 request_failed(struct locks *locks, struct lock_request *request, err_t err)
 {
-    if (request->is_broken) {
+    if (request->ended == ERR_OK) {
+        request_withdraw(locks, request);
+    }
+    if (request->ended == ERR_DEADLOCK) {
         return err_set(ERR_DEADLOCK, "deadlock detected: transactions waited for each other in a "
                                      "circle, and this one was the youngest");
     }
-    request_withdraw(locks, request);
-    if (err == ERR_CANCELED) {
+    if (err == ERR_CANCELED || request->ended == ERR_CANCELED) {
         return err_set_default(ERR_CANCELED);
     }
     locks->stats.timeouts++;
@@ -370,9 +372,9 @@ request_wait(struct locks *locks, struct lock_request *request, uint64_t deadlin
     uint64_t search_us = request->since_us + DEADLOCK_AFTER_US;
     err_t err = ERR_OK;
 
-    while (!request->is_granted && !request->is_broken) {
+    while (!request->is_granted && request->ended == ERR_OK) {
         err = cond_wait_until(&request->done, MIN(deadline_us, search_us));
-        if (err == ERR_CANCELED || request->is_granted || request->is_broken) {
+        if (err == ERR_CANCELED || request->is_granted || request->ended != ERR_OK) {
             break;
         }
         if (shard_now_us() >= deadline_us) {
@@ -752,6 +754,14 @@ lock_edges(struct locks *locks, void (*visit)(void *arg, const struct lock_edge 
     }
 }
 
+static void
+request_end(struct locks *locks, struct lock_request *request, err_t err)
+{
+    request->ended = err;
+    request_withdraw(locks, request);
+    cond_broadcast(&request->done);
+}
+
 void
 lock_break(struct locks *locks, uint64_t wait)
 {
@@ -759,14 +769,20 @@ lock_break(struct locks *locks, uint64_t wait)
         struct lock_request *request = LIST_ENTRY(node, struct lock_request, all_link);
 
         if (request->wait == wait) {
-            request->is_broken = true;
             request->owner->is_victim = true;
-            request_withdraw(locks, request);
-            cond_broadcast(&request->done);
+            request_end(locks, request, ERR_DEADLOCK);
             locks->stats.deadlocks++;
             SOMETIMES("txn: a deadlock was broken");
             return;
         }
+    }
+}
+
+void
+lock_cancel(struct locks *locks, struct lock_owner *owner)
+{
+    if (owner->waiting != NULL) {
+        request_end(locks, owner->waiting, ERR_CANCELED);
     }
 }
 

@@ -110,6 +110,8 @@ void lock_edges(struct locks *locks, void (*visit)(void *arg, const struct lock_
                 void *arg);
 /* Ends the wait with ERR_DEADLOCK, if it still lasts. */
 void lock_break(struct locks *locks, uint64_t wait);
+/* Ends what the owner waits for, if it does, with ERR_CANCELED. */
+void lock_cancel(struct locks *locks, struct lock_owner *owner);
 
 struct lock_stats {
     uint64_t held, waiting, waits, wait_us, deadlocks, timeouts;

@@ -64,7 +64,7 @@ struct lock_request {
     uint8_t kind;
     uint8_t mode;
     bool is_granted;
-    bool is_broken;
+    err_t ended; /* The wait was ended: ERR_DEADLOCK, ERR_CANCELED. It is in no queue. */
     struct cond done;
 };
 

@@ -4,6 +4,7 @@
 #include "engine/base/log.h"
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
+#include "txn/advisory.h"
 #include "txn/deadlock.h"
 #include "txn/token.h"
 #include "txn/txns.h"
@@ -198,6 +199,7 @@ txns_open(struct txns **txns_out)
     txns->store = store_self();
     ASSERT(txns->store != NULL);
     txns->locks = locks_new();
+    txns->advisories = advisories_new();
     txns->tokens = token_table_new();
     list_init(&txns->interactive);
     list_init(&txns->prepared);
@@ -248,6 +250,7 @@ txns_close(struct txns **txns_ref)
         txn_destroy(txns->kept[--txns->kept_count]);
     }
     token_table_free(&txns->tokens);
+    advisories_free(&txns->advisories);
     locks_free(&txns->locks);
     txns->magic = 0;
     MEM_FREE(MEM_RUNTIME, txns);

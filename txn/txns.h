@@ -19,6 +19,7 @@ enum {
 };
 
 struct commit_shard; /* commit.c: outcomes on their way, positions in other logs. */
+struct advisories;   /* advisory.c */
 struct token_table;  /* token.c */
 
 /* What the home shard knows of another shard's part. */
@@ -58,6 +59,7 @@ struct txns {
     uint64_t magic;
     struct store *store;
     struct locks *locks;
+    struct advisories *advisories;
     struct commit_shard *commits;
     struct token_table *tokens;
     uint64_t next_number;

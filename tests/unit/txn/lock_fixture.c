@@ -9,6 +9,7 @@ begin_here(void *arg)
     (void)arg;
     txns->magic = TXNS_MAGIC;
     txns->locks = locks_new();
+    txns->advisories = advisories_new();
     shard_slot_set(SHARD_SLOT_TXN, txns);
 }
 
@@ -20,6 +21,7 @@ end_here(void *arg)
     (void)arg;
     deadlock_close(txns->locks);
     shard_slot_set(SHARD_SLOT_TXN, NULL);
+    advisories_free(&txns->advisories);
     locks_free(&txns->locks);
     MEM_FREE(MEM_RUNTIME, txns);
 }

@@ -4,6 +4,7 @@
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
 #include "tests/lib/fiber_test.h"
+#include "txn/advisory.h"
 #include "txn/deadlock.h"
 #include "txn/lock.h"
 #include "txn/txns.h"
