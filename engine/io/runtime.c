@@ -19,6 +19,7 @@
 #include "engine/io/io.h"
 #include "engine/io/uring_internal.h"
 #include "engine/rt/shard.h"
+#include "engine/rt/shared.h"
 
 struct runtime_shard {
     struct runtime *runtime;
@@ -36,6 +37,7 @@ struct runtime {
     struct uring_group *group;
     struct runtime_shard *shards;
     struct mem_account **accounts;
+    struct shared *shared; /* By all shards. */
     err_t (*init)(void *arg);
     void (*fini)(void *arg);
     void *arg;
@@ -263,6 +265,7 @@ shards_make(struct runtime *runtime, const struct runtime_options *options)
             .count = runtime->count,
             .io = uring_group_io(runtime->group, i),
             .account = runtime->shards[i].account,
+            .shared = runtime->shared,
             .seed = seed + i,
             .spin_us = may_spin ? SHARD_SPIN_US : 0,
         };
@@ -285,6 +288,7 @@ runtime_start(const struct runtime_options *options, struct runtime **runtime_ou
     runtime->count = options->shards;
     runtime->shards = mem_zalloc(MEM_RUNTIME, runtime->count * sizeof(*runtime->shards));
     runtime->accounts = mem_zalloc(MEM_RUNTIME, runtime->count * sizeof(*runtime->accounts));
+    runtime->shared = shared_new(runtime->count);
     runtime->init = options->init;
     runtime->fini = options->fini;
     runtime->arg = options->arg;
@@ -339,6 +343,7 @@ runtime_stop(struct runtime **runtime_ref)
             shard_free(runtime->shards[i].shard);
         }
     }
+    shared_free(&runtime->shared);
     uring_group_free(&runtime->group);
     for (uint32_t i = 0; i < runtime->count; i++) {
         if (runtime->shards[i].account != NULL) {

@@ -149,7 +149,8 @@ struct sim_world {
     uint64_t trace_hash;
     uint64_t seq; /* Of events, writes and name changes. */
 
-    uint32_t shards; /* 0 between lives. */
+    uint32_t shards;       /* 0 between lives. */
+    struct shared *shared; /* Of the shards of this life. */
     struct sim_io ios[SIM_SHARDS_MAX];
     bool is_fatal;
     char fatal_message[ERR_MESSAGE_BYTES_MAX];

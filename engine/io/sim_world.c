@@ -359,6 +359,27 @@ sim_disk_astray_next(struct sim_world *world, enum sim_astray astray, const char
 
 /* ---- Shards. ---- */
 
+/* One a simulated process; gone with it. */
+static void
+shared_make(struct sim_world *world)
+{
+    struct mem_account *outer = mem_account_current();
+
+    mem_account_bind(world->account);
+    world->shared = shared_new(world->shards);
+    mem_account_bind(outer);
+}
+
+static void
+shared_drop(struct sim_world *world)
+{
+    struct mem_account *outer = mem_account_current();
+
+    mem_account_bind(world->account);
+    shared_free(&world->shared);
+    mem_account_bind(outer);
+}
+
 void
 sim_world_boot(struct sim_world *world, uint32_t shards)
 {
@@ -368,6 +389,7 @@ sim_world_boot(struct sim_world *world, uint32_t shards)
     ASSERT(shards <= SIM_SHARDS_MAX);
     world->shards = shards;
     world->is_fatal = false;
+    shared_make(world);
     for (uint32_t i = 0; i < shards; i++) {
         struct sim_io *io = &world->ios[i];
         struct shard_options options = {
@@ -376,6 +398,7 @@ sim_world_boot(struct sim_world *world, uint32_t shards)
             .io = &io->base,
             .seed = prng_next(&world->prng),
             .random_slices = !world->options.fixed_slices,
+            .shared = world->shared,
         };
 
         memset(io, 0, sizeof(*io));
@@ -409,6 +432,7 @@ sim_world_crash(struct sim_world *world, enum sim_crash kind)
         mem_account_free(world->ios[i].account);
     }
     world->shards = 0;
+    shared_drop(world);
     sim_disk_collect(world);
     if (kind == SIM_CRASH_POWER_CUT) {
         sim_disk_power_cut(world);
@@ -432,6 +456,7 @@ sim_world_stop(struct sim_world *world)
         mem_account_free(io->account);
     }
     world->shards = 0;
+    shared_drop(world);
     sim_trace(world, "stop", 0, "", 0, 0);
 }
 

@@ -13,6 +13,7 @@
 #include "engine/rt/fiber.h"
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
+#include "engine/rt/shared.h"
 #include "engine/rt/stack.h"
 
 enum {
@@ -83,6 +84,8 @@ struct shard {
     uint32_t count;
     struct io *io;
     struct mem_account *account;
+    struct shared *shared;
+    struct shared *own_shared; /* The same, when it is this shard's to free; else NULL. */
     struct prng prng;
     bool random_slices;
     uint32_t spin_us;
@@ -132,6 +135,9 @@ void fiber_idle_free_all(struct shard *shard);
 void fiber_start_in_order(struct fiber *fiber);
 /* A condition's wait ended: off its queue, and runnable. */
 void fiber_wait_end(struct fiber *fiber, err_t result);
+
+/* shared.c */
+uint32_t shared_shards(const struct shared *shared);
 
 /* shard.c: the shard of this thread, asserted to be there. */
 struct shard *shard_current(void);

@@ -70,6 +70,12 @@ shard_new(const struct shard_options *options)
     shard->count = options->count;
     shard->io = options->io;
     shard->account = options->account;
+    shard->shared = options->shared;
+    if (shard->shared == NULL) {
+        shard->own_shared = shared_new(options->count);
+        shard->shared = shard->own_shared;
+    }
+    ASSERT(shared_shards(shard->shared) == options->count);
     shard->random_slices = options->random_slices;
     shard->spin_us = options->count > 1 ? options->spin_us : 0;
     shard->share_percent[FIBER_QUERY] = SHARD_QUERY_PERCENT;
@@ -98,6 +104,7 @@ shard_free(struct shard *shard)
     stack_pool_fini(&shard->stacks);
     msg_fini(shard);
     mem_free(MEM_RUNTIME, shard->timers, shard->timer_capacity * sizeof(struct timer *));
+    shared_free(&shard->own_shared);
     shard->magic = 0;
     MEM_FREE(MEM_RUNTIME, shard);
     shard_bind(before == shard ? NULL : before);

@@ -11,6 +11,7 @@
 #include "engine/base/mem.h"
 #include "engine/base/prng.h"
 #include "engine/rt/fiber.h"
+#include "engine/rt/shared.h"
 
 enum { SHARDS_MAX = 256 };
 
@@ -22,6 +23,8 @@ struct shard_options {
     uint32_t count;              /* Shards in the process. */
     struct io *io;               /* Borrowed; outlives the shard. */
     struct mem_account *account; /* Borrowed; outlives the shard. */
+    struct shared *shared;       /* Borrowed, of all shards of the process; outlives the shard.
+                                    NULL: the shard makes one of its own (it is alone). */
     uint64_t seed;               /* Of shard_prng. */
     bool random_slices;          /* The simulator: draw each fiber's slice and the run order. */
     /* Poll for so long after a message was sent or came before sleeping: waking a sleeping shard

@@ -4,7 +4,7 @@ check_PROGRAMS += test_engine
 endif
 test_engine_SOURCES = tests/unit/engine/test_base.c tests/unit/engine/test_err.c
 test_engine_SOURCES += tests/unit/engine/test_fiber.c tests/unit/engine/test_mem.c
-test_engine_SOURCES += tests/unit/engine/test_msg.c
+test_engine_SOURCES += tests/unit/engine/test_msg.c tests/unit/engine/test_shared.c
 test_engine_LDADD = libtestlib.a $(engine_libs) $(CRITERION_LIBS)
 test_engine_SOURCES += tests/unit/engine/test_crc16.c
 test_engine_SOURCES += tests/unit/engine/test_sim.c tests/unit/engine/test_canary.c
