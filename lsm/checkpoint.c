@@ -142,6 +142,7 @@ lsm_hold_take(struct lsm *lsm)
     hold->version = lsm->version;
     hold->captured = captured;
     version_pin(hold->version);
+    captured->ts = lsm_horizon_ever(lsm); /* Until it has a name and a moment. */
     captured->flushed_lsn = lsm->flushed_lsn;
     captured->log_end = lsm->flushed_lsn;
     captured->next_file_number = lsm->next_file_number;
@@ -346,6 +347,7 @@ record_write(struct lsm *lsm, struct slice record, bool is_add, uint32_t without
 
         manifest_encode_snapshot(&payload, lsm->version, lsm->next_file_number, lsm->flushed_lsn,
                                  buf_slice(&lsm->note));
+        manifest_encode_horizon(&payload, lsm_horizon_ever(lsm));
         for (uint32_t i = 0; i < lsm->checkpoint_count; i++) {
             if (i != without) {
                 manifest_encode_checkpoint(&payload, lsm->checkpoints[i]);

@@ -17,10 +17,10 @@ enum {
 static void
 idle_look(struct lsm *lsm)
 {
-    uint64_t lsn = lsm->active->lsn_newest;
+    uint64_t generation = lsm->active->generation;
 
-    if (lsn != lsm->idle_lsn || lsm->frozen_count > 0) {
-        lsm->idle_lsn = lsn;
+    if (generation != lsm->idle_generation || lsm->frozen_count > 0) {
+        lsm->idle_generation = generation;
         lsm->idle_since_us = shard_now_us();
     }
     lsm->is_idle = shard_now_us() - lsm->idle_since_us >= IDLE_US;

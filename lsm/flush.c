@@ -130,7 +130,7 @@ memtable_flush(struct lsm *lsm, struct memtable *memtable)
     edit.has_flushed = true;
     edit.flushed_lsn = memtable->flush_lsn;
     edit.note = buf_slice(&memtable->note);
-    lsm_ingest_settle_begin(lsm, memtable->flush_lsn, &edit);
+    lsm_ingest_settle_begin(lsm, memtable->number, &edit);
     TRY(lsm_commit(lsm, &edit, memtable, &lsm->flush_error));
     lsm->stats.flushes++;
     lsm->stats.flush_bytes += bytes;

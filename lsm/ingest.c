@@ -377,7 +377,7 @@ out:
 
 /* The flush of the memtable that is active now makes the table durable in the manifest. */
 static void
-settle_later(struct lsm *lsm, struct lsm_table *table, uint32_t level, uint64_t lsn)
+settle_later(struct lsm *lsm, struct lsm_table *table, uint32_t level)
 {
     if (lsm->settle_count == lsm->settle_capacity) {
         uint32_t capacity = MAX(8u, lsm->settle_capacity * 2);
@@ -389,7 +389,7 @@ settle_later(struct lsm *lsm, struct lsm_table *table, uint32_t level, uint64_t 
     }
     lsm_table_pin(table);
     lsm->settle[lsm->settle_count++] =
-        (struct lsm_settle){.table = table, .level = level, .lsn = lsn};
+        (struct lsm_settle){.table = table, .level = level, .memtable = lsm->rotations};
 }
 
 /* The deepest level from the base on where all of them lie between tables, and where no running
@@ -444,8 +444,9 @@ lsm_ingest_apply(struct lsm *lsm, struct lsm_ingest *ingest, uint64_t ts, uint64
         table->lsn = lsn;
         table->busy_with = table; /* Not for compaction until it is settled. */
         edit_add_table(&edit, level, table);
-        settle_later(lsm, table, level, lsn);
+        settle_later(lsm, table, level);
     }
+    lsm->settle_lsn = MAX(lsm->settle_lsn, lsn);
     err = version_apply(base, &edit, &lsm->version);
     ASSERT(err == ERR_OK); /* level_choose has made sure. */
     edit_fini(&edit);
@@ -462,16 +463,16 @@ lsm_ingest_apply(struct lsm *lsm, struct lsm_ingest *ingest, uint64_t ts, uint64
 bool
 lsm_ingest_wants_rotation(const struct lsm *lsm)
 {
-    return lsm->settle_count > 0 && lsm->settle[lsm->settle_count - 1].lsn > lsm->rotated_lsn;
+    return lsm->settle_count > 0 && lsm->settle[lsm->settle_count - 1].memtable == lsm->rotations;
 }
 
 void
-lsm_ingest_settle_begin(const struct lsm *lsm, uint64_t flush_lsn, struct edit *edit)
+lsm_ingest_settle_begin(const struct lsm *lsm, uint64_t memtable, struct edit *edit)
 {
     if (CANARY(INGEST_LOST)) {
         return;
     }
-    for (uint32_t i = 0; i < lsm->settle_count && lsm->settle[i].lsn <= flush_lsn; i++) {
+    for (uint32_t i = 0; i < lsm->settle_count && lsm->settle[i].memtable <= memtable; i++) {
         edit_settle_table(edit, lsm->settle[i].level, lsm->settle[i].table);
     }
 }

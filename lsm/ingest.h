@@ -45,7 +45,8 @@ void lsm_ingest_describe(const struct lsm_ingest *ingest, uint32_t index, struct
 
 /* ---- Committing. ---- */
 
-/* The tables become visible at `ts`. Never suspends and never fails. `lsn`: of the log record. */
+/* The tables become visible at `ts`. Never suspends and never fails. `lsn`: of the log record,
+ * 0 when another log has it, durably. */
 void lsm_ingest_apply(struct lsm *lsm, struct lsm_ingest *ingest, uint64_t ts, uint64_t lsn);
 
 /* Recovery: the ingest of a log record, ready to be applied. Add each description in order.
@@ -60,8 +61,8 @@ err_t lsm_ingest_check(struct slice description);
 
 /* Something was applied since the last rotation: settling it should not wait. */
 bool lsm_ingest_wants_rotation(const struct lsm *lsm);
-/* The flush of a memtable up to `flush_lsn` puts what waits for it into its edit; when the edit is
+/* The flush of memtable number `memtable` puts what waits for it into its edit; when the edit is
  * durable, compaction may have the tables. */
-void lsm_ingest_settle_begin(const struct lsm *lsm, uint64_t flush_lsn, struct edit *edit);
+void lsm_ingest_settle_begin(const struct lsm *lsm, uint64_t memtable, struct edit *edit);
 void lsm_ingest_settle_end(struct lsm *lsm, const struct edit *edit);
 void lsm_ingest_fini(struct lsm *lsm);

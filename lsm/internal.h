@@ -2,6 +2,7 @@
  *
  *     lsm.c       open, close, statistics        lsm_write.c  applying, rotation, backpressure
  *     lsm_read.c  point reads                    lsm_iter.c   scans
+ *     lsm_changes.c  what was written since
  *     flush.c     memtable to level 0            compact*.c   tables to tables (compact.h)
  *     pace.c      room, and slowing writers      lsm_commit.c one edit after the other */
 #pragma once
@@ -39,11 +40,11 @@ enum {
     LSM_MULTI_GET_FIBERS = 64,
 };
 
-/* An ingested table that waits for its place in the manifest; rising by lsn. */
+/* An ingested table that waits for its place in the manifest. */
 struct lsm_settle {
     struct lsm_table *table; /* Pinned. */
     uint32_t level;
-    uint64_t lsn; /* Of the log record. */
+    uint64_t memtable; /* Number of the one that was active: its flush settles the table. */
 };
 
 /* What writers owe: pace.c. */
@@ -76,10 +77,12 @@ struct lsm {
     struct fiber_mutex manifest_mutex;
     uint64_t next_file_number;
     uint64_t flushed_lsn;
-    uint64_t rotated_lsn; /* Given to the last rotation. */
+    uint64_t horizon_before; /* Of earlier lives, as the manifest has it. */
+    uint64_t rotations;      /* So far: the active memtable's number. */
     struct lsm_settle *settle;
     uint32_t settle_count, settle_capacity;
-    uint64_t *strays; /* Tables that the manifest does not list; until lsm_files_collect. */
+    uint64_t settle_lsn; /* The newest log position of what was ingested. */
+    uint64_t *strays;    /* Tables that the manifest does not list; until lsm_files_collect. */
     uint32_t stray_count, stray_capacity;
     struct buf note;
     struct vlog *vlog;
@@ -100,8 +103,8 @@ struct lsm {
     bool scrub_is_paused;  /* The last round has ended. */
     struct cond room_cond; /* A flush or compaction ended, well or badly. */
     bool compact_is_due;
-    bool is_idle; /* Nothing was written for a while, as compaction last saw it: */
-    uint64_t idle_lsn;
+    bool is_idle;             /* Nothing was written for a while, as compaction last saw it: */
+    uint64_t idle_generation; /* Of the active memtable. */
     uint64_t idle_since_us;
     struct list running; /* Compactions. */
     uint32_t by_hand;    /* Calls of lsm_compact that go on. */
@@ -155,6 +158,8 @@ void lsm_pace_flushed(struct lsm *lsm, uint64_t entries, uint64_t bytes);
 void lsm_cache_lend(struct lsm *lsm);
 /* Until something is frozen; meanwhile the pool is given back when it was idle for long. */
 YIELDS void lsm_flush_wait(struct lsm *lsm);
+/* By which tables were collected, in this life or before. */
+uint64_t lsm_horizon_ever(const struct lsm *lsm);
 /* The oldest write in any memtable but `except`; UINT64_MAX when there is none. */
 uint64_t lsm_memtables_oldest(const struct lsm *lsm, const struct memtable *except);
 

@@ -10,5 +10,5 @@ lsm_sources += lsm/ingest.c lsm/metrics.c lsm/version.c lsm/check.c lsm/checkpoi
 lsm_sources += lsm/collect.c lsm/output.c lsm/flush.c lsm/pace.c
 lsm_sources += lsm/compact.c lsm/compact_job.c lsm/compact_levels.c lsm/compact_pick.c
 lsm_sources += lsm/compact_drop.c lsm/compact_garbage.c lsm/compact_run.c
-lsm_sources += lsm/lsm.c lsm/lsm_commit.c lsm/lsm_write.c lsm/lsm_read.c lsm/lsm_iter.c lsm/lsm_batch.c
+lsm_sources += lsm/lsm.c lsm/lsm_changes.c lsm/lsm_commit.c lsm/lsm_write.c lsm/lsm_read.c lsm/lsm_iter.c lsm/lsm_batch.c
 lsm_sources += lsm/entry_cache.c

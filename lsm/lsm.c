@@ -353,6 +353,7 @@ manifest_renew(struct lsm *lsm)
     buf_init(&payload, MEM_TABLES);
     manifest_encode_snapshot(&payload, lsm->version, lsm->next_file_number, lsm->flushed_lsn,
                              buf_slice(&lsm->note));
+    manifest_encode_horizon(&payload, lsm_horizon_ever(lsm));
     lsm_checkpoints_encode(lsm, &payload);
     err = manifest_begin(lsm->manifest, file_number, buf_slice(&payload));
     buf_fini(&payload);
@@ -391,7 +392,7 @@ state_load(struct lsm *lsm)
                       &exists));
     lsm->next_file_number = MAX(MAX(state.next_file_number, listed.largest + 1), 1u);
     lsm->flushed_lsn = state.flushed_lsn;
-    lsm->rotated_lsn = state.flushed_lsn;
+    lsm->horizon_before = state.horizon;
     buf_append(&lsm->note, state.note.data, state.note.size);
     TRY(vlog_open(lsm->dir, lsm_file_number_new, lsm, &lsm->vlog));
     lsm_checkpoints_load(lsm, &state);
@@ -469,6 +470,7 @@ lsm_open(const struct lsm_options *options, struct lsm_recovered *recovered_out,
     TRY(background_start(lsm));
     *recovered_out = (struct lsm_recovered){
         .flushed_lsn = lsm->flushed_lsn,
+        .horizon = lsm->horizon_before,
         .ts_newest = lsm->version->ts_newest,
         .note = buf_slice(&lsm->note),
     };

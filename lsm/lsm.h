@@ -38,7 +38,10 @@ struct lsm_options {
 struct lsm_recovered {
     uint64_t flushed_lsn; /* Records at or below are in tables. */
     uint64_t ts_newest;   /* Largest timestamp in any table. */
-    struct slice note;    /* Given to the last flushed memtable's lsm_rotate; borrowed, valid until
+    /* Versions that only snapshots below it could see may be gone. The owner sets it when all logs
+     * are applied, and not before: until then a delete may hide a write that is still to come. */
+    uint64_t horizon;
+    struct slice note; /* Given to the last flushed memtable's lsm_rotate; borrowed, valid until
                              the next flush. */
 };
 
@@ -54,8 +57,10 @@ YIELDS void lsm_close(struct lsm **lsm);
 bool lsm_has_room(const struct lsm *lsm, size_t bytes);
 YIELDS err_t lsm_wait_room(struct lsm *lsm, size_t bytes);
 
-/* Apply one logged write. Never suspends and never fails; entry->lsn must be set, not falling
- * from call to call. The bytes are copied. In place where no snapshot needs the old version. */
+/* Apply one logged write. Never suspends and never fails. entry->lsn does not fall from call to
+ * call; or it is 0 at any time: another log has the write, and it is durable there. Timestamps come
+ * in any order, also of one key: a version goes to its place, and where no snapshot can see the one
+ * or the other, only one stays. The same write again changes nothing. The bytes are copied. */
 void lsm_apply(struct lsm *lsm, const struct lsm_entry *entry);
 /* Have what applying a write to the key will look at on its way from memory, in two steps: the
  * second when the first has had time (some 100 ns). Costs a hash; changes nothing. */
@@ -96,6 +101,28 @@ err_t lsm_try_get(struct lsm *lsm, struct slice key, uint64_t snapshot, struct a
 YIELDS err_t lsm_multi_get(struct lsm *lsm, const struct slice *keys, uint32_t count,
                            uint64_t snapshot, struct arena *arena, struct lsm_value *results);
 
+/* ---- What changed (lsm/lsm_changes.c). ----
+ *
+ * Was the key, or any key in [lower, upper) (upper.size == 0: no upper bound), put, deleted or
+ * covered by a range delete above `since`? Of all that was applied before the call; what comes
+ * while it suspends may be seen or not. Sources with nothing that new are not asked: for a young
+ * `since` this is a look at the active memtable. (The newest timestamp of a key: lsm_get at
+ * LSM_TS_MAX.)
+ *
+ * may_suspend false: answers from memory, and *is_answered_out is false, *is_changed_out
+ * meaningless, when a table would have to be read, or more than LSM_CHANGES_KEYS_MAX keys looked
+ * through. Otherwise it is always true.
+ *
+ * ERR_SNAPSHOT_TOO_OLD: `since` lies below lsm_changes_oldest, the oldest snapshot held here or the
+ * horizon, so that deletes above it may have been collected. Errors of reading. */
+enum { LSM_CHANGES_KEYS_MAX = 16 << 10 };
+uint64_t lsm_changes_oldest(const struct lsm *lsm);
+YIELDS err_t lsm_changed(struct lsm *lsm, struct slice key, uint64_t since, bool may_suspend,
+                         bool *is_changed_out, bool *is_answered_out);
+YIELDS err_t lsm_range_changed(struct lsm *lsm, struct slice lower, struct slice upper,
+                               uint64_t since, bool may_suspend, bool *is_changed_out,
+                               bool *is_answered_out);
+
 /* Live entries (newest at the snapshot, deletes and range deletes applied) in [lower, upper).
  * The bounds are copied. upper.size == 0: no upper bound. The entry's slices are valid until the
  * iterator moves or is freed; large values are fetched on demand by lsm_iter_value. An iterator
@@ -123,9 +150,12 @@ struct lsm_snapshot {
     struct lsm_snapshot *next, *previous;
     struct snapshots *of;
     uint64_t ts;
+    bool is_guest; /* The owner's to set: held here on behalf of another shard. */
 };
 void lsm_snapshot_take(struct lsm *lsm, uint64_t ts, struct lsm_snapshot *snapshot);
 void lsm_snapshot_drop(struct lsm *lsm, struct lsm_snapshot *snapshot);
+/* The one after `at` in order of ts (NULL: the oldest); NULL at the end. Iterators hold one each. */
+const struct lsm_snapshot *lsm_snapshot_next(const struct lsm *lsm, const struct lsm_snapshot *at);
 /* Version collection goes by one horizon over all shards, never lowered: versions that neither a
  * snapshot at or above the horizon nor one held here can see may go. Starts at 0 (nothing is
  * collected). A read below it at a snapshot that is not held is ERR_SNAPSHOT_TOO_OLD. */

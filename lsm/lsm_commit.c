@@ -61,9 +61,11 @@ edit_write(struct lsm *lsm, const struct edit *edit, const struct version *next)
         manifest_encode_snapshot(&payload, next, lsm->next_file_number, flushed_lsn, note);
         manifest_encode_settled(&payload, edit);
         lsm_checkpoints_encode(lsm, &payload);
+        manifest_encode_horizon(&payload, lsm_horizon_ever(lsm));
         err = manifest_begin(lsm->manifest, file_number, buf_slice(&payload));
     } else {
         manifest_encode_edit(&payload, edit, lsm->next_file_number);
+        manifest_encode_horizon(&payload, lsm_horizon_ever(lsm));
         err = manifest_append(lsm->manifest, buf_slice(&payload));
     }
     lsm_metrics_edit(&lsm->metrics, shard_now_us() - begin_us);

@@ -183,8 +183,7 @@ iter_begin(struct lsm_iter *iter, struct slice lower, struct slice upper, uint64
     iter->state = ITER_NOWHERE;
     iter->current = NULL;
     /* Ingested tables which the log may still lose: as if rows of all of them had been passed. */
-    iter->lsn =
-        iter->lsm->settle_count > 0 ? iter->lsm->settle[iter->lsm->settle_count - 1].lsn : 0;
+    iter->lsn = iter->lsm->settle_count > 0 ? iter->lsm->settle_lsn : 0;
 }
 
 YIELDS err_t

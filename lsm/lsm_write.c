@@ -32,7 +32,7 @@ lsm_prefetch_key(const struct lsm *lsm, uint64_t hash)
 void
 lsm_apply(struct lsm *lsm, const struct lsm_entry *entry)
 {
-    ASSERT(entry->lsn >= lsm->active->lsn_newest);
+    ASSERT(entry->lsn == 0 || entry->lsn >= lsm->active->lsn_newest);
     ASSERT(entry->key.size <= LSM_KEY_BYTES_MAX);
     memtable_put(lsm->active, entry, &lsm->snapshots);
     if (lsm->pace.ratio > 0) {
@@ -66,7 +66,7 @@ tables_condemn(struct lsm *lsm, const struct lsm_range_delete *range)
 void
 lsm_apply_range_delete(struct lsm *lsm, const struct lsm_range_delete *range)
 {
-    ASSERT(range->lsn >= lsm->active->lsn_newest);
+    ASSERT(range->lsn == 0 || range->lsn >= lsm->active->lsn_newest);
     ASSERT(range->start.size <= LSM_KEY_BYTES_MAX);
     ASSERT(range->end.size <= LSM_KEY_BYTES_MAX);
     tables_condemn(lsm, range);
@@ -151,7 +151,7 @@ lsm_rotate(struct lsm *lsm, uint64_t lsn, struct slice note)
     lsm_iter_spare_drop(lsm);
     entry_cache_next_generation(lsm->entries);
     frozen->flush_lsn = lsn;
-    lsm->rotated_lsn = lsn;
+    frozen->number = lsm->rotations++;
     buf_append(&frozen->note, note.data, note.size);
     frozen->older = lsm->frozen_newest;
     if (lsm->frozen_newest != NULL) {
@@ -224,6 +224,15 @@ lsm_snapshot_drop(struct lsm *lsm, struct lsm_snapshot *snapshot)
     snapshots_drop(snapshot);
 }
 
+const struct lsm_snapshot *
+lsm_snapshot_next(const struct lsm *lsm, const struct lsm_snapshot *at)
+{
+    const struct lsm_snapshot *head = &lsm->snapshots.head;
+    const struct lsm_snapshot *next = at == NULL ? head->next : at->next;
+
+    return next == head ? NULL : next;
+}
+
 void
 lsm_horizon_set(struct lsm *lsm, uint64_t ts)
 {
@@ -234,6 +243,12 @@ uint64_t
 lsm_horizon(const struct lsm *lsm)
 {
     return lsm->snapshots.horizon;
+}
+
+uint64_t
+lsm_horizon_ever(const struct lsm *lsm)
+{
+    return MAX(lsm->horizon_before, lsm->snapshots.horizon);
 }
 
 void

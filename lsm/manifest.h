@@ -51,7 +51,7 @@ struct manifest_table {
 /* A named checkpoint: what lsm_hold_take captured, and the names that were given to it. */
 struct manifest_checkpoint {
     char name[LSM_CHECKPOINT_NAME_BYTES_MAX + 1];
-    uint64_t ts;
+    uint64_t ts; /* What a reader at or above it sees is there: an export's horizon. */
     uint64_t flushed_lsn;
     uint64_t log_end;
     uint64_t next_file_number; /* No file in it has this number or a larger one. */
@@ -78,6 +78,7 @@ struct manifest_state {
     uint32_t table_count, table_capacity;
     uint64_t next_file_number;
     uint64_t flushed_lsn;
+    uint64_t horizon; /* By which versions were collected; 0: none was. */
     struct buf note;
     uint32_t batches;
     uint64_t bytes_valid; /* Of the file. */
@@ -96,6 +97,8 @@ void manifest_encode_edit(struct buf *out, const struct edit *edit, uint64_t nex
 void manifest_encode_snapshot(struct buf *out, const struct version *version,
                               uint64_t next_file_number, uint64_t flushed_lsn, struct slice note);
 
+/* Behind either: tables were written without what nobody can see at or above `horizon`. */
+void manifest_encode_horizon(struct buf *out, uint64_t horizon);
 /* Behind a snapshot: what the edit settles. */
 void manifest_encode_settled(struct buf *out, const struct edit *edit);
 

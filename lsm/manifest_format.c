@@ -36,6 +36,7 @@ enum record_tag {
     RECORD_REMOVE = 4,
     RECORD_CHECKPOINT_ADD = 5,
     RECORD_CHECKPOINT_DROP = 6,
+    RECORD_HORIZON = 7,
 };
 enum add_flag {
     ADD_LARGEST_IS_EXCLUSIVE = 1,
@@ -296,6 +297,13 @@ manifest_encode_snapshot(struct buf *out, const struct version *version, uint64_
 }
 
 void
+manifest_encode_horizon(struct buf *out, uint64_t horizon)
+{
+    buf_append_varint(out, RECORD_HORIZON);
+    buf_append_varint(out, horizon);
+}
+
+void
 manifest_encode_checkpoint(struct buf *out, const struct manifest_checkpoint *checkpoint)
 {
     buf_append_varint(out, RECORD_CHECKPOINT_ADD);
@@ -327,6 +335,7 @@ manifest_encode_checkpoint_tree(struct buf *out, const struct manifest_checkpoin
 {
     encode_common(out, checkpoint->next_file_number + 1, true, checkpoint->flushed_lsn,
                   buf_slice(&checkpoint->note));
+    manifest_encode_horizon(out, checkpoint->ts);
     for (uint32_t i = 0; i < checkpoint->table_count; i++) {
         if (!checkpoint->tables[i].is_pending) {
             buf_append_varint(out, RECORD_ADD);
@@ -615,6 +624,9 @@ decode_record(struct reader *reader, struct manifest_state *state)
         return decode_checkpoint_add(reader, state);
     case RECORD_CHECKPOINT_DROP:
         return decode_checkpoint_drop(reader, state);
+    case RECORD_HORIZON:
+        state->horizon = read_number(reader, UINT64_MAX);
+        return reader->is_bad ? "the horizon is malformed" : NULL;
     default:
         return "a record of unknown kind";
     }

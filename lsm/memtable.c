@@ -490,31 +490,52 @@ put_newest(struct memtable *memtable, struct memtable_key *key, const struct lsm
     }
 }
 
-/* Among older and newer ones: replay, or a commit which comes from another shard's log. */
+/* The same write once more: replay. */
 static void
-put_between(struct memtable *memtable, struct memtable_key *key, const struct lsm_entry *entry)
+put_again(struct memtable *memtable, struct memtable_version **link, const struct lsm_entry *entry)
+{
+    struct memtable_version *version = *link;
+
+    if (version->capacity < entry->value.size) {
+        *link = version_new(memtable, entry->value.size);
+        (*link)->older = version->older;
+        version_free(memtable, version);
+    }
+    version_fill(*link, entry);
+}
+
+/* Below versions that are there: replay of several logs, or a commit which comes from another
+ * shard's log. It goes to its place, if anybody may see it there. */
+static void
+put_between(struct memtable *memtable, struct memtable_key *key, const struct lsm_entry *entry,
+            const struct snapshots *snapshots)
 {
     struct memtable_version **link = &key->newest;
+    uint64_t until = 0; /* When it was superseded. */
     struct memtable_version *version;
 
-    while (*link != NULL && (*link)->ts > entry->ts) {
-        link = &(*link)->older;
+    for (; *link != NULL && (*link)->ts > entry->ts; link = &(*link)->older) {
+        until = (*link)->ts;
     }
-    version = *link;
-    if (version != NULL && version->ts == entry->ts) {
-        if (version->capacity >= entry->value.size) {
-            version_fill(version, entry);
-            return;
-        }
-        *link = version->older;
-        key->versions--;
-        version_free(memtable, version);
+    if (*link != NULL && (*link)->ts == entry->ts) {
+        put_again(memtable, link, entry);
+        return;
+    }
+    ASSERT(until > entry->ts);
+    if (!snapshots_need(snapshots, entry->ts, until)) {
+        return;
     }
     version = version_new(memtable, entry->value.size);
     version_fill(version, entry);
     version->older = *link;
     *link = version;
     key->versions++;
+    if (version->older != NULL && !snapshots_need(snapshots, version->older->ts, version->ts)) {
+        unlink_older(memtable, key, version);
+    }
+    if (key->versions >= key->collect_at) {
+        key_collect(memtable, key, snapshots);
+    }
 }
 
 static void
@@ -551,7 +572,7 @@ memtable_put(struct memtable *memtable, const struct lsm_entry *entry,
     } else if (entry->ts > key->newest->ts) {
         put_newest(memtable, key, entry, snapshots);
     } else {
-        put_between(memtable, key, entry);
+        put_between(memtable, key, entry, snapshots);
     }
 }
 

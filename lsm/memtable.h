@@ -74,7 +74,7 @@ struct memtable {
     uint64_t ts_oldest;       /* Of all writes; UINT64_MAX when empty. */
     uint64_t ts_newest;       /* Of all writes, range deletes included. */
     uint64_t entry_ts_newest; /* Without range deletes. */
-    uint64_t lsn_first;       /* Log position of the first write; 0 when empty. */
+    uint64_t lsn_first;       /* Log position of the first write that has one; 0: none has. */
     uint64_t lsn_newest;
     uint32_t tables_range_deleted; /* Whole tables that range deletes hid when they came. */
     uint64_t keys_range_deleted;   /* About how many keys lay under range deletes when they came. */
@@ -84,6 +84,7 @@ struct memtable {
     uint32_t vlog_file_count;
     uint32_t vlog_file_capacity;
     /* Set when it is frozen. */
+    uint64_t number; /* Rotations before. */
     uint64_t flush_lsn;
     struct buf note;
     struct memtable *newer;
@@ -123,7 +124,8 @@ memtable_is_empty(const struct memtable *memtable)
     return memtable->index.count == 0 && range_map_is_empty(&memtable->ranges);
 }
 
-/* A version of the same key and ts is replaced: applying is idempotent. */
+/* A version of the same key and ts is replaced: applying is idempotent. One that is older than
+ * others of its key goes to its place among them, or nowhere if nobody can see it there. */
 void memtable_put(struct memtable *memtable, const struct lsm_entry *entry,
                   const struct snapshots *snapshots);
 void memtable_range_delete(struct memtable *memtable, const struct lsm_range_delete *range,
@@ -174,3 +176,17 @@ void memtable_iter_seek(struct memtable_iter *iter, struct slice key, uint64_t t
 void memtable_iter_seek_before(struct memtable_iter *iter, struct slice key);
 void memtable_iter_next(struct memtable_iter *iter);
 void memtable_iter_previous(struct memtable_iter *iter);
+
+/* The keys in [lower, upper) in order, and when each was last written; upper.size == 0: no upper
+ * bound. The bounds are borrowed. The memtable may change between calls: keys that come meanwhile
+ * may or may not be met. It is not pinned. */
+struct memtable_walk {
+    struct index_iter place;
+    struct slice upper;
+};
+void memtable_walk_begin(struct memtable_walk *walk, struct memtable *memtable, struct slice lower,
+                         struct slice upper);
+/* False at the end. */
+bool memtable_walk_next(struct memtable_walk *walk, uint64_t *ts_out);
+/* Before the memtable goes. */
+void memtable_walk_end(struct memtable_walk *walk);

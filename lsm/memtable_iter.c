@@ -137,3 +137,34 @@ memtable_iter_previous(struct memtable_iter *iter)
     key_index_previous(&iter->place);
     iter_settle(iter, true);
 }
+
+/* ---- Keys only. ---- */
+
+void
+memtable_walk_begin(struct memtable_walk *walk, struct memtable *memtable, struct slice lower,
+                    struct slice upper)
+{
+    key_index_iter_init(&walk->place, &memtable->index);
+    key_index_seek(&walk->place, lower);
+    walk->upper = upper;
+}
+
+bool
+memtable_walk_next(struct memtable_walk *walk, uint64_t *ts_out)
+{
+    struct tree_key *key = walk->place.key;
+
+    if (key == NULL ||
+        (walk->upper.size > 0 && slice_compare(tree_key_slice(key), walk->upper) >= 0)) {
+        return false;
+    }
+    *ts_out = CONTAINER_OF(key, struct memtable_key, key)->newest->ts;
+    key_index_next(&walk->place);
+    return true;
+}
+
+void
+memtable_walk_end(struct memtable_walk *walk)
+{
+    key_index_iter_fini(&walk->place);
+}

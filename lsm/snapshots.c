@@ -88,6 +88,7 @@ snapshots_take(struct snapshots *snapshots, uint64_t ts, struct lsm_snapshot *sn
     }
     snapshot->of = snapshots;
     snapshot->ts = ts;
+    snapshot->is_guest = false;
     snapshot->previous = before;
     snapshot->next = before->next;
     before->next->previous = snapshot;

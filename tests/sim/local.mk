@@ -6,6 +6,6 @@ orbit_sim_SOURCES += tests/sim/model.c tests/sim/scenario_store.c
 orbit_sim_SOURCES += tests/sim/scenario_store_rot.c
 orbit_sim_SOURCES += tests/sim/kv_model.c tests/sim/kv_words.c tests/sim/scenario_kv.c
 orbit_sim_SOURCES += tests/sim/history.c tests/sim/trees.c tests/sim/trees_read.c
-orbit_sim_SOURCES += tests/sim/trees_checkpoint.c tests/sim/trees_ingest.c
+orbit_sim_SOURCES += tests/sim/trees_changes.c tests/sim/trees_checkpoint.c tests/sim/trees_ingest.c
 orbit_sim_SOURCES += tests/sim/scenario_lsm.c
 orbit_sim_LDADD = $(program_libs)

@@ -239,6 +239,13 @@ large_release(struct trees *trees, const struct batch *batch, uint32_t which)
     }
 }
 
+/* While it is replayed: what is durable need not have a position, as if another log had it. */
+static uint64_t
+position(const struct trees *trees, const struct history_write *write)
+{
+    return write->lsn <= trees->history.durable && trees_chance(50) ? 0 : write->lsn;
+}
+
 static void
 apply_range_delete(const struct trees *trees, struct tree *tree, const struct history_write *write)
 {
@@ -248,7 +255,7 @@ apply_range_delete(const struct trees *trees, struct tree *tree, const struct hi
         .start = history_bound(&trees->history, write->key, write->start_is_successor, start),
         .end = history_bound(&trees->history, write->end, write->end_is_successor, end),
         .ts = write->ts,
-        .lsn = write->lsn,
+        .lsn = position(trees, write),
     };
 
     lsm_apply_range_delete(tree->lsm, &range);
@@ -261,7 +268,7 @@ trees_apply(struct trees *trees, struct tree *tree, uint32_t which,
     struct lsm_entry entry = {
         .key = history_name(&trees->history, write->key),
         .ts = write->ts,
-        .lsn = write->lsn,
+        .lsn = position(trees, write),
         .slot = history_slot(write->key),
         .kind = LSM_DELETE,
     };
@@ -705,8 +712,10 @@ trees_work_once(struct trees *trees)
     trees->run->operations++;
     if (draw < 48) {
         commit(trees);
-    } else if (draw < 66) {
+    } else if (draw < 62) {
         trees_get(trees);
+    } else if (draw < 66) {
+        trees_changes(trees);
     } else if (draw < 74) {
         trees_multi_get(trees);
     } else if (draw < 86) {

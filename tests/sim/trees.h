@@ -141,6 +141,11 @@ void trees_apply(struct trees *trees, struct tree *tree, uint32_t which,
                  const struct history_write *write);
 void trees_rotate_if_due(struct tree *tree, uint64_t lsn);
 
+/* ---- trees_changes.c ---- */
+
+/* Ask what was written since. */
+void trees_changes(struct trees *trees);
+
 /* ---- trees_ingest.c ---- */
 
 void trees_ingest(struct trees *trees);

@@ -10,4 +10,4 @@ test_lsm_SOURCES += tests/unit/lsm/test_iter.c tests/unit/lsm/test_lsm.c tests/u
 test_lsm_SOURCES += tests/unit/lsm/test_memtable.c tests/unit/lsm/test_range_delete.c tests/unit/lsm/test_manifest.c
 test_lsm_SOURCES += tests/unit/lsm/test_entry_cache.c
 test_lsm_SOURCES += tests/unit/lsm/test_vlog.c tests/unit/lsm/test_cache.c
-test_lsm_SOURCES += tests/unit/lsm/test_check.c tests/unit/lsm/test_checkpoint.c tests/unit/lsm/test_compaction.c tests/unit/lsm/test_version.c
+test_lsm_SOURCES += tests/unit/lsm/test_changes.c tests/unit/lsm/test_check.c tests/unit/lsm/test_checkpoint.c tests/unit/lsm/test_compaction.c tests/unit/lsm/test_version.c

@@ -98,6 +98,50 @@ Test(lsm_memtable, a_hot_key_does_not_fill_the_memtable)
     memtable_unpin(&memtable);
 }
 
+Test(lsm_memtable, a_late_version_goes_to_its_place_if_anybody_may_see_it_there)
+{
+    struct lsm_snapshot held;
+
+    begin();
+    put("a", 10, "one");
+    put("a", 40, "four");
+    put("a", 20, "two");
+    cr_assert_eq(memtable->versions, 3, "the horizon is at 0: all may be seen");
+    snapshots_take(&snapshots, 35, &held);
+    snapshots.horizon = 40;
+    put("a", 25, "nobody saw it");
+    expect("a", 29, "nobody saw it"); /* The snapshot at 35 does. */
+    put("a", 30, "three");
+    expect("a", 35, "three");
+    cr_assert_eq(memtable->versions, 3, "and what it supersedes is gone");
+    put("a", 5, "zero");
+    cr_assert_eq(memtable->versions, 3, "what is superseded at 10 is not kept");
+    expect("a", UINT64_MAX, "four");
+    snapshots_drop(&held);
+    put("a", 32, "again nobody");
+    cr_assert_eq(memtable->versions, 3);
+    memtable_unpin(&memtable);
+}
+
+/* The horizon of several shards follows by a while. */
+Test(lsm_memtable, a_hot_key_is_collected_when_a_late_horizon_passes)
+{
+    enum { OVERWRITES = 200000, LAG = 5000 };
+    uint64_t bytes;
+
+    begin();
+    for (uint64_t ts = 1; ts <= OVERWRITES; ts++) {
+        if (ts % LAG == 0) {
+            snapshots.horizon = ts - LAG;
+        }
+        put("hot", ts, "a value of which there are many versions");
+        cr_assert_leq(memtable->versions, 4 * LAG);
+    }
+    bytes = memtable_bytes(memtable);
+    cr_assert_leq(bytes, UINT64_C(4) * LAG * 128 + (1 << 20));
+    memtable_unpin(&memtable);
+}
+
 Test(lsm_memtable, an_overwrite_that_no_snapshot_needs_happens_in_place)
 {
     uint64_t bytes;

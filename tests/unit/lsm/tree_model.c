@@ -101,8 +101,8 @@ model_get(const struct model *model, uint32_t key, uint64_t snapshot, uint64_t *
 
 /* ---- Writing. ---- */
 
-static void
-write_apply(struct model *model, const struct write *write)
+void
+model_apply(struct model *model, const struct write *write, uint64_t lsn)
 {
     uint8_t buffer[VALUE_BYTES_MAX];
 
@@ -110,7 +110,7 @@ write_apply(struct model *model, const struct write *write)
         struct lsm_range_delete range = {.start = model->keys[write->key],
                                          .end = model->keys[write->end],
                                          .ts = write->ts,
-                                         .lsn = write->lsn};
+                                         .lsn = lsn};
 
         lsm_apply_range_delete(model->lsm, &range);
     } else {
@@ -118,7 +118,7 @@ write_apply(struct model *model, const struct write *write)
                                   .value = value_of(write, buffer),
                                   .ts = write->ts,
                                   .expire_us = write->expire_us,
-                                  .lsn = write->lsn,
+                                  .lsn = lsn,
                                   .slot = (uint16_t)write->key,
                                   .kind = write->kind};
 
@@ -153,7 +153,7 @@ model_write_key(struct model *model, uint32_t key, uint8_t kind, uint64_t expire
     write->kind = kind;
     write->expire_us = expire_us;
     write->value_size = kind == LSM_PUT ? model_below(model, 60) : 0;
-    write_apply(model, write);
+    model_apply(model, write, write->lsn);
 }
 
 void
@@ -169,7 +169,7 @@ model_write_range(struct model *model, uint32_t key, uint32_t end)
     write->is_range = true;
     write->key = key;
     write->end = end;
-    write_apply(model, write);
+    model_apply(model, write, write->lsn);
     model->ts += TS_STEP;
 }
 
@@ -209,7 +209,7 @@ model_write(struct model *model)
             write->expire_us = (model->ts >> 12) + model_below(model, 2000);
         }
     }
-    write_apply(model, write);
+    model_apply(model, write, write->lsn);
     if (lsm_wants_rotation(model->lsm)) {
         model_rotate(model);
     }
@@ -502,7 +502,7 @@ model_open(struct model *model)
     lsm_on_flushed(model->lsm, flushed, model);
     for (uint32_t i = 0; i < model->write_count; i++) {
         if (model->writes[i].lsn > recovered.flushed_lsn) {
-            write_apply(model, &model->writes[i]);
+            model_apply(model, &model->writes[i], model->writes[i].lsn);
         }
     }
     return ERR_OK;

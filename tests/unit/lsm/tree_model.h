@@ -57,6 +57,8 @@ err_t model_open(struct model *model);
 void model_close(struct model *model);
 void model_rotate(struct model *model);
 void model_write(struct model *model);
+/* A write of the model's to the tree; lsn 0: as one that another log holds. */
+void model_apply(struct model *model, const struct write *write, uint64_t lsn);
 /* These two do not wait for room, nor rotate. The key [key, end) by number. */
 void model_write_key(struct model *model, uint32_t key, uint8_t kind, uint64_t expire_us);
 void model_write_range(struct model *model, uint32_t key, uint32_t end);
