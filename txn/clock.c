@@ -55,6 +55,12 @@ clock_init(struct clock *clock, uint64_t last)
     clock->now_us = monotonic_us + clock->offset_us;
 }
 
+void
+clock_raise(struct clock *clock, uint64_t ts)
+{
+    clock->last = MAX(clock->last, ts);
+}
+
 uint64_t
 clock_read(struct clock *clock)
 {

@@ -25,6 +25,11 @@ struct clock {
 
 /* Begins at `last`, which no timestamp of the past exceeds. */
 void clock_init(struct clock *clock, uint64_t last);
+/* A timestamp that another shard has given or served: from now on this clock gives and serves only
+ * later ones. Never one from a client, which could carry every clock away. It may lie above this
+ * shard's ceiling: it is below that of the shard it comes from, and a restart begins every clock
+ * at the largest ceiling of all logs (clock_raise with it, before anything is served). */
+void clock_raise(struct clock *clock, uint64_t ts);
 /* The clock now, as a timestamp at or above all given; does not move it. */
 uint64_t clock_read(struct clock *clock);
 /* The timestamp that the next commit would get; above all given. */

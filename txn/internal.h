@@ -8,6 +8,7 @@
 #include "engine/io/io.h"
 #include "engine/rt/shard.h"
 #include "txn/clock.h"
+#include "txn/horizon.h"
 #include "txn/store.h"
 
 #define STORE_MAGIC UINT64_C(0x6f72626974737431)
@@ -61,6 +62,7 @@ struct store {
     struct lsm *lsm;
     struct wal *wal; /* NULL while the log is replayed. */
     struct clock clock;
+    struct horizon horizon;
     uint64_t clock_ahead;   /* How far the ceiling is asked for ahead of the clock. */
     lsn_t applied;          /* Position of the last record of the own log in the memtable. */
     lsn_t rotated_at;       /* Log position of the last rotation. */

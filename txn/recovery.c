@@ -422,6 +422,7 @@ phase_finish(struct recovery *recovery)
         TRY(shape_commit(store->dir));
     }
     TRY(retain_open(store));
+    horizon_open(&store->horizon, store, recovery->options->retention_us, recovery->tables.horizon);
     shard_slot_set(SHARD_SLOT_STORE, store);
 out:
     return err;
@@ -432,7 +433,8 @@ attend(struct recovery *recovery, err_t err)
 {
     struct meeting_word word = {
         .log_id = recovery->shape.log_id,
-        .clock = MAX(recovery->clock_ceiling, recovery->ts_newest),
+        /* A clock that went on without commits may have moved the horizon beyond its ceiling. */
+        .clock = MAX(MAX(recovery->clock_ceiling, recovery->ts_newest), recovery->tables.horizon),
     };
 
     return meeting_attend(recovery->meeting, err, &word);
@@ -465,6 +467,7 @@ abandon(struct store *store, err_t err)
 
     snprintf(message, sizeof(message), "%s", err_message(err));
     shard_slot_set(SHARD_SLOT_STORE, NULL);
+    horizon_close(&store->horizon);
     lsm_close(&store->lsm);
     retain_close(store);
     wal_close(&store->wal);

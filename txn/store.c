@@ -284,8 +284,7 @@ store_commit_step(struct store *store, struct buf *record, uint32_t ops, uint64_
     at = wal_append(store->wal, record->size, &lsn);
     memcpy(at, record->data, record->size);
     store_clock_push(store, ts);
-    /* What this commit supersedes is seen by held snapshots only; later ones are above it. */
-    lsm_horizon_set(store->lsm, ts);
+    horizon_note_commit(&store->horizon, ts);
     store_apply(store, buf_slice(record), lsn, ingest);
     store_rotate_if_due(store, lsn);
     return lsn;
@@ -543,6 +542,7 @@ store_close(struct store **store_ref)
     OBJ_CHECK(store, STORE_MAGIC);
     shard_slot_set(SHARD_SLOT_STORE, NULL);
     close_flush(store);
+    horizon_close(&store->horizon);
     lsm_close(&store->lsm); /* Before the log: a flush may wait for it. */
     retain_close(store);
     /* Nothing passes the clock any more, so the next start need not begin at the ceiling. */

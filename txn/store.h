@@ -26,6 +26,8 @@ struct store_options {
     uint64_t memory_bytes;
     enum wal_durability durability;
     uint64_t interval_us;
+    uint64_t retention_us;      /* Versions that were superseded are kept for so long, to be read
+                                   AS OF then. 0: only for snapshots that are held. */
     uint64_t wal_segment_bytes; /* 0: default. */
     struct lsm_options lsm;     /* Zero fields take the share of memory_bytes; dir and wait_durable
                                    are the store's. */

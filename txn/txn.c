@@ -189,7 +189,7 @@ options_check(struct txns *txns, const struct txn_options *options)
     if (options->as_of > snapshot_now(txns)) {
         return err_set(ERR_INVALID, "the timestamp to read at lies in the future");
     }
-    if (options->as_of != 0 && options->as_of < lsm_horizon(store_lsm(txns->store))) {
+    if (options->as_of != 0 && options->as_of < horizon_oldest(&txns->store->horizon)) {
         return err_set(ERR_SNAPSHOT_TOO_OLD,
                        "the versions of that time are no longer kept: retention sets for how long");
     }

@@ -68,3 +68,17 @@ FIBER_TEST(clock, a_leap_of_the_wall_clock_is_not_followed)
     cr_assert_lt(microseconds(clock.last), started + 50 * CLOCK_LEAP_US_MAX);
     cr_assert_lt(microseconds(clock.last), io_wall_us() + CLOCK_LEAP_US_MAX * 50);
 }
+
+FIBER_TEST(clock, what_another_shard_has_served_raises_it)
+{
+    struct clock clock;
+    uint64_t ahead;
+
+    clock_init(&clock, 0);
+    ahead = clock_next(&clock) + (UINT64_C(5000000) << CLOCK_COUNTER_BITS);
+    clock_raise(&clock, ahead);
+    cr_assert_eq(clock_read(&clock), ahead);
+    cr_assert_eq(clock_next(&clock), ahead + 1);
+    clock_raise(&clock, ahead - 10);
+    cr_assert_eq(clock_read(&clock), ahead, "never back");
+}
