@@ -58,7 +58,7 @@ locks_free(struct locks **locks_ref)
 void
 lock_owner_init(struct lock_owner *owner, uint64_t txn)
 {
-    *owner = (struct lock_owner){.txn = txn, .join_at = LOCK_OWNER_KEYS_MAX};
+    *owner = (struct lock_owner){.txn = txn};
     list_init(&owner->held);
     cond_init(&owner->decided);
 }
@@ -460,6 +460,22 @@ out:
     return err;
 }
 
+/* The owner has one more lock. Its keys are in a tree before they are too many, and then each one
+ * more is joined with its neighbours. */
+static void
+owner_bound(struct locks *locks, struct lock_owner *owner)
+{
+    if (owner->count <= LOCK_OWNER_KEYS_MAX / 2) {
+        return;
+    }
+    lock_tree_ask(locks);
+    if (owner->count > LOCK_OWNER_KEYS_MAX && lock_tree_is_complete(locks)) {
+        const struct lock *newest = LIST_ENTRY(owner->held.next, struct lock, owner_link);
+
+        lock_owner_join(locks, owner, newest->target);
+    }
+}
+
 static YIELDS err_t
 lock_point(struct locks *locks, struct lock_request *request, enum lock_wait wait,
            uint64_t deadline_us)
@@ -478,9 +494,7 @@ lock_point(struct locks *locks, struct lock_request *request, enum lock_wait wai
     } else {
         TRY(request_run(locks, request, hash, wait, deadline_us));
     }
-    if (owner->count > owner->join_at) {
-        lock_owner_join(locks, owner);
-    }
+    owner_bound(locks, owner);
 out:
     return err;
 }
@@ -524,10 +538,9 @@ lock_range(struct locks *locks, struct lock_owner *owner, struct slice start, st
     if (range_is_empty(start, end)) {
         return ERR_OK;
     }
+    lock_tree_ask(locks);
     TRY(request_run(locks, &request, 0, wait, deadline_us));
-    if (owner->count > owner->join_at) {
-        lock_owner_join(locks, owner);
-    }
+    owner_bound(locks, owner);
 out:
     return err;
 }
@@ -570,7 +583,11 @@ lock_range_is_free(struct locks *locks, const struct lock_owner *owner, struct s
                                    .kind = LOCK_KIND_RANGE,
                                    .mode = (uint8_t)mode};
 
-    return locks->held == 0 || range_is_empty(start, end) || request_is_free(locks, &request);
+    if (locks->held == 0 || range_is_empty(start, end)) {
+        return true;
+    }
+    lock_tree_ask(locks);
+    return request_is_free(locks, &request);
 }
 
 /* ---- Undecided writes. ---- */
@@ -626,6 +643,7 @@ lock_prepared_writer_range(struct locks *locks, struct slice start, struct slice
     struct lock_span span = {.start = start, .end = end};
 
     if (locks->prepared > 0 && !range_is_empty(start, end)) {
+        lock_tree_ask(locks);
         (void)lock_overlaps_visit(locks, &span, prepared_visit, &prepared);
     }
     return prepared.writer;
@@ -693,7 +711,6 @@ lock_release_all(struct locks *locks, struct lock_owner *owner)
 {
     lock_release_to(locks, owner, 0);
     ASSERT(owner->count == 0);
-    owner->join_at = LOCK_OWNER_KEYS_MAX;
 }
 
 void

@@ -45,7 +45,6 @@ struct lock_owner {
     uint32_t count;               /* Of `held`, */
     uint32_t ranges;              /* and how many of them are of ranges. */
     uint32_t sequence;            /* Of the newest one: lock_mark. */
-    uint32_t join_at;             /* A greater count turns neighbours into ranges. */
     struct lock_request *waiting; /* NULL: none. */
     bool is_victim;               /* A deadlock was broken by ending its wait. */
     /* Prepared: its writes may be committed at `proposal` or later, and are not decided yet. */

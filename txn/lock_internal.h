@@ -6,7 +6,9 @@
  * A *target* is what is locked: a key, an advisory name, or one owner's range. Keys and names are
  * found by a hash table. A tree in the order of keys (txn/lock_tree.c) holds the ranges, and the
  * keys as well from the first question about a range on until none was asked for long: most
- * workloads never ask, and then a lock costs a hash and two list operations. */
+ * workloads never ask, and then a lock costs a hash and two list operations. Keys that are there
+ * already go into it a few at a time; as long as some are missing, questions also look through the
+ * buckets they are in. */
 #pragma once
 
 #include "engine/base/mem.h"
@@ -19,7 +21,9 @@ enum {
     LOCK_BUCKETS_KEPT = 1024, /* More go when nothing is locked. */
     LOCK_TARGETS_KEPT = 256,  /* For reuse, */
     LOCK_TARGET_BYTES = 64,   /* with room for a key of so many bytes. */
-    LOCK_SCAN_MAX = 64,       /* So few targets are looked through without the tree. */
+    LOCK_SCAN_MAX = 64,       /* So few targets are looked through without a tree. */
+    LOCK_TREE_STEP = 8,       /* Keys that go into a new tree with each lock, */
+    LOCK_TREE_ASK_STEP = 128, /* and with each question. */
     LOCK_TREE_IDLE = 4096,    /* Insertions without a question after which the tree goes. */
     LOCK_JOIN_KEYS = 16,      /* So many neighbours become one range. */
 };
@@ -45,6 +49,7 @@ struct lock_target {
     uint32_t start_bytes;
     uint32_t end_bytes; /* Ranges only; 0: to the end of all keys. */
     uint32_t capacity;  /* Of `bytes`. */
+    uint32_t tree;      /* It is in the tree of this number. */
     uint8_t kind;       /* enum lock_kind */
     bool has_first;     /* `first` is one of its locks. */
     struct lock first;
@@ -86,8 +91,10 @@ struct locks {
     struct list waiters; /* All, in the order of asking. */
     struct list range_waiters;
     struct lock_target *root; /* Of the tree. */
-    bool is_ordered;          /* It holds all keys. */
-    uint32_t order_idle;      /* Insertions since the last question. */
+    uint32_t tree;            /* Its number; 0: there is none. */
+    uint32_t tree_last;       /* The last number given. */
+    uint32_t tree_cursor;     /* Keys in the buckets before it are in the tree. */
+    uint32_t tree_idle;       /* Insertions since the last question. */
     struct lock_target *kept;
     uint32_t kept_count;
     /* The search for deadlocks: txn/deadlock.c. */
@@ -125,17 +132,27 @@ target_end(const struct lock_target *target)
 
 /* ---- lock_tree.c ---- */
 
+/* A key or range was made (a key: if there is a tree), or goes. */
 void lock_tree_insert(struct locks *locks, struct lock_target *target);
 void lock_tree_remove(struct locks *locks, struct lock_target *target);
-/* Every key is in it from now on. */
-void lock_tree_build(struct locks *locks);
-/* Called with each insertion of a key: lets the tree go that nobody has asked for long. */
+/* Somebody asks, or will, and the answer is worth a tree: begins one and goes on with it. */
+void lock_tree_ask(struct locks *locks);
+/* Are all keys in it? */
+bool lock_tree_is_complete(const struct locks *locks);
+/* Called with each new key: goes on with the tree, or lets it go when nobody has asked for long. */
 void lock_tree_age(struct locks *locks);
+void lock_tree_drop(struct locks *locks);
 /* Calls visit for each key and range that meets the span, until it returns false: then false. The
  * visit neither makes nor removes targets. */
 typedef bool (*lock_visit_fn)(void *arg, struct lock_target *target);
 bool lock_overlaps_visit(struct locks *locks, const struct lock_span *span, lock_visit_fn visit,
                          void *arg);
+/* The targets of the tree from `at` (itself included) in the order of keys, or before it in the
+ * opposite order, until visit returns false. */
+void lock_tree_visit_from(struct locks *locks, const struct lock_target *at, lock_visit_fn visit,
+                          void *arg);
+void lock_tree_visit_before(struct locks *locks, const struct lock_target *at, lock_visit_fn visit,
+                            void *arg);
 bool lock_span_meets(const struct lock_span *a, const struct lock_span *b);
 struct lock_span lock_target_span(const struct lock_target *target);
 
@@ -160,5 +177,6 @@ void lock_table_fini(struct locks *locks);
 
 /* ---- lock_join.c ---- */
 
-/* The owner has many locks: turns its neighbouring ones into ranges. */
-void lock_owner_join(struct locks *locks, struct lock_owner *owner);
+/* The owner has many locks, the newest one on `target`: turns it and its neighbours into a range.
+ * The tree is complete. */
+void lock_owner_join(struct locks *locks, struct lock_owner *owner, struct lock_target *target);

@@ -3,27 +3,13 @@
  *
  * Neighbours are targets of one strength, held by nobody else, waited for by nobody, with no other
  * key or range beginning between them: then the range that spans them conflicts with nothing that
- * is held now. It covers more keys than were asked for, which makes others wait, never go wrong. */
+ * is held now. It covers more keys than were asked for, which makes others wait, never go wrong. It
+ * is done a group at a time, around the newest lock, so that nobody waits for a great clearance. */
 #include "engine/base/assert.h"
 #include "engine/base/sometimes.h"
 #include "txn/lock_internal.h"
 
 #include "engine/base/poison.h"
-
-struct targets {
-    struct lock_target **all; /* In the order of keys. */
-    uint32_t count;
-};
-
-static void
-targets_gather(struct targets *targets, struct lock_target *node)
-{
-    while (node != NULL) {
-        targets_gather(targets, node->left);
-        targets->all[targets->count++] = node;
-        node = node->right;
-    }
-}
 
 /* The strongest mode in which the owner alone has the target; -1: it may not be joined. */
 static int
@@ -111,51 +97,58 @@ group_join(struct locks *locks, struct lock_owner *owner, struct lock_target *co
     }
 }
 
-/* The group that begins at `first`: how many targets. 0: that one may not be joined. */
-static uint32_t
-group_count(const struct targets *targets, uint32_t first, const struct lock_owner *owner,
-            int *mode_out)
-{
-    uint32_t count = 0;
-    int mode = sole_mode(targets->all[first], owner);
+/* ---- The group around a target. ---- */
 
-    *mode_out = mode;
-    if (mode < 0) {
-        return 0;
+struct group {
+    const struct lock_owner *owner;
+    int mode;
+    uint32_t count, count_max;
+    struct lock_target *targets[LOCK_JOIN_KEYS];
+};
+
+static bool
+group_take(void *arg, struct lock_target *target)
+{
+    struct group *group = arg;
+
+    if (group->count == group->count_max || sole_mode(target, group->owner) != group->mode) {
+        return false;
     }
-    while (count < LOCK_JOIN_KEYS && first + count < targets->count &&
-           sole_mode(targets->all[first + count], owner) == mode) {
-        count++;
+    group->targets[group->count++] = target;
+    return true;
+}
+
+static void
+group_reverse(struct group *group)
+{
+    for (uint32_t i = 0; i < group->count / 2; i++) {
+        struct lock_target *target = group->targets[i];
+
+        group->targets[i] = group->targets[group->count - 1 - i];
+        group->targets[group->count - 1 - i] = target;
     }
-    return count;
 }
 
 void
-lock_owner_join(struct locks *locks, struct lock_owner *owner)
+lock_owner_join(struct locks *locks, struct lock_owner *owner, struct lock_target *target)
 {
-    struct targets targets = {0};
-    size_t bytes;
+    struct group group = {
+        .owner = owner, .mode = sole_mode(target, owner), .count_max = LOCK_JOIN_KEYS / 2};
     struct buf end;
 
-    lock_tree_build(locks);
-    bytes = ((size_t)locks->targets + locks->ranges) * sizeof(struct lock_target *);
-    targets.all = mem_alloc(MEM_SESSIONS, bytes);
-    if (targets.all == NULL) {
+    ASSERT(lock_tree_is_complete(locks));
+    if (group.mode < 0 || target->kind == LOCK_KIND_ADVISORY) {
+        return;
+    }
+    lock_tree_visit_before(locks, target, group_take, &group);
+    group_reverse(&group);
+    group.count_max = LOCK_JOIN_KEYS;
+    lock_tree_visit_from(locks, target, group_take, &group);
+    if (group.count < 2) {
         return;
     }
     buf_init(&end, MEM_SESSIONS);
-    targets_gather(&targets, locks->root);
-    for (uint32_t first = 0, count; first < targets.count; first += MAX(count, 1u)) {
-        int mode;
-
-        count = group_count(&targets, first, owner, &mode);
-        if (count > 1) {
-            group_join(locks, owner, targets.all + first, count, (enum lock_mode)mode, &end);
-        }
-    }
+    group_join(locks, owner, group.targets, group.count, (enum lock_mode)group.mode, &end);
     buf_fini(&end);
-    mem_free(MEM_SESSIONS, targets.all, bytes);
-    /* Where others' keys lie between, little was won: not again before there are as many more. */
-    owner->join_at = MAX((uint32_t)LOCK_OWNER_KEYS_MAX, 2 * owner->count);
-    SOMETIMES("txn: neighbouring locks became ranges");
+    SOMETIMES("txn: neighbouring locks became a range");
 }

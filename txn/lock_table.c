@@ -109,6 +109,7 @@ target_alloc(struct locks *locks, size_t bytes)
     list_init(&target->locks);
     list_init(&target->waiters);
     target->number = 0;
+    target->tree = 0;
     target->end_bytes = 0;
     target->has_first = false;
     return target;
@@ -145,7 +146,7 @@ lock_target_add(struct locks *locks, enum lock_kind kind, struct slice key, uint
     target->next = *bucket;
     *bucket = target;
     locks->targets++;
-    if (locks->is_ordered && kind == LOCK_KIND_KEY) {
+    if (locks->tree != 0 && kind == LOCK_KIND_KEY) {
         lock_tree_insert(locks, target);
         lock_tree_age(locks);
     }
@@ -155,10 +156,8 @@ lock_target_add(struct locks *locks, enum lock_kind kind, struct slice key, uint
 struct lock_target *
 lock_target_add_range(struct locks *locks, struct slice start, struct slice end)
 {
-    struct lock_target *target;
+    struct lock_target *target = target_alloc(locks, start.size + end.size);
 
-    lock_tree_build(locks);
-    target = target_alloc(locks, start.size + end.size);
     target->hash = prng_next(shard_prng());
     target->number = ++locks->number;
     target->kind = LOCK_KIND_RANGE;
@@ -170,8 +169,8 @@ lock_target_add_range(struct locks *locks, struct slice start, struct slice end)
     if (end.size > 0) {
         memcpy(target->bytes + start.size, end.data, end.size);
     }
-    locks->ranges++;
     lock_tree_insert(locks, target);
+    locks->ranges++;
     return target;
 }
 
@@ -194,18 +193,15 @@ lock_target_release(struct locks *locks, struct lock_target *target)
     if (!list_is_empty(&target->locks) || !list_is_empty(&target->waiters)) {
         return;
     }
+    lock_tree_remove(locks, target);
     if (target->kind == LOCK_KIND_RANGE) {
-        lock_tree_remove(locks, target);
         locks->ranges--;
     } else {
-        if (locks->is_ordered && target->kind == LOCK_KIND_KEY) {
-            lock_tree_remove(locks, target);
-        }
         target_unhash(locks, target);
     }
     target_free(locks, target);
     if (locks->targets == 0 && locks->ranges == 0) {
-        locks->is_ordered = false;
+        lock_tree_drop(locks);
         if (locks->bucket_room > LOCK_BUCKETS_KEPT) {
             buckets_shrink(locks);
         }

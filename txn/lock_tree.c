@@ -156,9 +156,32 @@ treap_remove(struct lock_target *root, struct lock_target *node)
     return root;
 }
 
+/* ---- Having one only while somebody asks. ---- */
+
+bool
+lock_tree_is_complete(const struct locks *locks)
+{
+    return locks->tree != 0 && locks->tree_cursor >= locks->bucket_count;
+}
+
+static void
+tree_begin(struct locks *locks)
+{
+    ASSERT(locks->root == NULL);
+    ASSERT(locks->ranges == 0);
+    locks->tree_last++;
+    locks->tree = locks->tree_last != 0 ? locks->tree_last : ++locks->tree_last;
+    locks->tree_cursor = 0;
+    locks->tree_idle = 0;
+}
+
 void
 lock_tree_insert(struct locks *locks, struct lock_target *target)
 {
+    if (locks->tree == 0) {
+        tree_begin(locks);
+    }
+    target->tree = locks->tree;
     target->left = NULL;
     target->right = NULL;
     locks->root = treap_insert(locks->root, target);
@@ -167,39 +190,57 @@ lock_tree_insert(struct locks *locks, struct lock_target *target)
 void
 lock_tree_remove(struct locks *locks, struct lock_target *target)
 {
-    locks->root = treap_remove(locks->root, target);
+    if (locks->tree != 0 && target->tree == locks->tree) {
+        locks->root = treap_remove(locks->root, target);
+        target->tree = 0;
+    }
 }
 
-/* ---- Having one only while somebody asks. ---- */
-
-void
-lock_tree_build(struct locks *locks)
+/* Some more of the keys that were there before the tree. Buckets are split into new ones at the
+ * end, so that none is passed over. */
+static void
+tree_step(struct locks *locks, uint32_t steps)
 {
-    locks->order_idle = 0;
-    if (locks->is_ordered) {
-        return;
-    }
-    ASSERT(locks->root == NULL);
-    ASSERT(locks->ranges == 0);
-    for (uint32_t i = 0; i < locks->bucket_count; i++) {
-        for (struct lock_target *target = locks->buckets[i]; target != NULL;
-             target = target->next) {
-            if (target->kind == LOCK_KIND_KEY) {
+    for (; steps > 0 && locks->tree_cursor < locks->bucket_count; steps--) {
+        struct lock_target *target = locks->buckets[locks->tree_cursor++];
+
+        for (; target != NULL; target = target->next) {
+            if (target->kind == LOCK_KIND_KEY && target->tree != locks->tree) {
                 lock_tree_insert(locks, target);
             }
         }
     }
-    locks->is_ordered = true;
+}
+
+void
+lock_tree_ask(struct locks *locks)
+{
+    if (locks->tree == 0) {
+        if (locks->targets <= LOCK_SCAN_MAX) {
+            return;
+        }
+        tree_begin(locks);
+    }
+    locks->tree_idle = 0;
+    tree_step(locks, LOCK_TREE_ASK_STEP);
+}
+
+void
+lock_tree_drop(struct locks *locks)
+{
+    ASSERT(locks->ranges == 0);
+    locks->root = NULL;
+    locks->tree = 0;
 }
 
 void
 lock_tree_age(struct locks *locks)
 {
-    locks->order_idle++;
-    if (locks->ranges == 0 && locks->order_idle > LOCK_TREE_IDLE &&
-        locks->order_idle > locks->targets) {
-        locks->root = NULL;
-        locks->is_ordered = false;
+    tree_step(locks, LOCK_TREE_STEP);
+    locks->tree_idle++;
+    if (locks->ranges == 0 && locks->tree_idle > LOCK_TREE_IDLE &&
+        locks->tree_idle > locks->targets) {
+        lock_tree_drop(locks);
     }
 }
 
@@ -236,17 +277,20 @@ overlaps_visit(struct lock_target *node, const struct overlaps *overlaps)
     return true;
 }
 
-/* Without the tree: there are no ranges then. */
+/* Keys that are not in the tree. */
 static bool
 overlaps_scan(const struct locks *locks, const struct overlaps *overlaps)
 {
-    for (uint32_t i = 0; i < locks->bucket_count; i++) {
+    uint32_t first = locks->tree == 0 ? 0 : locks->tree_cursor;
+
+    for (uint32_t i = first; i < locks->bucket_count; i++) {
         for (struct lock_target *target = locks->buckets[i]; target != NULL;
              target = target->next) {
             struct lock_span own = lock_target_span(target);
 
-            if (target->kind == LOCK_KIND_KEY && lock_span_meets(&own, overlaps->span) &&
-                !overlaps->visit(overlaps->arg, target)) {
+            if (target->kind == LOCK_KIND_KEY &&
+                (locks->tree == 0 || target->tree != locks->tree) &&
+                lock_span_meets(&own, overlaps->span) && !overlaps->visit(overlaps->arg, target)) {
                 return false;
             }
         }
@@ -260,9 +304,45 @@ lock_overlaps_visit(struct locks *locks, const struct lock_span *span, lock_visi
 {
     struct overlaps overlaps = {.span = span, .visit = visit, .arg = arg};
 
-    if (!locks->is_ordered && locks->targets <= LOCK_SCAN_MAX) {
-        return overlaps_scan(locks, &overlaps);
+    return overlaps_visit(locks->root, &overlaps) && overlaps_scan(locks, &overlaps);
+}
+
+static bool
+visit_from(struct lock_target *node, const struct lock_target *at, lock_visit_fn visit, void *arg)
+{
+    while (node != NULL) {
+        if (!target_is_before(node, at) &&
+            (!visit_from(node->left, at, visit, arg) || !visit(arg, node))) {
+            return false;
+        }
+        node = node->right;
     }
-    lock_tree_build(locks);
-    return overlaps_visit(locks->root, &overlaps);
+    return true;
+}
+
+static bool
+visit_before(struct lock_target *node, const struct lock_target *at, lock_visit_fn visit, void *arg)
+{
+    while (node != NULL) {
+        if (target_is_before(node, at) &&
+            (!visit_before(node->right, at, visit, arg) || !visit(arg, node))) {
+            return false;
+        }
+        node = node->left;
+    }
+    return true;
+}
+
+void
+lock_tree_visit_from(struct locks *locks, const struct lock_target *at, lock_visit_fn visit,
+                     void *arg)
+{
+    (void)visit_from(locks->root, at, visit, arg);
+}
+
+void
+lock_tree_visit_before(struct locks *locks, const struct lock_target *at, lock_visit_fn visit,
+                       void *arg)
+{
+    (void)visit_before(locks->root, at, visit, arg);
 }

@@ -372,7 +372,7 @@ LOCK_TEST(neighbours_of_an_owner_of_many_become_ranges)
         mark = i == 1000 ? lock_mark(&owners[0]) : mark;
         cr_assert_eq(lock_number(0, 2 * i, LOCK_UPDATE), ERR_OK);
     }
-    cr_assert(owners[0].count < LOCK_OWNER_KEYS_MAX / 10, "%u locks are left", owners[0].count);
+    cr_assert(owners[0].count <= LOCK_OWNER_KEYS_MAX, "%u locks are left", owners[0].count);
     cr_assert(owners[0].ranges > 0);
     for (uint32_t i = 0; i < count; i++) {
         cr_assert_eq(lock_number(2, 2 * i, LOCK_KEY_SHARE), ERR_LOCK_TIMEOUT, "key %u", 2 * i);
@@ -387,6 +387,27 @@ LOCK_TEST(neighbours_of_an_owner_of_many_become_ranges)
                      "older than the mark");
     }
     cr_assert_eq(lock_number(2, 2 * count - 2, LOCK_UPDATE), ERR_OK);
+}
+
+LOCK_TEST(a_transaction_of_any_size_has_a_bounded_number_of_locks)
+{
+    const uint32_t count = 3 * LOCK_OWNER_KEYS_MAX;
+
+    for (uint32_t i = 0; i < count; i++) { /* In no order. */
+        uint32_t number = (uint32_t)((uint64_t)i * 7919 % count);
+
+        cr_assert_eq(lock_number(0, 2 * number, LOCK_UPDATE), ERR_OK);
+        if (i % 100 == 0 && i < LOCK_OWNER_KEYS_MAX) { /* Another's between. */
+            cr_assert_eq(lock_number(1, 2 * number + 1, LOCK_UPDATE), ERR_OK);
+        }
+    }
+    cr_assert(owners[0].count <= LOCK_OWNER_KEYS_MAX + 8192);
+    for (uint32_t i = 0; i < count; i++) {
+        cr_assert_eq(lock_number(2, 2 * i, LOCK_KEY_SHARE), ERR_LOCK_TIMEOUT, "key %u", 2 * i);
+    }
+    lock_release_all(locks, &owners[0]);
+    cr_assert_eq(locks->held, owners[1].count);
+    cr_assert_eq(lock_number(2, 4, LOCK_UPDATE), ERR_OK);
 }
 
 LOCK_TEST(the_limit_is_an_error_that_names_itself)
