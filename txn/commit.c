@@ -139,7 +139,7 @@ out:
 /* ---- Locks of an auto transaction, which are taken at its commit if at all. ---- */
 
 static bool
-op_lock_is_free(const struct locks *locks, const struct part *part, const struct record_op *op)
+op_lock_is_free(struct locks *locks, const struct part *part, const struct record_op *op)
 {
     switch (op->kind) {
     case RECORD_PUT:

@@ -52,6 +52,7 @@ outcome_hear(void *arg)
         return; /* It had nothing to wait for, and the shard is ending. */
     }
     clock_raise(&txns->store->clock, outcome->ts);
+    horizon_note_commit(&txns->store->horizon, outcome->ts);
     batch = &part->writes.batch;
     if (batch->ops > 0) {
         struct store_section section = {

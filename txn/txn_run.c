@@ -1,5 +1,7 @@
 /* txn/txn_run.c - transactions by id: sessions anywhere drive them on their home shard. Also the
  * shard's table of transactions. */
+#include <stdio.h>
+
 #include "engine/base/assert.h"
 #include "engine/base/log.h"
 #include "engine/rt/msg.h"

@@ -21,7 +21,8 @@
     X(ENTRY_CACHE_STALE, "lsm: a flush leaves what it replaces in the entry cache")                \
     X(CHECKPOINT_NO_SYNC, "txn: an export's name is reported before its folder was synced")        \
     X(INGEST_LOST, "lsm: a flush leaves the tables ingested before it out of the manifest")        \
-    X(HORIZON_LOCAL, "txn: a shard collects versions by its own clock, not by all shards' words")
+    X(HORIZON_LOCAL, "txn: a shard collects versions by its own clock, not by all shards' words")  \
+    X(OUTCOME_BEFORE_DURABLE, "txn: other shards apply a commit before its record is durable")
 
 enum canary {
     CANARY_NONE,
