@@ -466,6 +466,33 @@ loglevel_apply(const char *text)
     log_level_set(level);
 }
 
+/* Of the limits that OBJECT ENCODING goes by. */
+static void
+limit_apply(struct kv_encoding_limits *limits, const char *name, int64_t value)
+{
+    const struct {
+        const char *name;
+        uint64_t *limit;
+    } known[] = {
+        {"set-max-intset-entries", &limits->set_intset},
+        {"set-max-listpack-entries", &limits->set_listpack},
+        {"set-max-listpack-value", &limits->set_listpack_value},
+        {"hash-max-listpack-entries", &limits->hash_listpack},
+        {"hash-max-listpack-value", &limits->hash_listpack_value},
+        {"zset-max-listpack-entries", &limits->zset_listpack},
+        {"zset-max-listpack-value", &limits->zset_listpack_value},
+    };
+
+    for (size_t i = 0; i < ARRAY_COUNT(known); i++) {
+        if (strcmp(name, known[i].name) == 0) {
+            *known[i].limit = (uint64_t)value;
+        }
+    }
+    if (strcmp(name, "list-max-listpack-size") == 0) {
+        limits->list_listpack = value;
+    }
+}
+
 static void
 effect_apply(struct net *net, const struct config_parameter *parameter, const char *text)
 {
@@ -483,6 +510,8 @@ effect_apply(struct net *net, const struct config_parameter *parameter, const ch
         kv->lfu = strstr(text, "lfu") != NULL;
     } else if (strcmp(parameter->name, scrub_rate_name) == 0) {
         lsm_scrub_set(store_lsm(net->store), (uint64_t)strtoll(text, NULL, 10));
+    } else {
+        limit_apply(&kv->limits, parameter->name, strtoll(text, NULL, 10));
     }
 }
 

@@ -92,7 +92,7 @@ stats_note(struct net *net, struct session *session, const struct kv_request *re
 static struct slice
 answer_get(const struct session *session, const struct reply *reply, uint64_t start)
 {
-    uint64_t gone = reply == &session->output ? session->output_offset : 0;
+    uint64_t gone = reply == &session->output ? session->output.gone : 0;
 
     if (start < gone || start - gone > reply->buf.size) {
         return slice_of(NULL, 0);
@@ -105,7 +105,7 @@ static YIELDS void
 request_execute(struct net *net, struct session *session, struct kv_request *request)
 {
     bool is_own = request->reply == &session->output;
-    uint64_t reply_start = (is_own ? session->output_offset : 0) + request->reply->buf.size;
+    uint64_t reply_start = (is_own ? session->output.gone : 0) + request->reply->buf.size;
     uint64_t ticks = stopwatch_ticks();
     struct slice answer;
     bool has_failed;
@@ -255,8 +255,8 @@ reply_mode_apply(struct session *session, uint64_t reply_start)
     } else {
         ASSERT(session->reply_mode == SESSION_REPLY_OFF);
     }
-    if (reply_start >= session->output_offset) {
-        session->output.buf.size = (size_t)(reply_start - session->output_offset);
+    if (reply_start >= session->output.gone) {
+        session->output.buf.size = (size_t)(reply_start - session->output.gone);
     }
 }
 
@@ -461,7 +461,7 @@ dispatch_request(struct session *session, struct slice input, uint64_t consumed)
     session->request_bytes = consumed;
     if (command == NULL) {
         net_error_count(session->net,
-                        slice_of(session->output.buf.data + (reply_start - session->output_offset),
+                        slice_of(session->output.buf.data + (reply_start - session->output.gone),
                                  session_output_end(session) - reply_start));
         reply_mode_apply(session, reply_start);
     } else {

@@ -277,7 +277,7 @@ session_marks_check(struct session *session)
 static void
 session_discard_output(struct session *session)
 {
-    session->output_offset += session->output.buf.size;
+    session->output.gone += session->output.buf.size;
     buf_clear(&session->output.buf);
     session->mark_count = 0;
     list_remove(&session->wait_link);
@@ -303,7 +303,7 @@ session_output_take(struct session *session, size_t size)
         memmove(output->data, output->data + size, output->size - size);
         output->size -= size;
     }
-    session->output_offset += size;
+    session->output.gone += size;
 }
 
 void
@@ -320,12 +320,12 @@ session_flush(struct session *session)
     }
     session_marks_check(session);
     if (session->mark_count > 0) {
-        ASSERT(mark_at(session, 0)->offset >= session->output_offset);
-        size = (size_t)(mark_at(session, 0)->offset - session->output_offset);
+        ASSERT(mark_at(session, 0)->offset >= session->output.gone);
+        size = (size_t)(mark_at(session, 0)->offset - session->output.gone);
     }
     if (session->is_held) {
-        ASSERT(session->held_from >= session->output_offset);
-        size = MIN(size, (size_t)(session->held_from - session->output_offset));
+        ASSERT(session->held_from >= session->output.gone);
+        size = MIN(size, (size_t)(session->held_from - session->output.gone));
     }
     if (size > 0) {
         session_output_take(session, size);

@@ -56,8 +56,7 @@ struct session {
     struct resp_parser parser;
     struct arena arena; /* Of the request or run. */
 
-    struct reply output; /* .buf: from stream offset output_offset on. */
-    uint64_t output_offset;
+    struct reply output; /* .buf: from stream offset .gone on. */
     uint64_t held_from; /* The running command's reply starts here... */
     bool is_held;       /* ... and may not leave before its marks are made. */
     struct buf sending; /* In flight. */
@@ -107,7 +106,7 @@ YIELDS void session_mark(struct session *session, uint64_t offset, uint32_t shar
 static inline uint64_t
 session_output_end(const struct session *session)
 {
-    return session->output_offset + session->output.buf.size;
+    return session->output.gone + session->output.buf.size;
 }
 /* Nothing that is replied from here on leaves before session_release: a command may suspend
  * between its reply and the marks for it. */

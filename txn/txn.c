@@ -368,6 +368,35 @@ txn_abort(struct txn **txn_ref)
     txn_end(txn_ref);
 }
 
+void
+txn_hold(struct txn *txn)
+{
+    OBJ_CHECK(txn, TXN_MAGIC);
+    part_hold(&txn->part);
+}
+
+void
+txn_refresh(struct txn *txn)
+{
+    struct txns *txns = txns_self();
+    struct part *part = &txn->part;
+
+    OBJ_CHECK(txn, TXN_MAGIC);
+    ASSERT(part->is_auto);
+    ASSERT(reads_is_empty(&part->reads));
+    if (part->is_held) {
+        lsm_snapshot_drop(store_lsm(txns->store), &part->held);
+        part->is_held = false;
+    }
+    part->must_validate = false;
+    part->snapshot = snapshot_now(txns);
+    txn->moment.snapshot = part->snapshot;
+    if (shard_count() > 1) {
+        clock_raise(&txns->store->clock, part->snapshot);
+    }
+    part_enter(part, &txn->moment);
+}
+
 /* ---- Writing. ---- */
 
 uint32_t

@@ -85,6 +85,13 @@ struct txn_done {
  * NULL. At WAL_SYNC an answer then waits for done_out->lsn; txn_commit itself suspends only for
  * room, for locks, and for other shards. */
 YIELDS err_t txn_commit(struct txn **txn, struct txn_done *done_out);
+/* The caller is about to suspend by means other than these functions (long computing that gives
+ * way) while the transaction is open: an auto one holds its snapshot from now on, and what it has
+ * read is validated. Cheap, and harmless when repeated. */
+void txn_hold(struct txn *txn);
+/* An auto transaction that has read nothing yet, and has waited for locks: takes its snapshot anew,
+ * so that it sees what those did that it waited for. */
+void txn_refresh(struct txn *txn);
 /* Ends it without a trace. Accepts a pointer to NULL. Suspends only when other shards take part. */
 YIELDS void txn_abort(struct txn **txn);
 

@@ -7,6 +7,7 @@
 #include "engine/base/assert.h"
 #include "engine/rt/shard.h"
 #include "models/kv/internal.h"
+#include "txn/clock.h"
 
 #include "engine/base/poison.h"
 
@@ -56,12 +57,14 @@ access_slot(struct kv *kv, const struct kv_object *object)
 
 /* What is known: the table, or what the head says. */
 static struct access
-access_known(struct kv *kv, const struct kv_object *object)
+access_known(struct kv *kv, const struct kv_object *object, uint64_t now_ms)
 {
     const struct access *entry = access_slot(kv, object);
     struct access known = {
         .id = access_id(object),
-        .seconds = (uint32_t)(object->write_us / 1000000),
+        /* A write of this very transaction has no time yet. */
+        .seconds = (uint32_t)(object->ts == 0 ? now_ms / 1000
+                                              : (object->ts >> CLOCK_COUNTER_BITS) / 1000000),
         .frequency = LFU_START,
     };
 
@@ -94,7 +97,7 @@ kv_access_note(struct kv *kv, const struct kv_object *object, uint64_t now_ms)
     struct access *entry = access_slot(kv, object);
 
     if (kv->config.lfu) {
-        struct access known = access_known(kv, object);
+        struct access known = access_known(kv, object, now_ms);
         uint32_t count = frequency_decayed(&known, now_ms);
         uint32_t above = count > LFU_START ? count - LFU_START : 0;
 
@@ -122,7 +125,7 @@ kv_access_forget(struct kv *kv, const struct kv_object *object)
 uint32_t
 kv_access_idle_seconds(struct kv *kv, const struct kv_object *object, uint64_t now_ms)
 {
-    struct access known = access_known(kv, object);
+    struct access known = access_known(kv, object, now_ms);
     uint64_t now = now_ms / 1000;
 
     return now > known.seconds ? (uint32_t)(now - known.seconds) : 0;
@@ -131,7 +134,7 @@ kv_access_idle_seconds(struct kv *kv, const struct kv_object *object, uint64_t n
 uint8_t
 kv_access_frequency(struct kv *kv, const struct kv_object *object, uint64_t now_ms)
 {
-    struct access known = access_known(kv, object);
+    struct access known = access_known(kv, object, now_ms);
 
     return frequency_decayed(&known, now_ms);
 }

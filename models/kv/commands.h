@@ -50,6 +50,25 @@ YIELDS void kv_command_type(struct kv_request *request);
 YIELDS void kv_command_unlink(struct kv_request *request);
 YIELDS void kv_command_memory_usage(struct kv_request *request);
 
+/* Sets: set_commands.c, set_random.c, set_algebra.c. */
+YIELDS void kv_command_sadd(struct kv_request *request);
+YIELDS void kv_command_scard(struct kv_request *request);
+YIELDS void kv_command_sdiff(struct kv_request *request);
+YIELDS void kv_command_sdiffstore(struct kv_request *request);
+YIELDS void kv_command_sinter(struct kv_request *request);
+YIELDS void kv_command_sintercard(struct kv_request *request);
+YIELDS void kv_command_sinterstore(struct kv_request *request);
+YIELDS void kv_command_sismember(struct kv_request *request);
+YIELDS void kv_command_smembers(struct kv_request *request);
+YIELDS void kv_command_smismember(struct kv_request *request);
+YIELDS void kv_command_smove(struct kv_request *request);
+YIELDS void kv_command_spop(struct kv_request *request);
+YIELDS void kv_command_srandmember(struct kv_request *request);
+YIELDS void kv_command_srem(struct kv_request *request);
+YIELDS void kv_command_sscan(struct kv_request *request);
+YIELDS void kv_command_sunion(struct kv_request *request);
+YIELDS void kv_command_sunionstore(struct kv_request *request);
+
 /* Expiry: expire.c. */
 YIELDS void kv_command_expire(struct kv_request *request);
 YIELDS void kv_command_expireat(struct kv_request *request);

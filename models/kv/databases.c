@@ -95,66 +95,6 @@ kv_databases_load(uint32_t keyspaces[KV_DATABASES_MAX])
 
 /* ---- SWAPDB ---- */
 
-/* Every shard is entered exclusively, in order; then shard 0 makes the new mapping durable, and
- * only then does any shard use it: a write into a swapped keyspace can be durable elsewhere only
- * when the swap is. */
-struct swap {
-    struct kv_step step;
-    uint32_t first, second; /* Databases. */
-    bool is_stored;
-};
-
-static YIELDS void
-swap_enter(void *arg)
-{
-    (void)arg;
-    kv_gate_enter_exclusive(kv_self());
-}
-
-static void
-keyspaces_swap(uint32_t *keyspaces, const struct swap *swap)
-{
-    uint32_t keyspace = keyspaces[swap->first];
-
-    keyspaces[swap->first] = keyspaces[swap->second];
-    keyspaces[swap->second] = keyspace;
-}
-
-static YIELDS void
-swap_store(void *arg)
-{
-    struct swap *swap = arg;
-    struct kv *kv = kv_self();
-    struct kv_batch *batch = kv_batch_take(kv);
-    uint32_t keyspaces[KV_DATABASES_MAX];
-    uint8_t record[KV_DATABASES_BYTES];
-    lsn_t lsn = 0;
-    err_t err;
-
-    memcpy(keyspaces, kv->keyspaces, sizeof(keyspaces));
-    keyspaces_swap(keyspaces, swap);
-    kv_databases_encode(record, keyspaces);
-    store_batch_put(&batch->store, 0, record_key(), slice_of(record, sizeof(record)), 0);
-    err = kv_batch_commit(kv, batch, &lsn);
-    if (err == ERR_OK && shard_count() > 1) {
-        store_wait_durable(kv->store, lsn);
-    }
-    kv_step_end(kv, &swap->step, err);
-    swap->is_stored = err == ERR_OK;
-}
-
-static void
-swap_apply(void *arg)
-{
-    struct swap *const *swap = arg;
-    struct kv *kv = kv_self();
-
-    if ((*swap)->is_stored) {
-        keyspaces_swap(kv->keyspaces, *swap);
-    }
-    kv_gate_leave_exclusive(kv);
-}
-
 static bool
 swap_db_parse(struct kv_request *request, uint32_t index, const char *which, uint32_t *db_out)
 {
@@ -169,30 +109,31 @@ swap_db_parse(struct kv_request *request, uint32_t index, const char *which, uin
     return true;
 }
 
+/* Runs alone (multi.c), which makes the new mapping durable before any shard uses it. */
 void
 kv_command_swapdb(struct kv_request *request)
 {
-    struct swap swap = {.step.session_shard = shard_id()};
-    struct swap *pointers[SHARDS_MAX];
+    /* The transaction's own copy, which the commands that follow in it go by. */
+    uint32_t *keyspaces = request->keyspaces;
+    uint8_t record[KV_DATABASES_BYTES];
+    uint32_t first;
+    uint32_t second;
 
-    if (!swap_db_parse(request, 1, "first", &swap.first) ||
-        !swap_db_parse(request, 2, "second", &swap.second)) {
+    if (!swap_db_parse(request, 1, "first", &first) ||
+        !swap_db_parse(request, 2, "second", &second)) {
         return;
     }
-    if (swap.first == UINT32_MAX || swap.second == UINT32_MAX) {
+    if (first == UINT32_MAX || second == UINT32_MAX) {
         reply_error(request->reply, "ERR DB index is out of range");
         return;
     }
-    if (swap.first != swap.second) {
-        for (uint32_t shard = 0; shard < shard_count(); shard++) {
-            pointers[shard] = &swap;
-            msg_call(shard, MSG_FIBER, swap_enter, NULL);
-        }
-        msg_call(0, MSG_FIBER, swap_store, &swap);
-        msg_call_all(MSG_INLINE, swap_apply, pointers, sizeof(*pointers));
-        if (!kv_step_accept(request, &swap.step)) {
-            return;
-        }
+    if (first != second) {
+        uint32_t keyspace = keyspaces[first];
+
+        keyspaces[first] = keyspaces[second];
+        keyspaces[second] = keyspace;
+        kv_databases_encode(record, keyspaces);
+        txn_put(request->txn, 0, record_key(), slice_of(record, sizeof(record)), 0);
     }
     reply_ok(request->reply);
 }

@@ -1,6 +1,6 @@
 /* models/kv/dump.c - DUMP and RESTORE. */
 #include "engine/base/assert.h"
-#include "models/kv/internal.h"
+#include "models/kv/collection.h"
 #include "models/kv/payload.h"
 
 #include "engine/base/poison.h"
@@ -11,7 +11,7 @@ void
 kv_command_dump(struct kv_request *request)
 {
     struct kv_object object;
-    struct slice bytes;
+    const struct kv_type_ops *ops;
     struct buf payload;
     err_t err;
 
@@ -22,15 +22,19 @@ kv_command_dump(struct kv_request *request)
         reply_null(request->reply);
         return;
     }
-    if (!kv_is_string(request, &object) || !kv_string_bytes(request, &object, &bytes)) {
-        return;
-    }
+    ops = kv_type_ops(object.head.type);
     buf_init(&payload, MEM_SESSIONS);
-    err = payload_write_string(&payload, bytes);
+    if (ops->dump == NULL) {
+        err = err_set(ERR_UNSUPPORTED, "DUMP of a %s is not supported", ops->name);
+    } else {
+        err = ops->dump(request, &object, &payload);
+    }
     if (err == ERR_OK) {
+        txn_hold(request->txn);
+        payload_finish(&payload, 0);
         reply_bulk(request->reply, buf_slice(&payload));
     } else {
-        reply_err(request->reply, err);
+        kv_fail(request, err);
     }
     buf_fini(&payload);
 }
@@ -119,32 +123,61 @@ restore_expire_parse(struct kv_request *request, bool is_absolute, uint64_t *exp
     return true;
 }
 
-static YIELDS bool
-restore_string(struct kv_request *request, struct slice *string_out)
+/* Who restores values of this type byte; NULL after an error reply. */
+static const struct kv_type_ops *
+restorer_find(struct kv_request *request, uint8_t rdb_type)
 {
-    struct slice payload = request->argv[3];
-    err_t err = payload_check(payload);
+    for (uint8_t type = 0; type < KV_TYPES; type++) {
+        const struct kv_type_ops *ops = kv_type_ops(type);
 
-    if (err == ERR_OK) {
-        err = payload_read_string(payload, kv_self()->config.string_bytes_max, request->arena,
-                                  string_out);
+        if (ops->restores != NULL && ops->restores(rdb_type)) {
+            return ops;
+        }
     }
-    if (err != ERR_OK) {
-        /* Whatever is wrong is wrong with the client's bytes. */
+    if (payload_type_name(rdb_type) == NULL) {
+        reply_error(request->reply, "ERR Bad data format");
+    } else {
+        reply_error(request->reply, "ERR RESTORE of a %s is not supported",
+                    payload_type_name(rdb_type));
+    }
+    return NULL;
+}
+
+/* Whatever is wrong with the payload is wrong with the client's bytes. */
+static YIELDS bool
+restore_value(struct kv_request *request, struct kv_object *object, const struct kv_head *head)
+{
+    uint64_t bytes_max = kv_self()->config.string_bytes_max;
+    const struct kv_type_ops *ops;
+    struct payload_reader reader;
+    uint8_t rdb_type;
+    err_t err;
+
+    TRY(payload_open(request->argv[3], bytes_max, request->arena, &reader, &rdb_type));
+    ops = restorer_find(request, rdb_type);
+    if (ops == NULL) {
+        return false;
+    }
+    TRY(ops->restore(request, rdb_type, &reader, object, head));
+    TRY(payload_end(&reader));
+    return true;
+out:
+    if (err == ERR_CORRUPT || err == ERR_LIMIT || err == ERR_INVALID) {
         reply_error(request->reply, "ERR %s", err_message(err));
+    } else {
+        kv_fail(request, err);
     }
-    return err == ERR_OK;
+    return false;
 }
 
 void
 kv_command_restore(struct kv_request *request)
 {
     struct restore_options options;
-    struct kv_head head = {.type = KV_STRING};
+    struct kv_head head = {0};
     struct kv_object object;
-    struct kv_batch *batch;
-    struct slice string;
     uint64_t expire_ms;
+    err_t err;
 
     if (!restore_options_parse(request, &options) ||
         !kv_lookup(request, request->argv[1], 0, &object)) {
@@ -154,20 +187,23 @@ kv_command_restore(struct kv_request *request)
         reply_error(request->reply, "BUSYKEY Target key name already exists.");
         return;
     }
-    if (!restore_expire_parse(request, options.is_absolute, &expire_ms) ||
-        !restore_string(request, &string)) {
+    if (!restore_expire_parse(request, options.is_absolute, &expire_ms)) {
         return;
     }
-    batch = kv_batch_take(kv_self());
+    txn_hold(request->txn);
+    err = payload_check(request->argv[3]);
+    if (err != ERR_OK) {
+        reply_error(request->reply, "ERR %s", err_message(err));
+        return;
+    }
+    kv_head_expire_set(&head, expire_ms);
+    access_set(&head, &options, request->now_ms);
+    if (!restore_value(request, &object, &head)) {
+        return;
+    }
     if (expire_ms != 0 && expire_ms <= request->now_ms) {
-        kv_remove(batch, &object, request->arena);
-    } else {
-        kv_head_expire_set(&head, expire_ms);
-        access_set(&head, &options, request->now_ms);
-        kv_put(batch, &object, &head, string, request->arena);
+        kv_remove(request, &object);
     }
-    if (kv_commit(request, batch)) {
-        kv_access_forget(kv_self(), &object);
-        reply_ok(request->reply);
-    }
+    kv_access_forget(kv_self(), &object);
+    reply_ok(request->reply);
 }

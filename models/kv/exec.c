@@ -1,13 +1,27 @@
 /* models/kv/exec.c - opening the model on a shard, and running one command under its latches. */
 #include "engine/base/assert.h"
-#include "engine/rt/msg.h"
+#include "engine/base/sometimes.h"
 #include "engine/rt/shard.h"
 #include "models/kv/databases.h"
 #include "models/kv/internal.h"
+#include "txn/clock.h"
 
 #include "engine/base/poison.h"
 
+enum { BACK_OFF_DOUBLINGS = 8 };
+
 /* ---- Open and close ---- */
+
+const struct kv_encoding_limits kv_encoding_limits_default = {
+    .set_intset = 512,
+    .set_listpack = 128,
+    .set_listpack_value = 64,
+    .hash_listpack = 128,
+    .hash_listpack_value = 64,
+    .zset_listpack = 128,
+    .zset_listpack_value = 64,
+    .list_listpack = -2,
+};
 
 static struct kv *
 kv_new(const struct kv_config *config)
@@ -19,6 +33,9 @@ kv_new(const struct kv_config *config)
     kv->magic = KV_MAGIC;
     kv->store = store_self();
     kv->config = *config;
+    if (memcmp(&config->limits, &(struct kv_encoding_limits){0}, sizeof(config->limits)) == 0) {
+        kv->config.limits = kv_encoding_limits_default;
+    }
     kv->access = kv_access_new();
     for (uint32_t i = 0; i < KV_LATCH_BUCKETS; i++) {
         list_init(&kv->latches[i]);
@@ -32,12 +49,6 @@ kv_new(const struct kv_config *config)
 static void
 kv_free(struct kv *kv)
 {
-    while (kv->batch_count > 0) {
-        struct kv_batch *batch = kv->batches[--kv->batch_count];
-
-        store_batch_fini(&batch->store);
-        MEM_FREE(MEM_RUNTIME, batch);
-    }
     kv_access_free(&kv->access);
     MEM_FREE(MEM_RUNTIME, kv);
 }
@@ -110,99 +121,281 @@ kv_stats_reset(struct kv *kv)
     kv->stats = (struct kv_stats){0};
 }
 
-/* ---- One command ---- */
+/* ---- What surrounds a command ---- */
 
-/* The keys of a call with what their latches need; from the frame or the arena. */
-struct call {
-    struct command_key few_keys[KV_LATCHES_INLINE];
-    uint64_t few_ids[KV_LATCHES_INLINE];
-    struct kv_latch few_latches[KV_LATCHES_INLINE];
-    struct command_key *keys;
-    uint64_t *ids;
-    struct kv_latch *latches;
-    uint32_t count;
-    uint32_t held;
-};
-
-/* Room for more keys than the frame has; false after an error reply. */
-static bool
-call_enlarge(struct call *call, struct kv_request *request)
+void
+kv_back_off(uint32_t attempt)
 {
-    size_t count = call->count;
+    uint64_t most_us = UINT64_C(20) << MIN(attempt, (uint32_t)BACK_OFF_DOUBLINGS);
 
-    if (count > KV_KEYS_LATCHED_MAX) {
-        reply_error(request->reply, "ERR the command names %zu keys, more than the limit of %d",
-                    count, KV_KEYS_LATCHED_MAX);
-        return false;
-    }
-    call->keys = arena_alloc(request->arena, count * sizeof(*call->keys));
-    call->ids = arena_alloc(request->arena, count * sizeof(*call->ids));
-    call->latches = arena_alloc(request->arena, count * sizeof(*call->latches));
-    if (call->keys == NULL || call->ids == NULL || call->latches == NULL) {
-        reply_error(request->reply, "OOM no memory for a command of %zu keys", count);
-        return false;
-    }
-    command_keys(request->command, request->argv, request->argc, call->keys, call->count);
-    return true;
+    /* A client that went away cancels its command's fiber: the loop above is bounded. */
+    (void)fiber_sleep_us(prng_below(shard_prng(), most_us + 1));
 }
 
-static bool
-call_keys(struct call *call, struct kv_request *request)
+/* Active expiry begins its rounds where something may be due: until the commit a round could have
+ * passed by. Entries on other shards are met by its whole rounds. */
+static inline void
+expiry_note(struct kv *kv, const struct kv_request *request)
 {
-    int32_t count = command_keys(request->command, request->argv, request->argc, call->few_keys,
-                                 KV_LATCHES_INLINE);
+    kv->expire_from_ms = MIN(kv->expire_from_ms, request->expire_min_ms);
+}
 
-    /* Arguments that fit no key specification: the command itself says what is wrong. */
-    call->count = (uint32_t)MAX(count, 0);
-    call->keys = call->few_keys;
-    call->ids = call->few_ids;
-    call->latches = call->few_latches;
-    if (call->count > KV_LATCHES_INLINE && !call_enlarge(call, request)) {
-        return false;
-    }
-    for (uint32_t i = 0; i < call->count; i++) {
-        struct slice name = request->argv[call->keys[i].index];
-
-        if (name.size > KV_NAME_BYTES_MAX) {
-            reply_error(request->reply, "ERR the key of %zu bytes is longer than the limit of %d",
-                        name.size, KV_NAME_BYTES_MAX);
-            return false;
+static YIELDS void
+expired_remove(struct kv *kv, struct kv_request *request)
+{
+    for (struct kv_expired *at = request->expired; at != NULL; at = at->next) {
+        if (kv_shard_of_slot(kv_id_slot(at->id)) == shard_id()) {
+            /* Its failure is none of the reader's. */
+            (void)kv_expire_key(kv, at->keyspace, at->id, at->name, request->now_ms, 0);
         }
-        call->ids[i] = kv_key_id(name);
     }
-    return true;
+    request->expired = NULL;
+    request->expired_count = 0;
+}
+
+void
+kv_committed(struct kv *kv, struct kv_request *request)
+{
+    kv->stats.expired += request->expired_removed;
+    expiry_note(kv, request);
+    if (__builtin_expect(request->expired != NULL, 0)) {
+        expired_remove(kv, request);
+    }
+}
+
+static inline void
+request_begin(struct kv_request *request)
+{
+    request->err = ERR_OK;
+    request->work = 0;
+    request->expire_min_ms = UINT64_MAX;
+    request->expired_removed = 0;
+    request->expired_count = 0;
+    request->expired = NULL;
+}
+
+/* ---- One command in a transaction of its own ---- */
+
+struct attempts {
+    struct kv_call *call;
+    struct reply_mark mark;
+    struct arena *arena; /* The request's; `again` is used from the second attempt on. */
+    struct arena again;
+};
+
+/* One attempt; the error of the transaction, if it is to be told or repeated. */
+static YIELDS err_t
+attempt_run(struct kv_request *request, struct attempts *attempts, bool is_locking)
+{
+    struct txn_done done;
+    err_t err = ERR_OK;
+
+    request_begin(request);
+    request->txn =
+        txn_begin_auto((request->command->flags & CMD_WRITE) == 0, request->origin);
+    if (__builtin_expect(is_locking, 0)) {
+        err = kv_keys_lock(request->txn, request, 1);
+    }
+    if (err == ERR_OK) {
+        request->command->run(request);
+        err = request->err;
+    }
+    if (err != ERR_OK || request->reply->errors != attempts->mark.errors) {
+        txn_abort(&request->txn);
+        return err;
+    }
+    err = txn_commit(&request->txn, &done);
+    if (err == ERR_OK) {
+        request->lsn = MAX(request->lsn, done.lsn);
+    }
+    return err;
+}
+
+/* Again, with locks on its keys, so that others wait for it; memory of attempts before is freed. */
+static YIELDS err_t
+attempts_repeat(struct kv_request *request, struct attempts *attempts, err_t err)
+{
+    arena_init(&attempts->again, MEM_SESSIONS);
+    request->arena = &attempts->again;
+    for (uint32_t i = 0; i < KV_ATTEMPTS_MAX && kv_may_repeat(err); i++) {
+        SOMETIMES("kv: a command ran again, since another commit came between");
+        reply_cut(request->reply, attempts->mark);
+        kv_back_off(i);
+        arena_reset(request->arena);
+        err = attempt_run(request, attempts, true);
+    }
+    return err;
+}
+
+static YIELDS void
+auto_execute(struct kv *kv, struct kv_request *request, struct kv_call *call)
+{
+    struct attempts attempts = {
+        .call = call,
+        .mark = reply_mark(request->reply),
+        .arena = request->arena,
+    };
+    err_t err = attempt_run(request, &attempts, false);
+
+    if (__builtin_expect(kv_may_repeat(err), 0)) {
+        err = attempts_repeat(request, &attempts, err);
+    }
+    if (__builtin_expect(err == ERR_OK, 1)) {
+        kv_committed(kv, request);
+    } else if (request->err == ERR_OK) { /* Otherwise the command has replied it. */
+        reply_cut(request->reply, attempts.mark);
+        reply_err(request->reply, err);
+    }
+    if (request->arena != attempts.arena) {
+        arena_fini(&attempts.again);
+        request->arena = attempts.arena;
+    }
+}
+
+/* Commands that write hold latches on their keys here, so that one which waits for the disk is not
+ * run again. Those that read need none: they have a snapshot. */
+static YIELDS void
+latched_execute(struct kv *kv, struct kv_request *request, struct kv_call *call)
+{
+    struct kv_latch few[KV_LATCHES_INLINE];
+    struct kv_latch *latches = few;
+    uint32_t held;
+
+    if (call->count > KV_LATCHES_INLINE) {
+        latches = arena_alloc(request->arena, call->count * sizeof(*latches));
+        if (latches == NULL) {
+            reply_error(request->reply, "OOM no memory for a command of %u keys", call->count);
+            return;
+        }
+    }
+    kv_latch_lock(kv, latches, call->ids, call->count, &held);
+    auto_execute(kv, request, call);
+    kv_latch_unlock(kv, latches, held);
+}
+
+/* ---- A statement of a longer transaction ---- */
+
+/* Does the error end the transaction, and not the command alone? */
+static bool
+is_of_transaction(err_t err)
+{
+    return err != ERR_OK && err != ERR_LIMIT && err != ERR_NO_MEMORY && err != ERR_CORRUPT &&
+           err != ERR_UNSUPPORTED && err != ERR_INVALID;
+}
+
+void
+kv_run(struct kv_request *request)
+{
+    struct reply_mark mark = reply_mark(request->reply);
+    err_t err;
+
+    request_begin(request);
+    err = txn_statement(request->txn, false);
+    if (err == ERR_OK) {
+        request->command->run(request);
+        if (request->reply->errors == mark.errors || is_of_transaction(request->err)) {
+            return;
+        }
+        /* It was refused, and so changes nothing. */
+        request->err = ERR_OK;
+        err = txn_statement_undo(request->txn);
+    }
+    if (err != ERR_OK) {
+        reply_cut(request->reply, mark);
+        kv_fail(request, err);
+    }
+}
+
+/* Interactive. No gate: it may wait for the locks of others, who need it to get on. */
+static YIELDS void
+statement_execute(struct kv *kv, struct kv_request *request, const struct kv_call *call)
+{
+    struct reply_mark mark = reply_mark(request->reply);
+    bool is_write = (request->command->flags & CMD_WRITE) != 0;
+    err_t err = ERR_OK;
+
+    request->is_past = true; /* Removing would wait for locks of its own. */
+    if (txn_is_read_only(request->txn)) {
+        if (is_write) {
+            reply_error(request->reply, "READONLY cannot write in a read-only transaction");
+            return;
+        }
+        /* What had not expired at its time is there. */
+        request->now_ms = (txn_snapshot(request->txn) >> CLOCK_COUNTER_BITS) / 1000;
+    }
+    if (is_write) {
+        err = kv_keyspaces_lock_call(request->txn, call);
+    }
+    if (err == ERR_OK) {
+        kv_run(request);
+        if (request->err != ERR_OK) {
+            return;
+        }
+        err = txn_flush(request->txn);
+    }
+    if (err != ERR_OK) {
+        reply_cut(request->reply, mark);
+        kv_fail(request, err);
+        return;
+    }
+    expiry_note(kv, request);
 }
 
 static YIELDS void
 data_execute(struct kv *kv, struct kv_request *request)
 {
-    struct call call;
+    struct kv_call call;
 
-    if (!call_keys(&call, request)) {
+    if (!kv_call_keys(&call, request)) {
         return;
     }
-    if (call.count > 0) {
-        request->first_name = request->argv[call.keys[0].index];
-        request->first_id = call.ids[0];
+    if (request->txn != NULL && txn_is_auto(request->txn)) {
+        kv_run(request);
+    } else if (request->txn != NULL) {
+        statement_execute(kv, request, &call);
+    } else {
+        kv_gate_enter_shared(kv);
+        if (call.is_here && (request->command->flags & CMD_WRITE) != 0) {
+            latched_execute(kv, request, &call);
+        } else {
+            auto_execute(kv, request, &call);
+        }
+        kv_gate_leave_shared(kv);
     }
-    kv_gate_enter_shared(kv);
-    kv_latch_lock(kv, call.latches, call.ids, call.count, &call.held);
-    request->command->run(request);
-    kv_latch_unlock(kv, call.latches, call.held);
-    kv_gate_leave_shared(kv);
+}
+
+static YIELDS void
+keyspace_execute(struct kv *kv, struct kv_request *request)
+{
+    struct kv_call none = {.count = 0};
+
+    if (request->txn == NULL) {
+        if (kv_is_exclusive(request->command)) {
+            kv_execute_alone(request);
+        } else {
+            request_begin(request);
+            request->command->run(request);
+        }
+    } else if (txn_is_auto(request->txn)) {
+        kv_run(request);
+    } else if (kv_is_exclusive(request->command)) {
+        reply_error(request->reply, "ERR '%s' is not possible in a transaction of ORBIT.BEGIN",
+                    command_full_name(request->command));
+    } else {
+        statement_execute(kv, request, &none);
+    }
 }
 
 void
 kv_execute(struct kv_request *request)
 {
-    const struct command *command = request->command;
     struct kv *kv = kv_self();
 
     ASSERT(request->db < kv->config.databases);
-    if (command->layer == COMMAND_DATA) {
+    if (request->command->layer == COMMAND_DATA) {
         data_execute(kv, request);
     } else {
-        ASSERT(command->layer == COMMAND_KEYSPACE);
-        command->run(request);
+        ASSERT(request->command->layer == COMMAND_KEYSPACE);
+        keyspace_execute(kv, request);
     }
 }

@@ -88,15 +88,13 @@ flags_allow(uint32_t flags, const struct kv_object *object, int64_t when_ms)
     return (flags & EXPIRE_LT) == 0 || !expires || when_ms < present_ms;
 }
 
-static YIELDS bool
-expiry_write(struct kv_request *request, const struct kv_object *object, uint64_t expire_ms)
+static void
+expiry_write(struct kv_request *request, struct kv_object *object, uint64_t expire_ms)
 {
-    struct kv_batch *batch = kv_batch_take(kv_self());
     struct kv_head head = object->head;
 
     kv_head_expire_set(&head, expire_ms);
-    kv_put_head(batch, object, &head, request->arena);
-    return kv_commit(request, batch);
+    kv_put_head(request, object, &head);
 }
 
 static YIELDS void
@@ -105,7 +103,6 @@ expire(struct kv_request *request, enum kv_time_unit unit, bool is_absolute)
     struct kv_object object;
     uint32_t flags;
     int64_t when_ms;
-    bool is_done;
 
     if (!expire_flags_parse(request, &flags) || !when_parse(request, unit, is_absolute, &when_ms) ||
         !kv_lookup(request, request->argv[1], 0, &object)) {
@@ -116,13 +113,11 @@ expire(struct kv_request *request, enum kv_time_unit unit, bool is_absolute)
         return;
     }
     if (when_ms <= (int64_t)request->now_ms) {
-        is_done = kv_delete(request, &object);
+        kv_remove(request, &object);
     } else {
-        is_done = expiry_write(request, &object, (uint64_t)when_ms);
+        expiry_write(request, &object, (uint64_t)when_ms);
     }
-    if (is_done) {
-        reply_int(request->reply, 1);
-    }
+    reply_int(request->reply, 1);
 }
 
 void
@@ -209,7 +204,6 @@ kv_command_persist(struct kv_request *request)
         reply_int(request->reply, 0);
         return;
     }
-    if (expiry_write(request, &object, 0)) {
-        reply_int(request->reply, 1);
-    }
+    expiry_write(request, &object, 0);
+    reply_int(request->reply, 1);
 }

@@ -2,8 +2,9 @@
  *
  * The expiry index of each keyspace is sorted by time, so a round looks at entries that are due
  * and at no others. Deleted entries stay in the tree as tombstones until compaction; to pass them
- * only once, a round begins at kv->expire_from_ms: before it no entry is left. Whoever puts an
- * entry lowers that mark in the step in which the entry becomes visible. */
+ * only once, a round begins at kv->expire_from_ms: before it no entry is left. Commands here lower
+ * that mark in the step in which their entry becomes visible. Entries of commits over several
+ * shards, and of interactive transactions, come without that: one round a minute is whole. */
 #include "engine/base/assert.h"
 #include "engine/base/log.h"
 #include "engine/io/io.h"
@@ -18,6 +19,7 @@ enum {
     HZ_MIN = 1,
     HZ_MAX = 500,
     FAILURE_PAUSE_US = 1000000,
+    WHOLE_ROUND_MS = 60000,
 };
 
 struct due {
@@ -104,6 +106,10 @@ expire_round(struct kv *kv)
 
     if (now_ms <= from_ms) { /* The wall clock went back. */
         return ERR_OK;
+    }
+    if (now_ms >= kv->expire_whole_ms) {
+        kv->expire_whole_ms = now_ms + WHOLE_ROUND_MS;
+        from_ms = 0;
     }
     /* From here on commits lower the mark again if they put something before it. */
     kv->expire_from_ms = now_ms;

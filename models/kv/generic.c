@@ -1,6 +1,6 @@
 /* models/kv/generic.c - commands on keys, whatever they hold. */
 #include "engine/base/assert.h"
-#include "models/kv/internal.h"
+#include "models/kv/collection.h"
 
 #include "engine/base/poison.h"
 
@@ -8,7 +8,7 @@ enum {
     WORK_UNITS_PER_KEY = 10,
     /* What an entry costs beside its bytes: the memtable's node and version. An estimate. */
     ENTRY_OVERHEAD_BYTES = 64,
-    EMBEDDED_BYTES_MAX = 44, /* Redis calls strings up to here "embstr". */
+    SAMPLES = 64, /* Elements that stand for all of a spread collection. */
 };
 
 /* ---- DEL, EXISTS, TOUCH, TYPE ---- */
@@ -19,23 +19,19 @@ del(struct kv_request *request)
     uint32_t count = request->argc - 1;
     struct kv_object *objects = kv_lookup_many(request, 1, 1, count, 0);
     bool *is_repeat = objects == NULL ? NULL : kv_find_repeats(request, objects, count, false);
-    struct kv_batch *batch;
     int64_t removed = 0;
 
     if (is_repeat == NULL) {
         return;
     }
-    batch = kv_batch_take(kv_self());
     for (uint32_t i = 0; i < count; i++) {
         if (!is_repeat[i]) {
-            kv_remove(batch, &objects[i], request->arena);
+            kv_remove(request, &objects[i]);
             removed += objects[i].is_found;
         }
-        fiber_work(WORK_UNITS_PER_KEY);
+        kv_work(request, WORK_UNITS_PER_KEY);
     }
-    if (kv_commit(request, batch)) {
-        reply_int(request->reply, removed);
-    }
+    reply_int(request->reply, removed);
 }
 
 void
@@ -83,53 +79,34 @@ kv_command_touch(struct kv_request *request)
     request->no_touch = no_touch;
 }
 
-static const char *
-type_name(uint8_t type)
-{
-    return type == KV_STRING ? "string" : "unknown";
-}
-
 void
 kv_command_type(struct kv_request *request)
 {
     struct kv_object object;
 
     if (kv_lookup(request, request->argv[1], KV_LOOKUP_COUNT, &object)) {
-        reply_simple(request->reply, object.is_found ? type_name(object.head.type) : "none");
+        reply_simple(request->reply, object.is_found ? kv_type_ops(object.head.type)->name : "none");
     }
 }
 
 /* ---- RENAME, COPY, MOVE ---- */
 
-/* Add `from` under the key of `to` to the batch, with its expiry. */
+/* `to` gets what `from` holds, with its expiry; `from` goes. Within a slot a spread collection moves
+ * with its head: its elements lie under its id. */
 static YIELDS bool
-copy_object(struct kv_request *request, struct kv_batch *batch, const struct kv_object *from,
-            const struct kv_object *to)
+move_object(struct kv_request *request, struct kv_object *from, struct kv_object *to)
 {
-    struct slice bytes;
-
-    if (!kv_string_bytes(request, from, &bytes)) {
+    if (from->keyspace == to->keyspace && kv_id_slot(from->id) == kv_id_slot(to->id) &&
+        (from->head.flags & KV_HEAD_SPREAD) != 0) {
+        kv_put_collection(request, to, &from->head);
+        kv_remove_head(request, from);
+        return true;
+    }
+    if (!kv_copy(request, from, to)) {
         return false;
     }
-    kv_put(batch, to, &from->head, bytes, request->arena);
+    kv_remove(request, from);
     return true;
-}
-
-/* One commit: `to` gets what `from` holds, which goes when is_moved. */
-static YIELDS bool
-transfer(struct kv_request *request, const struct kv_object *from, const struct kv_object *to,
-         bool is_moved)
-{
-    struct kv_batch *batch = kv_batch_take(kv_self());
-
-    if (!copy_object(request, batch, from, to)) {
-        kv_batch_give(kv_self(), batch);
-        return false;
-    }
-    if (is_moved) {
-        kv_remove(batch, from, request->arena);
-    }
-    return kv_commit(request, batch);
 }
 
 static YIELDS void
@@ -153,7 +130,7 @@ rename_key(struct kv_request *request, bool only_new)
             reply_int(request->reply, 0);
             return;
         }
-        if (!transfer(request, &from, &to, true)) {
+        if (!move_object(request, &from, &to)) {
             return;
         }
         if (only_new) {
@@ -222,7 +199,7 @@ kv_command_copy(struct kv_request *request)
         reply_int(request->reply, 0);
         return;
     }
-    if (transfer(request, &from, &to, false)) {
+    if (kv_copy(request, &from, &to)) {
         reply_int(request->reply, 1);
     }
 }
@@ -249,7 +226,7 @@ kv_command_move(struct kv_request *request)
         reply_int(request->reply, 0);
         return;
     }
-    if (transfer(request, &from, &to, true)) {
+    if (move_object(request, &from, &to)) {
         reply_int(request->reply, 1);
     }
 }
@@ -269,25 +246,14 @@ object_lookup(struct kv_request *request, struct kv_object *object_out)
     return object_out->is_found;
 }
 
-/* Orbit has one form of strings; this names the one that Redis would choose for the bytes. */
 void
 kv_command_object_encoding(struct kv_request *request)
 {
     struct kv_object object;
-    const char *name = "raw";
-    int64_t number;
 
-    if (!object_lookup(request, &object)) {
-        return;
+    if (object_lookup(request, &object)) {
+        reply_bulk_text(request->reply, kv_type_ops(object.head.type)->encoding(&object));
     }
-    if ((object.head.flags & KV_HEAD_PAYLOAD) == 0) {
-        if (reply_parse_int(object.head.body, &number)) {
-            name = "int";
-        } else if (object.head.length <= EMBEDDED_BYTES_MAX) {
-            name = "embstr";
-        }
-    }
-    reply_bulk_text(request->reply, name);
 }
 
 void
@@ -381,12 +347,46 @@ samples_parse(struct kv_request *request)
     return true;
 }
 
+/* The elements of a spread collection, from the first few of them. Elements of all kinds count. */
+static YIELDS err_t
+elements_bytes(struct kv_request *request, const struct kv_object *object, uint64_t *bytes_out)
+{
+    struct kv_collection collection = kv_collection_of(object);
+    uint8_t lower[KV_COLLECTION_PREFIX_BYTES];
+    uint8_t upper[KV_COLLECTION_PREFIX_BYTES];
+    struct txn_scan *scan = NULL;
+    uint64_t sampled = 0;
+    uint64_t bytes = 0;
+    err_t err;
+
+    kv_collection_encode(lower, collection.keyspace, collection.slot, collection.id);
+    kv_collection_encode(upper, collection.keyspace, collection.slot, collection.id + 1);
+    TRY(txn_scan_open(request->txn, collection.slot, slice_of(lower, sizeof(lower)),
+                      slice_of(upper, sizeof(upper)), &scan));
+    TRY(txn_scan_first(scan));
+    while (txn_scan_is_valid(scan) && sampled < SAMPLES) {
+        const struct lsm_entry *entry = txn_scan_entry(scan);
+
+        bytes += ENTRY_OVERHEAD_BYTES + entry->key.size + entry->value.size;
+        sampled++;
+        TRY(txn_scan_next(scan));
+    }
+    *bytes_out = txn_scan_is_valid(scan) ? bytes * object->head.count / sampled : bytes;
+    err = ERR_OK;
+out:
+    if (scan != NULL) {
+        txn_scan_close(&scan);
+    }
+    return err;
+}
+
 /* The bytes of the key's entries, as a memtable holds them. */
 void
 kv_command_memory_usage(struct kv_request *request)
 {
     struct kv_object object;
     uint8_t head[KV_HEAD_BYTES_MAX];
+    uint64_t elements = 0;
     size_t name_size;
     uint64_t bytes;
 
@@ -397,9 +397,17 @@ kv_command_memory_usage(struct kv_request *request)
         reply_null(request->reply);
         return;
     }
+    if ((object.head.flags & KV_HEAD_SPREAD) != 0) {
+        err_t err = elements_bytes(request, &object, &elements);
+
+        if (err != ERR_OK) {
+            kv_fail(request, err);
+            return;
+        }
+    }
     name_size = object.name.size;
     bytes = ENTRY_OVERHEAD_BYTES + KV_KEY_PREFIX_BYTES + name_size +
-            kv_head_encode(head, &object.head) + object.head.body.size;
+            kv_head_encode(head, &object.head) + object.head.body.size + elements;
     if ((object.head.flags & KV_HEAD_PAYLOAD) != 0) {
         bytes += ENTRY_OVERHEAD_BYTES + KV_KEY_PREFIX_BYTES + name_size + object.head.length;
     }

@@ -7,9 +7,10 @@
 #define KV_MAGIC UINT64_C(0x6f72626974206b76)
 enum {
     KV_LATCH_BUCKETS = 1024,
-    KV_BATCHES_KEPT = 16,
-    KV_BATCH_BYTES_KEPT = 64 << 10,
     KV_LATCHES_INLINE = 4, /* A command with more keys takes memory for its latches. */
+    KV_ATTEMPTS_MAX = 64,  /* Of one command, when others commit in between: then CONFLICT. */
+    KV_EXPIRED_MAX = 64,   /* Removed in passing after one command that only reads. */
+    KV_WORK_UNITS = 100,   /* Counted before the command gives way. */
 };
 
 struct kv_access_table;
@@ -26,15 +27,37 @@ struct kv {
     uint32_t exclusive_waiters; /* New commands wait behind them. */
     struct cond gate_cond;
     struct kv_access_table *access;
-    struct kv_batch *batches[KV_BATCHES_KEPT]; /* For reuse. */
-    uint32_t batch_count;
+    /* Ids for collections: the next, and the end of the block that is this shard's. collection.c */
+    uint64_t collection_next, collection_end;
     /* No entry of any expiry index lies before this time: rounds of active expiry begin here
      * and so pass no entries deleted earlier. */
     uint64_t expire_from_ms;
+    uint64_t expire_whole_ms; /* When a round begins at the first entry again. */
     struct fiber_group background;
     struct cond background_cond; /* Wakes the expiry fiber before its time. */
     bool is_closing;
 };
+
+/* ---- The keys of a call, for latches and locks: keys.c ---- */
+
+struct kv_latch;
+struct kv_call {
+    struct command_key few_keys[KV_LATCHES_INLINE];
+    uint64_t few_ids[KV_LATCHES_INLINE];
+    struct command_key *keys;
+    uint64_t *ids; /* Of keys; sorted once latches were taken. */
+    uint32_t count;
+    bool is_here; /* All lie on this shard. */
+};
+/* From the frame or the request's arena. False after an error reply (names too long). */
+bool kv_call_keys(struct kv_call *call, struct kv_request *request);
+/* Locks the keys of the requests in one order, for a transaction that others have made repeat; then
+ * its snapshot is taken anew. Errors: as txn_lock. */
+YIELDS err_t kv_keys_lock(struct txn *txn, struct kv_request *requests, uint32_t count);
+/* What interactive transactions that write hold weakly on the shards they write to, and what
+ * replaces keyspaces holds strongly on all. */
+YIELDS err_t kv_keyspaces_lock_call(struct txn *txn, const struct kv_call *call);
+YIELDS err_t kv_keyspaces_lock_all(struct txn *txn);
 
 /* ---- Latches and the gate: latch.c ---- */
 
@@ -51,13 +74,25 @@ YIELDS void kv_latch_lock(struct kv *kv, struct kv_latch *latches, uint64_t *ids
                           uint32_t *held_out);
 void kv_latch_unlock(struct kv *kv, struct kv_latch *latches, uint32_t held);
 
-/* Every command on keys is shared; what replaces a whole keyspace is exclusive. Nobody enters
- * twice, and nobody waits for another shard's gate while in this one, but for SWAPDB, which takes
- * them in the order of the shards. */
+/* Every command on keys is shared, but for those of interactive transactions; what replaces a
+ * whole keyspace is exclusive. Nobody enters twice, and nobody waits for another shard's gate
+ * while in this one, but for those that enter all exclusively, in the order of the shards. */
 YIELDS void kv_gate_enter_shared(struct kv *kv);
 void kv_gate_leave_shared(struct kv *kv);
 YIELDS void kv_gate_enter_exclusive(struct kv *kv);
 void kv_gate_leave_exclusive(struct kv *kv);
+/* On every shard. Leaving hands over a new mapping of databases (NULL: none), which is durable. */
+YIELDS void kv_gates_enter_all(void);
+YIELDS void kv_gates_leave_all(const uint32_t *keyspaces);
+
+/* ---- exec.c, for multi.c ---- */
+
+/* Runs the command in request->txn, which is an auto one, without gate and latches. */
+YIELDS void kv_run(struct kv_request *request);
+/* After the commit: statistics, keys removed in passing, and what active expiry must know. */
+YIELDS void kv_committed(struct kv *kv, struct kv_request *request);
+/* One command that runs alone on all shards. */
+YIELDS void kv_execute_alone(struct kv_request *request);
 
 /* ---- Objects: object.c ---- */
 
@@ -67,10 +102,10 @@ struct kv_object {
     uint32_t db;
     uint32_t keyspace;
     uint64_t id;
-    bool is_stored;      /* There is a head, maybe an expired one that could not be removed. */
-    bool is_found;       /* There is one that has not expired. */
+    bool is_stored;      /* There is a head, maybe an expired one. Changes keep it true. */
+    bool is_found;       /* There was one that had not expired, when it was looked up. */
     struct kv_head head; /* When is_stored; body borrowed from the request's arena. */
-    uint64_t write_us;   /* When the head was written. */
+    uint64_t ts;         /* Of the commit that wrote the head; 0: this transaction. */
 };
 
 enum kv_lookup_flag {
@@ -79,9 +114,9 @@ enum kv_lookup_flag {
     KV_LOOKUP_READ = KV_LOOKUP_COUNT | KV_LOOKUP_TOUCH,
 };
 
-/* Read the head of a key in the request's database (or another). On an error replies to the
- * client and returns false. An expired head is removed in passing, so the caller holds the latch
- * of the key (kv_execute has taken those of all keys). */
+/* Read the head of a key in the request's database (or another), as the request's transaction sees
+ * it. On an error replies to the client and returns false. A key whose time has come is not found;
+ * it is removed in passing. */
 YIELDS bool kv_lookup(struct kv_request *request, struct slice name, uint32_t flags,
                       struct kv_object *object_out);
 YIELDS bool kv_lookup_db(struct kv_request *request, uint32_t db, struct slice name, uint32_t flags,
@@ -95,54 +130,70 @@ YIELDS struct kv_object *kv_lookup_many(struct kv_request *request, uint32_t fir
 bool *kv_find_repeats(struct kv_request *request, const struct kv_object *objects, uint32_t count,
                       bool is_last_kept);
 
-/* Missing or a string? Otherwise replies WRONGTYPE and returns false. */
+/* Missing or of this type? Otherwise replies WRONGTYPE and returns false. */
+bool kv_is_type(struct kv_request *request, const struct kv_object *object, enum kv_type type);
 bool kv_is_string(struct kv_request *request, const struct kv_object *object);
 /* The string's bytes: the body, or the payload fetched into the arena. Empty for a missing key. */
 YIELDS bool kv_string_bytes(struct kv_request *request, const struct kv_object *object,
                             struct slice *bytes_out);
+/* The same without a reply. Errors: as txn_get, ERR_CORRUPT, ERR_NO_MEMORY. */
+YIELDS err_t kv_string_get(struct kv_request *request, const struct kv_object *object,
+                           struct slice *bytes_out);
 /* kv_lookup, kv_is_string and kv_string_bytes. */
 YIELDS bool kv_lookup_string(struct kv_request *request, struct slice name, uint32_t flags,
                              struct kv_object *object_out, struct slice *bytes_out);
 
-/* A command's effect: one store batch, from the shard's stock. kv_batch_commit gives it back,
- * kv_batch_give drops it unused. */
-enum { KV_BATCH_KEYSPACES = 2 }; /* That one command changes: MOVE and COPY have two. */
-struct kv_batch {
-    struct store_batch store;
-    uint64_t expire_min_ms; /* The earliest entry put into an expiry index. */
-    struct kv_batch_counts {
-        uint32_t keyspace;
-        int64_t keys, expires; /* How many more. */
-    } counts[KV_BATCH_KEYSPACES];
-    uint32_t count_of_counts;
-};
-struct kv_batch *kv_batch_take(struct kv *kv);
-void kv_batch_give(struct kv *kv, struct kv_batch *batch);
-/* Errors: as store_commit. *lsn_io is raised to the position of the commit. */
-YIELDS err_t kv_batch_commit(struct kv *kv, struct kv_batch *batch, lsn_t *lsn_io);
-/* The same for a command: replies on an error and returns false. */
-YIELDS bool kv_commit(struct kv_request *request, struct kv_batch *batch);
+/* ---- Changes: they are the transaction's of the request. Errors of writing come with the commit.
+ * Objects become what was put. Bytes are copied, but those above LSM_VALUE_INLINE_BYTES_MAX must
+ * stay until the commit: arguments and the request's arena do. ---- */
 
-/* Add to the batch: the head with these bytes in place of what the object was; expiry index,
- * number of keys and payload follow. Of `head`, type, expiry and access count. The bytes are
- * borrowed until the commit; memory for long keys comes from the arena. */
-void kv_put(struct kv_batch *batch, const struct kv_object *object, const struct kv_head *head,
-            struct slice bytes, struct arena *arena);
+/* An error of the store or the transaction: replied, and the command has failed. */
+void kv_fail(struct kv_request *request, err_t err);
+/* A string with these bytes in place of what the object was; expiry index, number of keys and
+ * payload follow. Of `head`, type, expiry and access count. */
+void kv_put(struct kv_request *request, struct kv_object *object, const struct kv_head *head,
+            struct slice bytes);
+/* The same for a collection, head->body and all; with a count of 0 it is removed. Elements of a
+ * spread collection that the new head does not name are removed with what was there. */
+void kv_put_collection(struct kv_request *request, struct kv_object *object,
+                       const struct kv_head *head);
 /* The head alone changes (expiry, access): the bytes stay where they are. */
-void kv_put_head(struct kv_batch *batch, const struct kv_object *object, const struct kv_head *head,
-                 struct arena *arena);
-/* Nothing for an object that is not stored. */
-void kv_remove(struct kv_batch *batch, const struct kv_object *object, struct arena *arena);
+void kv_put_head(struct kv_request *request, struct kv_object *object, const struct kv_head *head);
+/* Nothing for an object that is not stored. kv_remove_head leaves elements and payload alone: they
+ * have another head now. */
+void kv_remove(struct kv_request *request, struct kv_object *object);
+void kv_remove_head(struct kv_request *request, struct kv_object *object);
+/* Store a string under the object's key, with an expiry (0: none). */
+void kv_write_string(struct kv_request *request, struct kv_object *object, struct slice bytes,
+                     uint64_t expire_ms);
+/* All elements of a spread collection, by one range delete: collection.c. */
+void kv_elements_remove(struct kv_request *request, const struct kv_object *object);
 
-/* Store a string under the object's key, with an expiry (0: none), in a commit of its own. */
-YIELDS bool kv_write_string(struct kv_request *request, const struct kv_object *object,
-                            struct slice bytes, uint64_t expire_ms);
-/* Remove it in a commit of its own. */
-YIELDS bool kv_delete(struct kv_request *request, const struct kv_object *object);
+/* Counted work of a command (units as of fiber_work): gives way now and then, and says so to the
+ * transaction. */
+static inline void
+kv_work(struct kv_request *request, uint32_t units)
+{
+    request->work += units;
+    if (__builtin_expect(request->work >= KV_WORK_UNITS, 0)) {
+        txn_hold(request->txn);
+        fiber_work(request->work);
+        request->work = 0;
+    }
+}
 
-/* Remove the key if its head has expired; by name, for those who are no command. The gate is
- * entered, the latch is not held. index_ms: the entry of the expiry index that led here, or 0.
- * Errors: as store_get and kv_batch_commit. */
+/* Should what failed with this error run again, as somebody else's commit came between? */
+static inline bool
+kv_may_repeat(err_t err)
+{
+    return err == ERR_SERIALIZATION || err == ERR_SNAPSHOT_TOO_OLD || err == ERR_DEADLOCK;
+}
+/* Waits a little, longer each time. */
+YIELDS void kv_back_off(uint32_t attempt);
+
+/* Remove the key if its head has expired, in a commit of its own; by name, for those who are no
+ * command. On the shard of the key; the gate is entered, the latch is not held. index_ms: the entry
+ * of the expiry index that led here, or 0. Errors: as txn_get and txn_commit. */
 YIELDS err_t kv_expire_key(struct kv *kv, uint32_t keyspace, uint64_t id, struct slice name,
                            uint64_t now_ms, uint64_t index_ms);
 
@@ -210,6 +261,14 @@ void kv_reply_syntax_error(struct kv_request *request);
 void kv_reply_expire_error(struct kv_request *request);
 /* Would a string of old + more bytes be too long? Replies and returns false. */
 bool kv_length_fits(struct kv_request *request, uint64_t old, uint64_t more);
+
+/* SSCAN, HSCAN, ZSCAN: the cursor at argv[2], then options. Replies on an error. */
+struct kv_scan_options {
+    uint64_t cursor;
+    uint64_t count;
+    struct slice pattern; /* NULL data: all. */
+};
+bool kv_scan_options_parse(struct kv_request *request, struct kv_scan_options *options_out);
 
 /* ---- Whole keyspaces ---- */
 

@@ -65,6 +65,47 @@ kv_expiry_encode(uint8_t *out, uint32_t keyspace, uint64_t expire_ms, uint64_t i
     return size + name.size;
 }
 
+size_t
+kv_collection_encode(uint8_t out[KV_COLLECTION_PREFIX_BYTES], uint32_t keyspace, uint16_t slot,
+                     uint64_t collection)
+{
+    size_t size = prefix_encode(out, KV_KIND_ELEMENT, keyspace);
+
+    put_be16(out + size, slot);
+    put_be64(out + size + 2, collection);
+    ASSERT(size + 10 == KV_COLLECTION_PREFIX_BYTES);
+    return size + 10;
+}
+
+size_t
+kv_element_encode(uint8_t *out, uint32_t keyspace, uint16_t slot, uint64_t collection, uint8_t kind,
+                  struct slice element)
+{
+    size_t size = kv_collection_encode(out, keyspace, slot, collection);
+
+    ASSERT(element.size <= KV_ELEMENT_BYTES_MAX);
+    out[size++] = kind;
+    if (element.size > 0) {
+        memcpy(out + size, element.data, element.size);
+    }
+    return size + element.size;
+}
+
+static err_t
+element_decode(struct slice stored, struct kv_key_parts *parts)
+{
+    if (stored.size < KV_ELEMENT_PREFIX_BYTES) {
+        return err_set(ERR_CORRUPT, "an element of a collection has a key of only %zu bytes",
+                       stored.size);
+    }
+    parts->id = (uint64_t)get_be16(stored.data + 6) << HASH_BITS;
+    parts->collection = get_be64(stored.data + 8);
+    parts->element_kind = stored.data[KV_COLLECTION_PREFIX_BYTES];
+    parts->name =
+        slice_of(stored.data + KV_ELEMENT_PREFIX_BYTES, stored.size - KV_ELEMENT_PREFIX_BYTES);
+    return ERR_OK;
+}
+
 err_t
 kv_key_decode(struct slice stored, struct kv_key_parts *parts_out)
 {
@@ -77,6 +118,14 @@ kv_key_decode(struct slice stored, struct kv_key_parts *parts_out)
     }
     parts.keyspace = get_be32(stored.data + 1);
     parts.kind = stored.data[5];
+    if (parts.kind == KV_KIND_ELEMENT) {
+        err_t err = element_decode(stored, &parts);
+
+        if (err == ERR_OK) {
+            *parts_out = parts;
+        }
+        return err;
+    }
     if (parts.kind == KV_KIND_EXPIRY) {
         if (stored.size < KV_EXPIRY_PREFIX_BYTES) {
             return err_set(ERR_CORRUPT, "an entry of the expiry index has only %zu bytes",
@@ -109,28 +158,56 @@ kv_head_encode(uint8_t out[KV_HEAD_BYTES_MAX], const struct kv_head *head)
         put_le32(out + size + 1, head->access);
         size += 5;
     }
+    if (head->type != KV_STRING) {
+        put_le64(out + size, head->count);
+        size += 8;
+    }
+    if ((head->flags & KV_HEAD_SPREAD) != 0) {
+        put_le64(out + size, head->collection);
+        size += 8;
+    }
     ASSERT(size <= KV_HEAD_BYTES_MAX);
+    return size;
+}
+
+/* Bytes of the head before the body; 0 when type and flags make no head. */
+static size_t
+head_size(struct slice stored)
+{
+    const uint8_t known = KV_HEAD_EXPIRES | KV_HEAD_ACCESS | KV_HEAD_PAYLOAD | KV_HEAD_SPREAD;
+    size_t size = 2;
+    uint8_t flags;
+
+    if (stored.size < size || stored.data[0] >= KV_TYPES || (stored.data[1] & ~known) != 0) {
+        return 0;
+    }
+    flags = stored.data[1];
+    if ((flags & (stored.data[0] == KV_STRING ? KV_HEAD_SPREAD : KV_HEAD_PAYLOAD)) != 0) {
+        return 0;
+    }
+    size += (flags & KV_HEAD_EXPIRES) != 0 ? 8 : 0;
+    size += (flags & KV_HEAD_ACCESS) != 0 ? 5 : 0;
+    size += stored.data[0] != KV_STRING ? 8 : 0;
+    size += (flags & KV_HEAD_SPREAD) != 0 ? 8 : 0;
     return size;
 }
 
 err_t
 kv_head_decode(struct slice stored, struct kv_head *head_out)
 {
-    const uint8_t known = KV_HEAD_EXPIRES | KV_HEAD_ACCESS | KV_HEAD_PAYLOAD;
     struct kv_head head = {0};
+    size_t whole = head_size(stored);
     size_t size = 2;
 
-    if (stored.size < 2 || (stored.data[1] & ~known) != 0) {
-        return err_set(ERR_CORRUPT, "the head of a key has unknown flags or is too short");
+    if (whole == 0) {
+        return err_set(ERR_CORRUPT, "the head of a key has an unknown type, unknown flags or is "
+                                    "too short");
+    }
+    if (stored.size < whole) {
+        return err_set(ERR_CORRUPT, "the head of a key ends after %zu bytes", stored.size);
     }
     head.type = stored.data[0];
     head.flags = stored.data[1];
-    size += (head.flags & KV_HEAD_EXPIRES) != 0 ? 8 : 0;
-    size += (head.flags & KV_HEAD_ACCESS) != 0 ? 5 : 0;
-    if (stored.size < size) {
-        return err_set(ERR_CORRUPT, "the head of a key ends after %zu bytes", stored.size);
-    }
-    size = 2;
     if ((head.flags & KV_HEAD_EXPIRES) != 0) {
         head.expire_ms = get_le64(stored.data + size);
         size += 8;
@@ -140,7 +217,14 @@ kv_head_decode(struct slice stored, struct kv_head *head_out)
         head.access = get_le32(stored.data + size + 1);
         size += 5;
     }
-    head.body = slice_of(stored.data + size, stored.size - size);
+    if (head.type != KV_STRING) {
+        head.count = get_le64(stored.data + size);
+        size += 8;
+    }
+    if ((head.flags & KV_HEAD_SPREAD) != 0) {
+        head.collection = get_le64(stored.data + size);
+    }
+    head.body = slice_of(stored.data + whole, stored.size - whole);
     head.length = head.body.size;
     if ((head.flags & KV_HEAD_PAYLOAD) != 0) {
         if (head.body.size != 8) {

@@ -15,8 +15,18 @@
 #include "models/kv/key.h"
 #include "models/kv/reply.h"
 #include "txn/store.h"
+#include "txn/txn.h"
 
 enum { KV_DATABASES_DEFAULT = 16, KV_DATABASES_MAX = 256, KV_KEYS_LATCHED_MAX = 1 << 20 };
+
+/* Up to where Redis keeps collections in its compact encodings: OBJECT ENCODING goes by it. */
+struct kv_encoding_limits {
+    uint64_t set_intset, set_listpack, set_listpack_value;
+    uint64_t hash_listpack, hash_listpack_value;
+    uint64_t zset_listpack, zset_listpack_value;
+    int64_t list_listpack;
+};
+extern const struct kv_encoding_limits kv_encoding_limits_default;
 
 /* What the shard's commands depend on; net sets it on every shard (CONFIG SET). */
 struct kv_config {
@@ -25,6 +35,7 @@ struct kv_config {
     bool active_expire;        /* DEBUG SET-ACTIVE-EXPIRE */
     bool lfu;                  /* maxmemory-policy is an LFU one: OBJECT FREQ answers */
     uint32_t hz;               /* Rounds of active expiry a second. */
+    struct kv_encoding_limits limits; /* All zero: the defaults. */
 };
 
 struct kv_stats {
@@ -43,6 +54,14 @@ struct kv_config *kv_config(struct kv *kv);
 void kv_stats_get(struct kv *kv, struct kv_stats *stats_out);
 void kv_stats_reset(struct kv *kv);
 
+/* A key that a command found expired: removed after it by a commit of its own. */
+struct kv_expired {
+    struct kv_expired *next;
+    uint32_t keyspace;
+    uint64_t id;
+    struct slice name;
+};
+
 /* One command. argv stays the caller's for the call. */
 struct kv_request {
     const struct command *command;
@@ -51,12 +70,24 @@ struct kv_request {
     uint32_t db;
     struct reply *reply; /* Exactly one reply is appended. */
     struct arena *arena; /* For the call; the caller resets it. */
-    lsn_t lsn;           /* Out: log position of this shard that a sync reply waits for. */
-    bool no_touch;       /* CLIENT NO-TOUCH */
-    uint64_t now_ms;     /* In: wall clock. */
-    /* The model's own: the id of the first key, so that it is hashed once. */
-    struct slice first_name;
+    /* In: the transaction that the command belongs to; NULL: kv_execute begins and commits one. */
+    struct txn *txn;
+    const struct txn_origin *origin; /* Of one that it begins; borrowed, may be NULL. */
+    lsn_t lsn;                       /* Out: log position of this shard that a sync reply waits
+                                        for. */
+    bool no_touch;                   /* CLIENT NO-TOUCH */
+    uint64_t now_ms;                 /* In: wall clock. */
+    /* The model's own. */
+    struct slice first_name; /* With the id of the first key, so that it is hashed once. */
     uint64_t first_id;
+    err_t err;     /* Of the store or the transaction: the command has failed, and replied it. */
+    bool is_past;  /* Nothing is removed in passing. */
+    uint32_t *keyspaces; /* Of databases, where SWAPDB may run; NULL: the shard's. */
+    uint32_t work; /* Units since the last suspension. */
+    uint64_t expire_min_ms;   /* The earliest entry put into an expiry index. */
+    uint32_t expired_removed; /* Keys removed in passing, */
+    uint32_t expired_count;   /* and those to be removed afterwards. */
+    struct kv_expired *expired;
 };
 
 /* Where a COMMAND_DATA call runs. */
@@ -69,5 +100,44 @@ enum kv_route kv_route(const struct command *command, const struct slice *argv, 
                        uint32_t *shard_out);
 uint32_t kv_shard_of_slot(uint16_t slot);
 
-/* Run it on this shard; the command's layer is DATA or KEYSPACE and its arity fits. */
+/* Run it on this shard; the command's layer is DATA or KEYSPACE and its arity fits. Without a
+ * transaction it is one of its own: a conflict with others' commits repeats it, and an error reply
+ * means that nothing was changed. With one it is a statement of it: after an error reply its
+ * changes are taken back; after an error of the transaction (request->err) only rollback is
+ * possible, or, for an auto one, running all of it again where kv_execute_multi does that. */
 YIELDS void kv_execute(struct kv_request *request);
+
+/* Is the request of those that run alone on all shards: FLUSHDB, FLUSHALL, SWAPDB? */
+bool kv_is_exclusive(const struct command *command);
+
+/* EXEC: several commands as one transaction of this shard, each with its reply behind an array
+ * header. Commands of the session's layer are run by run_session, which may happen again when
+ * others' commits came between. */
+struct kv_watch;
+struct kv_multi {
+    struct kv_request *requests; /* reply, arena and txn are set here. */
+    uint32_t count;
+    const struct kv_watch *watches; /* If one has changed the reply is null. */
+    struct reply *reply;
+    struct arena *arena;
+    const struct txn_origin *origin;
+    uint64_t now_ms;
+    YIELDS void (*run_session)(void *arg, struct kv_request *request);
+    void *arg;
+    lsn_t lsn; /* Out. */
+};
+YIELDS void kv_execute_multi(struct kv_multi *multi);
+
+/* WATCH: what a key was when it was watched. Lists are the caller's, made by mem_*. */
+struct kv_watch {
+    struct kv_watch *next;
+    uint32_t db;
+    uint32_t keyspace;
+    bool is_found; /* There, and not expired. */
+    uint64_t ts;   /* Of its head. Every change of a key writes its head. */
+    size_t name_bytes;
+    uint8_t name[];
+};
+/* Notes each name in request->argv[1..] that is not in the list yet. Replies OK or an error. */
+YIELDS void kv_watch(struct kv_request *request, struct kv_watch **watches);
+void kv_unwatch(struct kv_watch **watches);

@@ -13,96 +13,15 @@ enum {
     REPEATS_QUADRATIC_MAX = 8,
 };
 
-/* ---- Batches ---- */
-
-struct kv_batch *
-kv_batch_take(struct kv *kv)
-{
-    struct kv_batch *batch;
-
-    if (kv->batch_count > 0) {
-        batch = kv->batches[--kv->batch_count];
-    } else {
-        batch = MEM_NEW(MEM_RUNTIME, struct kv_batch);
-        store_batch_init(&batch->store);
-    }
-    batch->expire_min_ms = UINT64_MAX;
-    batch->count_of_counts = 0;
-    return batch;
-}
+/* ---- Changes ---- */
 
 void
-kv_batch_give(struct kv *kv, struct kv_batch *batch)
+kv_fail(struct kv_request *request, err_t err)
 {
-    if (kv->batch_count < KV_BATCHES_KEPT && batch->store.record.capacity <= KV_BATCH_BYTES_KEPT) {
-        store_batch_clear(&batch->store);
-        kv->batches[kv->batch_count++] = batch;
-        return;
-    }
-    store_batch_fini(&batch->store);
-    MEM_FREE(MEM_RUNTIME, batch);
+    ASSERT(err != ERR_OK);
+    request->err = err;
+    reply_err(request->reply, err);
 }
-
-/* Where the batch counts the keys of a keyspace. */
-static struct kv_batch_counts *
-batch_counts(struct kv_batch *batch, uint32_t keyspace)
-{
-    for (uint32_t i = 0; i < batch->count_of_counts; i++) {
-        if (batch->counts[i].keyspace == keyspace) {
-            return &batch->counts[i];
-        }
-    }
-    ASSERT(batch->count_of_counts < KV_BATCH_KEYSPACES);
-    batch->counts[batch->count_of_counts] = (struct kv_batch_counts){.keyspace = keyspace};
-    return &batch->counts[batch->count_of_counts++];
-}
-
-static void
-batch_counts_write(struct kv_batch *batch)
-{
-    for (uint32_t i = 0; i < batch->count_of_counts; i++) {
-        const struct kv_batch_counts *counts = &batch->counts[i];
-
-        if (counts->keys != 0) {
-            store_batch_counter_add(&batch->store, kv_counter_keys(counts->keyspace), counts->keys);
-        }
-        if (counts->expires != 0) {
-            store_batch_counter_add(&batch->store, kv_counter_expires(counts->keyspace),
-                                    counts->expires);
-        }
-    }
-}
-
-err_t
-kv_batch_commit(struct kv *kv, struct kv_batch *batch, lsn_t *lsn_io)
-{
-    lsn_t lsn = 0;
-    err_t err;
-
-    batch_counts_write(batch);
-    err = store_commit(kv->store, &batch->store, NULL, &lsn);
-    if (err == ERR_OK) {
-        /* Here and not in kv_put: until now a round of active expiry could have passed by. */
-        kv->expire_from_ms = MIN(kv->expire_from_ms, batch->expire_min_ms);
-        *lsn_io = MAX(*lsn_io, lsn);
-    }
-    kv_batch_give(kv, batch);
-    return err;
-}
-
-bool
-kv_commit(struct kv_request *request, struct kv_batch *batch)
-{
-    err_t err = kv_batch_commit(kv_self(), batch, &request->lsn);
-
-    if (err != ERR_OK) {
-        reply_err(request->reply, err);
-        return false;
-    }
-    return true;
-}
-
-/* ---- Changes ---- */
 
 struct slice
 kv_stored_key(uint8_t small[KV_STORED_BYTES_SMALL], struct arena *arena, uint8_t kind,
@@ -115,6 +34,13 @@ kv_stored_key(uint8_t small[KV_STORED_BYTES_SMALL], struct arena *arena, uint8_t
     }
     ASSERT(kind != KV_KIND_EXPIRY);
     return slice_of(at, kv_key_encode(at, kind, keyspace, id, name));
+}
+
+static struct slice
+object_key(uint8_t small[KV_STORED_BYTES_SMALL], struct kv_request *request, uint8_t kind,
+           const struct kv_object *object)
+{
+    return kv_stored_key(small, request->arena, kind, object->keyspace, object->id, object->name);
 }
 
 static struct slice
@@ -132,8 +58,8 @@ expiry_key(uint8_t small[KV_STORED_BYTES_SMALL], struct arena *arena,
 
 /* The index and its counter, from the old expiry to the new one; 0: none. */
 static void
-expiry_change(struct kv_batch *batch, const struct kv_object *object, uint64_t old_ms,
-              uint64_t new_ms, struct arena *arena)
+expiry_change(struct kv_request *request, const struct kv_object *object, uint64_t old_ms,
+              uint64_t new_ms)
 {
     uint16_t slot = kv_id_slot(object->id);
     uint8_t small[KV_STORED_BYTES_SMALL];
@@ -142,15 +68,16 @@ expiry_change(struct kv_batch *batch, const struct kv_object *object, uint64_t o
         return;
     }
     if (old_ms != 0) {
-        store_batch_delete(&batch->store, slot, expiry_key(small, arena, object, old_ms));
+        txn_delete(request->txn, slot, expiry_key(small, request->arena, object, old_ms));
     }
     if (new_ms != 0) {
-        store_batch_put(&batch->store, slot, expiry_key(small, arena, object, new_ms),
-                        slice_of(NULL, 0), 0);
-        batch->expire_min_ms = MIN(batch->expire_min_ms, new_ms);
+        txn_put(request->txn, slot, expiry_key(small, request->arena, object, new_ms),
+                slice_of(NULL, 0), 0);
+        request->expire_min_ms = MIN(request->expire_min_ms, new_ms);
     }
     if ((old_ms == 0) != (new_ms == 0)) {
-        batch_counts(batch, object->keyspace)->expires += old_ms == 0 ? 1 : -1;
+        txn_counter_add(request->txn, slot, kv_counter_expires(object->keyspace),
+                        old_ms == 0 ? 1 : -1);
     }
 }
 
@@ -160,77 +87,108 @@ stored_expire_ms(const struct kv_object *object)
     return object->is_stored ? kv_head_expire_ms(&object->head) : 0;
 }
 
-static bool
-has_payload(const struct kv_object *object)
-{
-    return object->is_stored && (object->head.flags & KV_HEAD_PAYLOAD) != 0;
-}
-
 static void
-head_put(struct kv_batch *batch, const struct kv_object *object, const struct kv_head *head,
-         struct slice body, struct arena *arena)
+head_put(struct kv_request *request, const struct kv_object *object, const struct kv_head *head,
+         struct slice body)
 {
     uint8_t small[KV_STORED_BYTES_SMALL];
-    struct slice key =
-        kv_stored_key(small, arena, KV_KIND_HEAD, object->keyspace, object->id, object->name);
+    struct slice key = object_key(small, request, KV_KIND_HEAD, object);
     uint8_t value_small[512];
     uint8_t *value = value_small;
     size_t size;
 
     if (KV_HEAD_BYTES_MAX + body.size > sizeof(value_small)) {
-        value = arena_alloc(arena, KV_HEAD_BYTES_MAX + body.size);
+        value = arena_alloc(request->arena, KV_HEAD_BYTES_MAX + body.size);
     }
     size = kv_head_encode(value, head);
     if (body.size > 0) {
         memcpy(value + size, body.data, body.size);
     }
-    store_batch_put(&batch->store, kv_id_slot(object->id), key, slice_of(value, size + body.size),
-                    0);
+    txn_put(request->txn, kv_id_slot(object->id), key, slice_of(value, size + body.size), 0);
+}
+
+/* What the object keeps outside its head goes, but for what the new head (NULL: none) keeps. */
+static void
+parts_remove(struct kv_request *request, const struct kv_object *object,
+             const struct kv_head *head)
+{
+    uint8_t old = object->is_stored ? object->head.flags : 0;
+    uint8_t small[KV_STORED_BYTES_SMALL];
+
+    if ((old & KV_HEAD_PAYLOAD) != 0 && (head == NULL || (head->flags & KV_HEAD_PAYLOAD) == 0)) {
+        txn_delete(request->txn, kv_id_slot(object->id),
+                   object_key(small, request, KV_KIND_PAYLOAD, object));
+    }
+    if ((old & KV_HEAD_SPREAD) != 0 &&
+        (head == NULL || (head->flags & KV_HEAD_SPREAD) == 0 ||
+         head->collection != object->head.collection)) {
+        kv_elements_remove(request, object);
+    }
+}
+
+/* The head in place of what there was; the object is what was put. */
+static void
+object_put(struct kv_request *request, struct kv_object *object, const struct kv_head *head,
+           struct slice body)
+{
+    parts_remove(request, object, head);
+    head_put(request, object, head, body);
+    expiry_change(request, object, stored_expire_ms(object), kv_head_expire_ms(head));
+    if (!object->is_stored) {
+        txn_counter_add(request->txn, kv_id_slot(object->id), kv_counter_keys(object->keyspace),
+                        1);
+    }
+    object->is_stored = true;
+    object->head = *head;
+    object->head.body = body;
 }
 
 void
-kv_put(struct kv_batch *batch, const struct kv_object *object, const struct kv_head *head,
-       struct slice bytes, struct arena *arena)
+kv_put(struct kv_request *request, struct kv_object *object, const struct kv_head *head,
+       struct slice bytes)
 {
     struct kv_head stored = *head;
-    struct slice body = bytes;
-    uint8_t length[8];
     uint8_t small[KV_STORED_BYTES_SMALL];
-    uint16_t slot = kv_id_slot(object->id);
 
-    stored.flags &= (uint8_t)~KV_HEAD_PAYLOAD;
+    ASSERT(head->type == KV_STRING);
+    stored.flags &= (uint8_t)~(KV_HEAD_PAYLOAD | KV_HEAD_SPREAD);
+    stored.length = bytes.size;
     if (bytes.size > KV_PAYLOAD_ABOVE_BYTES) {
+        uint8_t *length = arena_alloc(request->arena, 8);
+
         stored.flags |= KV_HEAD_PAYLOAD;
         put_le64(length, bytes.size);
-        body = slice_of(length, sizeof(length));
-        store_batch_put(&batch->store, slot,
-                        kv_stored_key(small, arena, KV_KIND_PAYLOAD, object->keyspace, object->id,
-                                      object->name),
-                        bytes, 0);
-    } else if (has_payload(object)) {
-        store_batch_delete(&batch->store, slot,
-                           kv_stored_key(small, arena, KV_KIND_PAYLOAD, object->keyspace,
-                                         object->id, object->name));
+        txn_put(request->txn, kv_id_slot(object->id),
+                object_key(small, request, KV_KIND_PAYLOAD, object), bytes, 0);
+        bytes = slice_of(length, 8);
     }
-    head_put(batch, object, &stored, body, arena);
-    expiry_change(batch, object, stored_expire_ms(object), kv_head_expire_ms(&stored), arena);
-    if (!object->is_stored) {
-        batch_counts(batch, object->keyspace)->keys++;
-    }
+    object_put(request, object, &stored, bytes);
 }
 
 void
-kv_put_head(struct kv_batch *batch, const struct kv_object *object, const struct kv_head *head,
-            struct arena *arena)
+kv_put_collection(struct kv_request *request, struct kv_object *object, const struct kv_head *head)
+{
+    struct kv_head stored = *head;
+
+    ASSERT(head->type != KV_STRING);
+    if (head->count == 0) {
+        kv_remove(request, object);
+        return;
+    }
+    stored.flags &= (uint8_t)~KV_HEAD_PAYLOAD;
+    object_put(request, object, &stored, stored.body);
+}
+
+void
+kv_put_head(struct kv_request *request, struct kv_object *object, const struct kv_head *head)
 {
     ASSERT(object->is_stored);
-    ASSERT((head->flags & KV_HEAD_PAYLOAD) == (object->head.flags & KV_HEAD_PAYLOAD));
-    head_put(batch, object, head, object->head.body, arena);
-    expiry_change(batch, object, kv_head_expire_ms(&object->head), kv_head_expire_ms(head), arena);
+    ASSERT(((head->flags ^ object->head.flags) & (KV_HEAD_PAYLOAD | KV_HEAD_SPREAD)) == 0);
+    object_put(request, object, head, object->head.body);
 }
 
 void
-kv_remove(struct kv_batch *batch, const struct kv_object *object, struct arena *arena)
+kv_remove_head(struct kv_request *request, struct kv_object *object)
 {
     uint8_t small[KV_STORED_BYTES_SMALL];
     uint16_t slot = kv_id_slot(object->id);
@@ -238,37 +196,27 @@ kv_remove(struct kv_batch *batch, const struct kv_object *object, struct arena *
     if (!object->is_stored) {
         return;
     }
-    store_batch_delete(
-        &batch->store, slot,
-        kv_stored_key(small, arena, KV_KIND_HEAD, object->keyspace, object->id, object->name));
-    if (has_payload(object)) {
-        store_batch_delete(&batch->store, slot,
-                           kv_stored_key(small, arena, KV_KIND_PAYLOAD, object->keyspace,
-                                         object->id, object->name));
-    }
-    expiry_change(batch, object, stored_expire_ms(object), 0, arena);
-    batch_counts(batch, object->keyspace)->keys--;
+    txn_delete(request->txn, slot, object_key(small, request, KV_KIND_HEAD, object));
+    expiry_change(request, object, stored_expire_ms(object), 0);
+    txn_counter_add(request->txn, slot, kv_counter_keys(object->keyspace), -1);
+    object->is_stored = false;
 }
 
-bool
-kv_write_string(struct kv_request *request, const struct kv_object *object, struct slice bytes,
+void
+kv_remove(struct kv_request *request, struct kv_object *object)
+{
+    parts_remove(request, object, NULL);
+    kv_remove_head(request, object);
+}
+
+void
+kv_write_string(struct kv_request *request, struct kv_object *object, struct slice bytes,
                 uint64_t expire_ms)
 {
-    struct kv_batch *batch = kv_batch_take(kv_self());
     struct kv_head head = {.type = KV_STRING};
 
     kv_head_expire_set(&head, expire_ms);
-    kv_put(batch, object, &head, bytes, request->arena);
-    return kv_commit(request, batch);
-}
-
-bool
-kv_delete(struct kv_request *request, const struct kv_object *object)
-{
-    struct kv_batch *batch = kv_batch_take(kv_self());
-
-    kv_remove(batch, object, request->arena);
-    return kv_commit(request, batch);
+    kv_put(request, object, &head, bytes);
 }
 
 /* ---- Lookups ---- */
@@ -282,7 +230,7 @@ object_init(struct kv *kv, struct kv_request *request, uint32_t db, struct slice
     *object = (struct kv_object){
         .name = name,
         .db = db,
-        .keyspace = kv->keyspaces[db],
+        .keyspace = (request->keyspaces != NULL ? request->keyspaces : kv->keyspaces)[db],
     };
     if (name.size > 0 && name.data == request->first_name.data &&
         name.size == request->first_name.size) {
@@ -292,18 +240,29 @@ object_init(struct kv *kv, struct kv_request *request, uint32_t db, struct slice
     }
 }
 
-/* The key is gone for the command, whether its removal succeeds or not: without success (no
- * space) it stays stored, and is removed by the next that meets it. */
-static YIELDS void
-object_expire(struct kv *kv, struct kv_request *request, struct kv_object *object)
+/* The key is gone for the command. One that may write removes it in its own transaction; after
+ * others it is removed by a commit of its own, if they belong to the present. */
+static void
+object_expire(struct kv_request *request, struct kv_object *object)
 {
-    struct kv_batch *batch = kv_batch_take(kv);
+    struct kv_expired *expired;
 
-    kv_remove(batch, object, request->arena);
-    if (kv_batch_commit(kv, batch, &request->lsn) == ERR_OK) {
-        kv->stats.expired++;
-        object->is_stored = false;
+    object->is_found = false;
+    if ((request->command->flags & CMD_WRITE) != 0) {
+        kv_remove(request, object);
+        request->expired_removed++;
+        return;
     }
+    if (request->is_past || request->expired_count == KV_EXPIRED_MAX) {
+        return;
+    }
+    expired = arena_alloc(request->arena, sizeof(*expired));
+    expired->keyspace = object->keyspace;
+    expired->id = object->id;
+    expired->name = object->name;
+    expired->next = request->expired;
+    request->expired = expired;
+    request->expired_count++;
 }
 
 /* The value was read just now (is_fresh), or together with others: then an expired one is read
@@ -317,18 +276,17 @@ object_load(struct kv *kv, struct kv_request *request, const struct lsm_value *v
         err_t err = kv_head_decode(value->value, &object->head);
 
         if (err != ERR_OK) {
-            reply_err(request->reply, err);
+            kv_fail(request, err);
             return false;
         }
         object->is_stored = true;
         object->is_found = true;
-        object->write_us = value->ts >> 12;
+        object->ts = value->ts;
         if (__builtin_expect(kv_head_has_expired(&object->head, request->now_ms), 0)) {
             if (!is_fresh) {
                 return kv_lookup_db(request, object->db, object->name, flags, object);
             }
-            object->is_found = false;
-            object_expire(kv, request, object);
+            object_expire(request, object);
         }
     }
     if ((flags & KV_LOOKUP_COUNT) != 0) {
@@ -357,9 +315,9 @@ kv_lookup_db(struct kv_request *request, uint32_t db, struct slice name, uint32_
     object_init(kv, request, db, name, object_out);
     key = kv_stored_key(small, request->arena, KV_KIND_HEAD, object_out->keyspace, object_out->id,
                         name);
-    err = store_get(kv->store, key, request->arena, &value);
+    err = txn_get(request->txn, kv_id_slot(object_out->id), key, request->arena, &value);
     if (err != ERR_OK) {
-        reply_err(request->reply, err);
+        kv_fail(request, err);
         return false;
     }
     return object_load(kv, request, &value, flags, true, object_out);
@@ -376,19 +334,20 @@ static YIELDS bool
 lookup_chunk(struct kv_request *request, struct kv_object *objects, uint32_t count, uint32_t flags)
 {
     struct kv *kv = kv_self();
-    struct slice keys[LOOKUP_CHUNK];
+    struct txn_key keys[LOOKUP_CHUNK];
     struct lsm_value *values = arena_alloc(request->arena, count * sizeof(*values));
     err_t err;
 
     for (uint32_t i = 0; i < count; i++) {
         uint8_t *at = arena_alloc(request->arena, KV_KEY_PREFIX_BYTES + objects[i].name.size);
 
-        keys[i] = slice_of(at, kv_key_encode(at, KV_KIND_HEAD, objects[i].keyspace, objects[i].id,
-                                             objects[i].name));
+        keys[i].slot = kv_id_slot(objects[i].id);
+        keys[i].key = slice_of(at, kv_key_encode(at, KV_KIND_HEAD, objects[i].keyspace,
+                                                 objects[i].id, objects[i].name));
     }
-    err = store_multi_get(kv->store, keys, count, request->arena, values);
+    err = txn_multi_get(request->txn, keys, count, request->arena, values);
     if (err != ERR_OK) {
-        reply_err(request->reply, err);
+        kv_fail(request, err);
         return false;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -406,6 +365,10 @@ kv_lookup_many(struct kv_request *request, uint32_t first, uint32_t step, uint32
     struct kv *kv = kv_self();
     struct kv_object *objects = arena_alloc(request->arena, count * sizeof(*objects));
 
+    if (objects != NULL && count == 1) {
+        /* The quick way; longer ones hold their snapshot. */
+        return kv_lookup(request, request->argv[first], flags, objects) ? objects : NULL;
+    }
     if (objects == NULL) {
         reply_error(request->reply, "OOM no memory for a command of %u keys", count);
         return NULL;
@@ -419,7 +382,7 @@ kv_lookup_many(struct kv_request *request, uint32_t first, uint32_t step, uint32
         if (!lookup_chunk(request, objects + done, chunk, flags)) {
             return NULL;
         }
-        fiber_work(chunk * WORK_UNITS_PER_KEY);
+        kv_work(request, chunk * WORK_UNITS_PER_KEY);
     }
     return objects;
 }
@@ -434,7 +397,8 @@ is_same_key(const struct kv_object *a, const struct kv_object *b)
 
 /* Indices in the order of (id, index). */
 static YIELDS void
-order_sort(uint32_t *order, const struct kv_object *objects, uint32_t count)
+order_sort(struct kv_request *request, uint32_t *order, const struct kv_object *objects,
+           uint32_t count)
 {
     for (uint32_t gap = count / 2; gap > 0; gap /= 2) {
         for (uint32_t i = gap; i < count; i++) {
@@ -449,7 +413,7 @@ order_sort(uint32_t *order, const struct kv_object *objects, uint32_t count)
             }
             order[at] = index;
         }
-        fiber_work(count / 8);
+        kv_work(request, count / 8);
     }
 }
 
@@ -489,7 +453,7 @@ kv_find_repeats(struct kv_request *request, const struct kv_object *objects, uin
         group_mark(is_repeat, objects, order, 0, count, is_last_kept);
         return is_repeat;
     }
-    order_sort(order, objects, count);
+    order_sort(request, order, objects, count);
     for (uint32_t first = 0, end; first < count; first = end) {
         for (end = first + 1; end < count && objects[order[end]].id == objects[order[first]].id;) {
             end++;
@@ -502,9 +466,9 @@ kv_find_repeats(struct kv_request *request, const struct kv_object *objects, uin
 /* ---- Strings ---- */
 
 bool
-kv_is_string(struct kv_request *request, const struct kv_object *object)
+kv_is_type(struct kv_request *request, const struct kv_object *object, enum kv_type type)
 {
-    if (object->is_found && object->head.type != KV_STRING) {
+    if (object->is_found && object->head.type != type) {
         reply_error(request->reply,
                     "WRONGTYPE Operation against a key holding the wrong kind of value");
         return false;
@@ -512,13 +476,17 @@ kv_is_string(struct kv_request *request, const struct kv_object *object)
     return true;
 }
 
+bool
+kv_is_string(struct kv_request *request, const struct kv_object *object)
+{
+    return kv_is_type(request, object, KV_STRING);
+}
+
 static YIELDS err_t
-payload_get(struct kv *kv, struct kv_request *request, const struct kv_object *object,
-            struct slice *bytes_out)
+payload_get(struct kv_request *request, const struct kv_object *object, struct slice *bytes_out)
 {
     uint8_t small[KV_STORED_BYTES_SMALL];
-    struct slice key = kv_stored_key(small, request->arena, KV_KIND_PAYLOAD, object->keyspace,
-                                     object->id, object->name);
+    struct slice key = object_key(small, request, KV_KIND_PAYLOAD, object);
     struct lsm_value value;
     err_t err;
 
@@ -528,7 +496,7 @@ payload_get(struct kv *kv, struct kv_request *request, const struct kv_object *o
                        "a string of %llu bytes does not fit the memory budget now; raise --memory",
                        (unsigned long long)object->head.length);
     }
-    err = store_get(kv->store, key, request->arena, &value);
+    err = txn_get(request->txn, kv_id_slot(object->id), key, request->arena, &value);
     if (err != ERR_OK) {
         return err;
     }
@@ -542,25 +510,29 @@ payload_get(struct kv *kv, struct kv_request *request, const struct kv_object *o
     return ERR_OK;
 }
 
-bool
-kv_string_bytes(struct kv_request *request, const struct kv_object *object, struct slice *bytes_out)
+err_t
+kv_string_get(struct kv_request *request, const struct kv_object *object, struct slice *bytes_out)
 {
-    err_t err;
-
     if (!object->is_found) {
         *bytes_out = slice_of(NULL, 0);
-        return true;
+        return ERR_OK;
     }
     if ((object->head.flags & KV_HEAD_PAYLOAD) == 0) {
         *bytes_out = object->head.body;
-        return true;
+        return ERR_OK;
     }
-    err = payload_get(kv_self(), request, object, bytes_out);
+    return payload_get(request, object, bytes_out);
+}
+
+bool
+kv_string_bytes(struct kv_request *request, const struct kv_object *object, struct slice *bytes_out)
+{
+    err_t err = kv_string_get(request, object, bytes_out);
+
     if (err != ERR_OK) {
-        reply_err(request->reply, err);
-        return false;
+        kv_fail(request, err);
     }
-    return true;
+    return err == ERR_OK;
 }
 
 bool
@@ -573,43 +545,71 @@ kv_lookup_string(struct kv_request *request, struct slice name, uint32_t flags,
 
 /* ---- Expiry from outside of commands ---- */
 
+/* In the request's transaction. */
+static YIELDS err_t
+expire_key_try(struct kv_request *request, struct kv_object *object, uint64_t index_ms,
+               bool *is_removed_out)
+{
+    uint8_t small[KV_STORED_BYTES_SMALL];
+    struct lsm_value value;
+    err_t err;
+
+    *is_removed_out = false;
+    if (index_ms == 0) { /* In passing: a reader does not wait for writers. */
+        TRY(txn_lock(request->txn, kv_id_slot(object->id),
+                     object_key(small, request, KV_KIND_HEAD, object), LOCK_UPDATE, LOCK_NOWAIT));
+        txn_refresh(request->txn);
+    }
+    TRY(txn_get(request->txn, kv_id_slot(object->id),
+                object_key(small, request, KV_KIND_HEAD, object), request->arena, &value));
+    if (value.is_found) {
+        TRY(kv_head_decode(value.value, &object->head));
+    }
+    if (value.is_found && kv_head_has_expired(&object->head, request->now_ms)) {
+        object->is_stored = true;
+        kv_remove(request, object);
+        *is_removed_out = true;
+    } else if (index_ms != 0 && (!value.is_found || kv_head_expire_ms(&object->head) != index_ms)) {
+        /* The key has changed since the entry was read, and the entry went with that; should it
+         * be there all the same, it may not stay: a round would meet it for ever. */
+        txn_delete(request->txn, kv_id_slot(object->id),
+                   expiry_key(small, request->arena, object, index_ms));
+    }
+    err = ERR_OK;
+out:
+    return err;
+}
+
 err_t
 kv_expire_key(struct kv *kv, uint32_t keyspace, uint64_t id, struct slice name, uint64_t now_ms,
               uint64_t index_ms)
 {
-    struct kv_object object = {.name = name, .keyspace = keyspace, .id = id};
-    uint8_t small[KV_STORED_BYTES_SMALL];
-    struct lsm_value value;
+    struct kv_request request = {.now_ms = now_ms, .expire_min_ms = UINT64_MAX};
     struct kv_latch latch;
-    struct kv_batch *batch;
     struct arena arena;
     uint32_t held;
-    lsn_t lsn = 0;
-    err_t err;
+    err_t err = ERR_OK;
 
     arena_init(&arena, MEM_SESSIONS);
+    request.arena = &arena;
     kv_latch_lock(kv, &latch, &id, 1, &held);
-    TRY(store_get(kv->store, kv_stored_key(small, &arena, KV_KIND_HEAD, keyspace, id, name), &arena,
-                  &value));
-    if (value.is_found) {
-        TRY(kv_head_decode(value.value, &object.head));
+    for (uint32_t attempt = 0; attempt < KV_ATTEMPTS_MAX; attempt++) {
+        struct kv_object object = {.name = name, .keyspace = keyspace, .id = id};
+        bool is_removed;
+
+        request.txn = txn_begin_auto(false, NULL);
+        err = expire_key_try(&request, &object, index_ms, &is_removed);
+        if (err == ERR_OK) {
+            err = txn_commit(&request.txn, NULL);
+        } else {
+            txn_abort(&request.txn);
+        }
+        if (!kv_may_repeat(err)) {
+            kv->stats.expired += err == ERR_OK && is_removed;
+            break;
+        }
+        kv_back_off(attempt);
     }
-    if (value.is_found && kv_head_has_expired(&object.head, now_ms)) {
-        object.is_stored = true;
-        batch = kv_batch_take(kv);
-        kv_remove(batch, &object, &arena);
-        TRY(kv_batch_commit(kv, batch, &lsn));
-        kv->stats.expired++;
-    } else if (index_ms != 0 && (!value.is_found || kv_head_expire_ms(&object.head) != index_ms)) {
-        /* The key has changed since the entry was read, and the entry went with that; should it
-         * be there all the same, it may not stay: a round would meet it for ever. */
-        batch = kv_batch_take(kv);
-        store_batch_delete(&batch->store, kv_id_slot(id),
-                           expiry_key(small, &arena, &object, index_ms));
-        TRY(kv_batch_commit(kv, batch, &lsn));
-    }
-    err = ERR_OK;
-out:
     kv_latch_unlock(kv, &latch, held);
     arena_fini(&arena);
     return err;

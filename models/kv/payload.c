@@ -58,12 +58,8 @@ payload_check(struct slice payload)
 
 /* ---- Reading ---- */
 
-struct reader {
-    struct slice left;
-};
-
 static bool
-read_bytes(struct reader *reader, size_t size, struct slice *bytes_out)
+read_bytes(struct payload_reader *reader, size_t size, struct slice *bytes_out)
 {
     if (reader->left.size < size) {
         return false;
@@ -75,7 +71,7 @@ read_bytes(struct reader *reader, size_t size, struct slice *bytes_out)
 
 /* A length, or (*is_special_out) the number of a special form. */
 static bool
-read_length(struct reader *reader, uint64_t *length_out, bool *is_special_out)
+read_length(struct payload_reader *reader, uint64_t *length_out, bool *is_special_out)
 {
     struct slice bytes;
     uint8_t first;
@@ -107,21 +103,21 @@ read_length(struct reader *reader, uint64_t *length_out, bool *is_special_out)
     return false;
 }
 
-static err_t
-malformed(void)
+err_t
+payload_malformed(void)
 {
     return err_set(ERR_CORRUPT, "Bad data format");
 }
 
 static err_t
-read_integer(struct reader *reader, uint64_t form, struct arena *arena, struct slice *string_out)
+read_integer(struct payload_reader *reader, uint64_t form, struct slice *string_out)
 {
     char digits[24];
     struct slice bytes;
     int64_t value;
 
     if (!read_bytes(reader, (size_t)1 << form, &bytes)) {
-        return malformed();
+        return payload_malformed();
     }
     if (form == SPECIAL_INT8) {
         value = (int8_t)bytes.data[0];
@@ -130,7 +126,7 @@ read_integer(struct reader *reader, uint64_t form, struct arena *arena, struct s
     } else {
         value = (int32_t)get_le32(bytes.data);
     }
-    *string_out = arena_copy(arena, slice_of(digits, reply_format_int(value, digits)));
+    *string_out = arena_copy(reader->arena, slice_of(digits, reply_format_int(value, digits)));
     return ERR_OK;
 }
 
@@ -143,8 +139,7 @@ too_long(uint64_t size)
 }
 
 static err_t
-read_compressed(struct reader *reader, uint64_t bytes_max, struct arena *arena,
-                struct slice *string_out)
+read_compressed(struct payload_reader *reader, struct slice *string_out)
 {
     uint64_t compressed_size;
     uint64_t size;
@@ -155,51 +150,91 @@ read_compressed(struct reader *reader, uint64_t bytes_max, struct arena *arena,
     uint8_t *bytes;
 
     if (!is_sized || compressed_size == 0 || !read_bytes(reader, compressed_size, &compressed)) {
-        return malformed();
+        return payload_malformed();
     }
-    if (size > bytes_max) {
+    if (size > reader->bytes_max) {
         return too_long(size);
     }
-    bytes = arena_alloc(arena, size);
+    bytes = arena_alloc(reader->arena, size);
     if (bytes == NULL) {
         return err_set_default(ERR_NO_MEMORY);
     }
     if (!lzf_decompress(compressed, bytes, size)) {
-        return malformed();
+        return payload_malformed();
     }
     *string_out = slice_of(bytes, size);
     return ERR_OK;
 }
 
-static err_t
-read_string(struct reader *reader, uint64_t bytes_max, struct arena *arena,
-            struct slice *string_out)
+err_t
+payload_read_text(struct payload_reader *reader, struct slice *string_out)
 {
     uint64_t length;
     bool is_special;
 
     if (!read_length(reader, &length, &is_special)) {
-        return malformed();
+        return payload_malformed();
     }
     if (is_special) {
         if (length <= SPECIAL_INT32) {
-            return read_integer(reader, length, arena, string_out);
+            return read_integer(reader, length, string_out);
         }
-        return length == SPECIAL_LZF ? read_compressed(reader, bytes_max, arena, string_out)
-                                     : malformed();
+        return length == SPECIAL_LZF ? read_compressed(reader, string_out) : payload_malformed();
     }
     if (length > reader->left.size) {
-        return malformed();
+        return payload_malformed();
     }
-    if (length > bytes_max) {
+    if (length > reader->bytes_max) {
         return too_long(length);
     }
-    return read_bytes(reader, (size_t)length, string_out) ? ERR_OK : malformed();
+    return read_bytes(reader, (size_t)length, string_out) ? ERR_OK : payload_malformed();
 }
 
-/* What a type byte of RDB version 11 or earlier stands for; NULL if nothing. */
-static const char *
-type_name(uint8_t type)
+err_t
+payload_read_length(struct payload_reader *reader, uint64_t *length_out)
+{
+    bool is_special;
+
+    if (!read_length(reader, length_out, &is_special) || is_special) {
+        return payload_malformed();
+    }
+    return ERR_OK;
+}
+
+err_t
+payload_read_bytes(struct payload_reader *reader, size_t size, struct slice *bytes_out)
+{
+    return read_bytes(reader, size, bytes_out) ? ERR_OK : payload_malformed();
+}
+
+err_t
+payload_open(struct slice payload, uint64_t bytes_max, struct arena *arena,
+             struct payload_reader *reader_out, uint8_t *type_out)
+{
+    struct payload_reader reader = {
+        .left = slice_of(payload.data, payload.size - PAYLOAD_FOOTER_BYTES),
+        .bytes_max = bytes_max,
+        .arena = arena,
+    };
+    struct slice type;
+
+    ASSERT(payload.size >= PAYLOAD_FOOTER_BYTES);
+    if (!read_bytes(&reader, 1, &type)) {
+        return payload_malformed();
+    }
+    *type_out = type.data[0];
+    *reader_out = reader;
+    return ERR_OK;
+}
+
+err_t
+payload_end(const struct payload_reader *reader)
+{
+    return reader->left.size == 0 ? ERR_OK : payload_malformed();
+}
+
+const char *
+payload_type_name(uint8_t type)
 {
     static const char *const names[] = {
         "string",       "list",         "set",  "sorted set", "hash", "sorted set",
@@ -215,31 +250,24 @@ err_t
 payload_read_string(struct slice payload, uint64_t bytes_max, struct arena *arena,
                     struct slice *string_out)
 {
-    struct reader reader = {slice_of(payload.data, payload.size - PAYLOAD_FOOTER_BYTES)};
-    struct slice type;
+    struct payload_reader reader;
     struct slice string;
+    uint8_t type;
     err_t err;
 
-    ASSERT(payload.size >= PAYLOAD_FOOTER_BYTES);
-    if (!read_bytes(&reader, 1, &type)) {
-        return malformed();
-    }
-    if (type.data[0] != TYPE_STRING) {
-        const char *name = type_name(type.data[0]);
+    TRY(payload_open(payload, bytes_max, arena, &reader, &type));
+    if (type != TYPE_STRING) {
+        const char *name = payload_type_name(type);
 
-        return name == NULL ? malformed()
-                            : err_set(ERR_UNSUPPORTED,
-                                      "the payload holds a %s; Orbit restores strings only", name);
+        return name == NULL ? payload_malformed()
+                            : err_set(ERR_UNSUPPORTED, "the payload holds a %s and no string",
+                                      name);
     }
-    err = read_string(&reader, bytes_max, arena, &string);
-    if (err != ERR_OK) {
-        return err;
-    }
-    if (reader.left.size != 0) {
-        return malformed();
-    }
+    TRY(payload_read_text(&reader, &string));
+    TRY(payload_end(&reader));
     *string_out = string;
-    return ERR_OK;
+out:
+    return err;
 }
 
 /* ---- Writing ---- */
@@ -299,29 +327,49 @@ payload_seal(uint8_t *payload, size_t size, uint16_t version)
     put_le64(payload + size + 2, checksum(slice_of(payload, size + 2)));
 }
 
-err_t
-payload_write_string(struct buf *out, struct slice string)
+void
+payload_append_length(struct buf *out, uint64_t length)
 {
-    size_t start = out->size;
-    uint8_t *at;
-    size_t size = 1;
+    out->size += length_write(buf_reserve(out, 9), length);
+}
+
+err_t
+payload_append_text(struct buf *out, struct slice string)
+{
     size_t integer;
 
     if (!buf_try_reserve(out, string.size + PAYLOAD_OVERHEAD_MAX)) {
         return err_set_default(ERR_NO_MEMORY);
     }
-    at = out->data + start;
-    at[0] = TYPE_STRING;
-    integer = integer_write(at + size, string);
-    size += integer;
+    integer = integer_write(out->data + out->size, string);
+    out->size += integer;
     if (integer == 0) {
-        size += length_write(at + size, string.size);
-        if (string.size > 0) {
-            memcpy(at + size, string.data, string.size);
-        }
-        size += string.size;
+        payload_append_length(out, string.size);
+        buf_append(out, string.data, string.size);
     }
-    payload_seal(at, size, PAYLOAD_VERSION);
-    out->size += size + PAYLOAD_FOOTER_BYTES;
     return ERR_OK;
+}
+
+void
+payload_finish(struct buf *out, size_t start)
+{
+    buf_reserve(out, PAYLOAD_FOOTER_BYTES);
+    payload_seal(out->data + start, out->size - start, PAYLOAD_VERSION);
+    out->size += PAYLOAD_FOOTER_BYTES;
+}
+
+err_t
+payload_write_string(struct buf *out, struct slice string)
+{
+    size_t start = out->size;
+    err_t err;
+
+    buf_append_byte(out, TYPE_STRING);
+    err = payload_append_text(out, string);
+    if (err == ERR_OK) {
+        payload_finish(out, start);
+    } else {
+        out->size = start;
+    }
+    return err;
 }

@@ -18,6 +18,7 @@ reply_init(struct reply *reply, uint8_t resp)
 {
     ASSERT(resp == 2 || resp == 3);
     buf_init(&reply->buf, MEM_SESSIONS);
+    reply->gone = 0;
     reply->resp = resp;
     reply->errors = 0;
 }
@@ -26,6 +27,15 @@ void
 reply_fini(struct reply *reply)
 {
     buf_fini(&reply->buf);
+}
+
+void
+reply_cut(struct reply *reply, struct reply_mark mark)
+{
+    size_t size = mark.offset > reply->gone ? (size_t)(mark.offset - reply->gone) : 0;
+
+    reply->buf.size = MIN(reply->buf.size, size);
+    reply->errors = mark.errors;
 }
 
 size_t

@@ -11,12 +11,27 @@
 
 struct reply {
     struct buf buf;
+    uint64_t gone;   /* Bytes that have left the front of buf, since reply_init. */
     uint8_t resp;    /* 2 or 3 */
     uint32_t errors; /* Error replies written so far. */
 };
 
+/* A place in the stream of replies, to cut back to: good also when bytes before it have left. */
+struct reply_mark {
+    uint64_t offset;
+    uint32_t errors;
+};
+
 void reply_init(struct reply *reply, uint8_t resp);
 void reply_fini(struct reply *reply);
+
+static inline struct reply_mark
+reply_mark(const struct reply *reply)
+{
+    return (struct reply_mark){reply->gone + reply->buf.size, reply->errors};
+}
+/* What was written since is gone; harmless when the client is, and its replies with it. */
+void reply_cut(struct reply *reply, struct reply_mark mark);
 
 void reply_simple(struct reply *reply, const char *text); /* +text */
 void reply_ok(struct reply *reply);

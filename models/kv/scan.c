@@ -7,8 +7,8 @@
 #include "engine/base/assert.h"
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
+#include "models/kv/collection.h"
 #include "models/kv/glob.h"
-#include "models/kv/internal.h"
 
 #include "engine/base/poison.h"
 
@@ -33,7 +33,10 @@ struct scan_step {
     uint64_t cursor;
     uint64_t keys_max;    /* Examined, and then the rest of those with the same id. */
     struct slice pattern; /* NULL data: all. */
-    bool is_string_only, is_nothing_wanted; /* TYPE */
+    struct slice type;    /* The same. */
+    struct txn *txn;      /* Of the request, at the session's shard; NULL: the step has its own. */
+    uint32_t shard;       /* Whose keys; with txn NULL the one that the step runs on. */
+    uint32_t keyspace;
     uint64_t now_ms;
     uint8_t resp;
     /* Out. */
@@ -66,7 +69,7 @@ scan_key(struct scan_step *scan, const struct lsm_entry *entry, const struct kv_
         }
         return ERR_OK;
     }
-    if (scan->is_nothing_wanted || (scan->is_string_only && head.type != KV_STRING) ||
+    if ((scan->type.data != NULL && !kv_word_is(scan->type, kv_type_ops(head.type)->name)) ||
         (scan->pattern.data != NULL && !kv_glob_match(scan->pattern, parts->name, false))) {
         return ERR_OK;
     }
@@ -79,48 +82,71 @@ scan_key(struct scan_step *scan, const struct lsm_entry *entry, const struct kv_
     return ERR_OK;
 }
 
-/* The heads of a keyspace, from the cursor to the end. */
+/* The heads of a keyspace on a shard, from the cursor to the end. */
 static YIELDS err_t
-heads_open(struct kv *kv, const struct store_snapshot *snapshot, uint32_t keyspace, uint64_t cursor,
-           struct lsm_iter **iter_out)
+heads_open(struct txn *txn, uint32_t shard, uint32_t keyspace, uint64_t cursor,
+           struct txn_scan **scan_out)
 {
     uint8_t lower[KV_KEY_PREFIX_BYTES];
     uint8_t upper[KV_KEY_PREFIX_BYTES];
     size_t size = kv_key_lower(lower, KV_KIND_HEAD, keyspace, cursor);
     size_t upper_size = kv_key_lower(upper, KV_KIND_HEAD + 1, keyspace, 0);
 
-    return store_scan_open(kv->store, snapshot, slice_of(lower, size), slice_of(upper, upper_size),
-                           iter_out);
+    return txn_scan_open(txn, kv_shard_first_slot(shard), slice_of(lower, size),
+                         slice_of(upper, upper_size), scan_out);
 }
 
 static YIELDS err_t
-scan_keys(struct kv *kv, struct scan_step *scan, uint32_t keyspace, struct arena *arena,
+scan_keys(struct scan_step *scan, struct txn *txn, struct arena *arena,
           struct expired_key *expired, uint32_t *expired_count)
 {
-    struct store_snapshot snapshot;
-    struct lsm_iter *iter = NULL;
+    struct txn_scan *heads = NULL;
     struct kv_key_parts parts;
     uint64_t last_id = 0;
     err_t err;
 
-    store_snapshot_take(kv->store, &snapshot);
-    TRY(heads_open(kv, &snapshot, keyspace, scan->cursor, &iter));
-    TRY(lsm_iter_first(iter));
-    for (; lsm_iter_is_valid(iter); scan->examined++) {
-        TRY(kv_key_decode(lsm_iter_entry(iter)->key, &parts));
+    TRY(heads_open(txn, scan->shard, scan->keyspace, scan->cursor, &heads));
+    TRY(txn_scan_first(heads));
+    for (; txn_scan_is_valid(heads); scan->examined++) {
+        TRY(kv_key_decode(txn_scan_entry(heads)->key, &parts));
         if (scan->examined >= scan->keys_max && parts.id != last_id) {
             scan->next = parts.id;
             break;
         }
         last_id = parts.id;
-        TRY(scan_key(scan, lsm_iter_entry(iter), &parts, arena, expired, expired_count));
-        TRY(lsm_iter_next(iter));
+        TRY(scan_key(scan, txn_scan_entry(heads), &parts, arena, expired, expired_count));
+        TRY(txn_scan_next(heads));
         fiber_work(WORK_UNITS_PER_KEY);
     }
     err = ERR_OK;
 out:
-    lsm_iter_close(&iter);
-    store_snapshot_drop(kv->store, &snapshot);
+    if (heads != NULL) {
+        txn_scan_close(&heads);
+    }
+    return err;
+}
+
+/* In a transaction of this step, which then removes what has expired. */
+static YIELDS err_t
+scan_alone(struct kv *kv, struct scan_step *scan, struct arena *arena)
+{
+    struct expired_key expired[EXPIRED_KEYS_MAX];
+    uint32_t expired_count = 0;
+    struct txn *txn = txn_begin_auto(true, NULL);
+    err_t err;
+
+    txn_hold(txn);
+    TRY(scan_keys(scan, txn, arena, expired, &expired_count));
+    TRY(txn_commit(&txn, NULL));
+    for (uint32_t i = 0; i < expired_count; i++) {
+        kv_gate_enter_shared(kv);
+        /* Its failure is none of the reader's: the key is left out of the reply anyway. */
+        (void)kv_expire_key(kv, scan->keyspace, expired[i].id, expired[i].name, scan->now_ms, 0);
+        kv_gate_leave_shared(kv);
+        fiber_work(WORK_UNITS_PER_EXPIRY);
+    }
+out:
+    txn_abort(&txn);
     return err;
 }
 
@@ -129,22 +155,20 @@ scan_run(void *arg)
 {
     struct scan_step *scan = arg;
     struct kv *kv = kv_self();
-    struct expired_key expired[EXPIRED_KEYS_MAX];
+    struct expired_key none[EXPIRED_KEYS_MAX];
     uint32_t expired_count = 0;
-    uint32_t keyspace = kv->keyspaces[scan->db];
     struct arena arena;
     err_t err;
 
     arena_init(&arena, MEM_SESSIONS);
     reply_init(&scan->names, scan->resp);
     scan->next = CURSOR_END;
-    err = scan_keys(kv, scan, keyspace, &arena, expired, &expired_count);
-    for (uint32_t i = 0; i < expired_count && err == ERR_OK; i++) {
-        kv_gate_enter_shared(kv);
-        /* Its failure is none of the reader's: the key is left out of the reply anyway. */
-        (void)kv_expire_key(kv, keyspace, expired[i].id, expired[i].name, scan->now_ms, 0);
-        kv_gate_leave_shared(kv);
-        fiber_work(WORK_UNITS_PER_EXPIRY);
+    if (scan->txn != NULL) {
+        txn_hold(scan->txn);
+        err = scan_keys(scan, scan->txn, &arena, none, &expired_count);
+    } else {
+        scan->keyspace = kv->keyspaces[scan->db];
+        err = scan_alone(kv, scan, &arena);
     }
     arena_fini(&arena);
     kv_step_end(kv, &scan->step, err);
@@ -157,6 +181,38 @@ scan_accept(struct kv_request *request, struct scan_step *scan)
 {
     mem_adopt(MEM_SESSIONS, scan->names.buf.data, scan->names.buf.capacity);
     return kv_step_accept(request, &scan->step);
+}
+
+static uint32_t
+request_keyspace(const struct kv_request *request)
+{
+    return (request->keyspaces != NULL ? request->keyspaces : kv_self()->keyspaces)[request->db];
+}
+
+static void
+step_init(const struct kv_request *request, struct scan_step *scan)
+{
+    *scan = (struct scan_step){
+        .step.session_shard = shard_id(),
+        .db = request->db,
+        .keys_max = UINT64_MAX,
+        .txn = request->txn,
+        .keyspace = request_keyspace(request),
+        .now_ms = request->now_ms,
+        .resp = request->reply->resp,
+    };
+}
+
+/* In a transaction the session's shard reads the others' keys; otherwise they read their own. */
+static YIELDS void
+step_call(uint32_t shard, struct scan_step *scan)
+{
+    scan->shard = shard;
+    if (scan->txn != NULL) {
+        scan_run(scan);
+    } else {
+        msg_call(shard, MSG_FIBER, scan_run, scan);
+    }
 }
 
 /* ---- SCAN ---- */
@@ -181,40 +237,75 @@ cursor_parse(struct kv_request *request, struct slice text, uint64_t *cursor_out
     return true;
 }
 
+/* COUNT and MATCH, of all scans. False after an error reply. */
+static bool
+count_parse(struct kv_request *request, struct slice text, uint64_t *count_out)
+{
+    int64_t count;
+
+    if (!kv_parse_int(request, text, &count)) {
+        return false;
+    }
+    if (count < 1) {
+        kv_reply_syntax_error(request);
+        return false;
+    }
+    *count_out = (uint64_t)MIN(count, (int64_t)SCAN_KEYS_MAX);
+    return true;
+}
+
+static struct slice
+pattern_of(struct slice text)
+{
+    return slice_equal(text, SLICE("*")) ? slice_of(NULL, 0) : text;
+}
+
+bool
+kv_scan_options_parse(struct kv_request *request, struct kv_scan_options *options_out)
+{
+    struct kv_scan_options options = {.count = SCAN_KEYS_DEFAULT};
+
+    if (!cursor_parse(request, request->argv[2], &options.cursor)) {
+        return false;
+    }
+    for (uint32_t at = 3; at < request->argc; at += 2) {
+        bool has_value = at + 1 < request->argc;
+
+        if (has_value && kv_word_is(request->argv[at], "count")) {
+            if (!count_parse(request, request->argv[at + 1], &options.count)) {
+                return false;
+            }
+        } else if (has_value && kv_word_is(request->argv[at], "match")) {
+            options.pattern = pattern_of(request->argv[at + 1]);
+        } else {
+            kv_reply_syntax_error(request);
+            return false;
+        }
+    }
+    *options_out = options;
+    return true;
+}
+
 static bool
 scan_options_parse(struct kv_request *request, struct scan_step *scan)
 {
     scan->keys_max = SCAN_KEYS_DEFAULT;
     for (uint32_t at = 2; at < request->argc; at += 2) {
         struct slice word = request->argv[at];
-        int64_t count;
+        bool has_value = at + 1 < request->argc;
 
-        if (at + 1 >= request->argc) {
-            kv_reply_syntax_error(request);
-            return false;
-        }
-        if (kv_word_is(word, "count")) {
-            if (!kv_parse_int(request, request->argv[at + 1], &count)) {
+        if (has_value && kv_word_is(word, "count")) {
+            if (!count_parse(request, request->argv[at + 1], &scan->keys_max)) {
                 return false;
             }
-            if (count < 1) {
-                kv_reply_syntax_error(request);
-                return false;
-            }
-            scan->keys_max = (uint64_t)MIN(count, (int64_t)SCAN_KEYS_MAX);
-        } else if (kv_word_is(word, "match")) {
-            scan->pattern = request->argv[at + 1];
-        } else if (kv_word_is(word, "type")) {
-            /* A type without keys gives none, and so does a word that is no type. */
-            scan->is_string_only = kv_word_is(request->argv[at + 1], "string");
-            scan->is_nothing_wanted = !scan->is_string_only;
+        } else if (has_value && kv_word_is(word, "match")) {
+            scan->pattern = pattern_of(request->argv[at + 1]);
+        } else if (has_value && kv_word_is(word, "type")) {
+            scan->type = request->argv[at + 1]; /* A word that is no type finds nothing. */
         } else {
             kv_reply_syntax_error(request);
             return false;
         }
-    }
-    if (slice_equal(scan->pattern, SLICE("*"))) {
-        scan->pattern = slice_of(NULL, 0);
     }
     return true;
 }
@@ -236,7 +327,7 @@ scan_shards(struct kv_request *request, const struct scan_step *options, uint64_
 
         scan.cursor = cursor;
         scan.keys_max = left;
-        msg_call(shard, MSG_FIBER, scan_run, &scan);
+        step_call(shard, &scan);
         is_accepted = scan_accept(request, &scan);
         if (is_accepted) {
             buf_append(names, scan.names.buf.data, scan.names.buf.size);
@@ -260,16 +351,12 @@ scan_shards(struct kv_request *request, const struct scan_step *options, uint64_
 void
 kv_command_scan(struct kv_request *request)
 {
-    struct scan_step options = {
-        .step.session_shard = shard_id(),
-        .db = request->db,
-        .now_ms = request->now_ms,
-        .resp = request->reply->resp,
-    };
+    struct scan_step options;
     uint64_t cursor;
     uint64_t matched;
     struct buf names;
 
+    step_init(request, &options);
     if (!cursor_parse(request, request->argv[1], &cursor) ||
         !scan_options_parse(request, &options)) {
         return;
@@ -286,6 +373,25 @@ kv_command_scan(struct kv_request *request)
 
 /* ---- KEYS ---- */
 
+static YIELDS void
+keys_gather(struct kv_request *request, struct scan_step *steps, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        step_init(request, &steps[i]);
+        steps[i].shard = i;
+        if (!slice_equal(request->argv[1], SLICE("*"))) {
+            steps[i].pattern = request->argv[1];
+        }
+    }
+    if (request->txn == NULL) {
+        msg_call_all(MSG_FIBER, scan_run, steps, sizeof(*steps));
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        scan_run(&steps[i]);
+    }
+}
+
 void
 kv_command_keys(struct kv_request *request)
 {
@@ -294,20 +400,7 @@ kv_command_keys(struct kv_request *request)
     uint64_t matched = 0;
     bool is_accepted = true;
 
-    for (uint32_t i = 0; i < count; i++) {
-        steps[i] = (struct scan_step){
-            .step.session_shard = shard_id(),
-            .db = request->db,
-            .keys_max = UINT64_MAX,
-            .pattern = request->argv[1],
-            .now_ms = request->now_ms,
-            .resp = request->reply->resp,
-        };
-        if (slice_equal(request->argv[1], SLICE("*"))) {
-            steps[i].pattern = slice_of(NULL, 0);
-        }
-    }
-    msg_call_all(MSG_FIBER, scan_run, steps, sizeof(*steps));
+    keys_gather(request, steps, count);
     for (uint32_t i = 0; i < count; i++) {
         /* After the first error the others are only taken over. */
         if (is_accepted) {
@@ -336,14 +429,50 @@ struct count_step {
     int64_t keys; /* Out. */
 };
 
+/* A commit over several shards is counted here a little after its answer: a read of the keyspace
+ * waits for that. */
+static YIELDS err_t
+count_settle(struct kv *kv, uint32_t db)
+{
+    struct txn *txn = txn_begin_auto(true, NULL);
+    struct txn_scan *heads = NULL;
+    err_t err = heads_open(txn, shard_id(), kv->keyspaces[db], 0, &heads);
+
+    if (heads != NULL) {
+        txn_scan_close(&heads);
+    }
+    txn_abort(&txn);
+    return err;
+}
+
 static YIELDS void
 count_run(void *arg)
 {
     struct count_step *count = arg;
     struct kv *kv = kv_self();
+    err_t err = shard_count() == 1 ? ERR_OK : count_settle(kv, count->db);
 
     count->keys = store_counter(kv->store, kv_counter_keys(kv->keyspaces[count->db]));
-    kv_step_end(kv, &count->step, ERR_OK);
+    kv_step_end(kv, &count->step, err);
+}
+
+/* As the request's transaction sees them. */
+static YIELDS err_t
+count_in_txn(struct kv_request *request, struct count_step *counts)
+{
+    uint32_t keyspace = request_keyspace(request);
+    err_t err = ERR_OK;
+
+    for (uint32_t i = 0; i < shard_count(); i++) {
+        struct txn_scan *heads = NULL;
+
+        TRY(heads_open(request->txn, i, keyspace, 0, &heads));
+        txn_scan_close(&heads);
+        TRY(txn_counter(request->txn, (uint16_t)kv_shard_first_slot(i), kv_counter_keys(keyspace),
+                        &counts[i].keys));
+    }
+out:
+    return err;
 }
 
 /* The number of keys on every shard, in the arena; NULL after an error reply. */
@@ -354,6 +483,15 @@ count_shards(struct kv_request *request)
 
     for (uint32_t i = 0; i < shard_count(); i++) {
         counts[i] = (struct count_step){.step.session_shard = shard_id(), .db = request->db};
+    }
+    if (request->txn != NULL) {
+        err_t err = count_in_txn(request, counts);
+
+        if (err != ERR_OK) {
+            kv_fail(request, err);
+            return NULL;
+        }
+        return counts;
     }
     msg_call_all(MSG_FIBER, count_run, counts, sizeof(*counts));
     for (uint32_t i = 0; i < shard_count(); i++) {
@@ -383,7 +521,11 @@ kv_command_dbsize(struct kv_request *request)
 
 struct pick_step {
     struct kv_step step;
+    uint32_t shard;
     uint32_t db;
+    uint32_t keyspace;
+    struct txn *txn; /* As in struct scan_step. */
+    uint64_t keys;   /* About so many on the shard. */
     uint64_t now_ms;
     /* Out. */
     struct buf name;
@@ -391,40 +533,40 @@ struct pick_step {
 };
 
 static YIELDS err_t
-seek_id(struct lsm_iter *iter, uint32_t keyspace, uint64_t id)
+seek_id(struct txn_scan *heads, uint32_t keyspace, uint64_t id)
 {
     uint8_t key[KV_KEY_PREFIX_BYTES];
     size_t size = kv_key_lower(key, KV_KIND_HEAD, keyspace, id);
 
-    return lsm_iter_seek(iter, slice_of(key, size));
+    return txn_scan_seek(heads, slice_of(key, size));
 }
 
 /* Of many keys: a slot, then a place within it. Keys of one slot are equally likely, or nearly;
  * so are slots, as long as most have keys. */
 static YIELDS err_t
-pick_place(struct lsm_iter *iter, uint32_t keyspace)
+pick_place(struct txn_scan *heads, uint32_t shard, uint32_t keyspace)
 {
-    uint32_t first = kv_shard_first_slot(shard_id());
-    uint32_t slots = kv_shard_first_slot(shard_id() + 1) - first;
+    uint32_t first = kv_shard_first_slot(shard);
+    uint32_t slots = kv_shard_first_slot(shard + 1) - first;
     uint64_t slot = first + prng_below(shard_prng(), slots);
     struct kv_key_parts parts;
     err_t err;
 
-    TRY(seek_id(iter, keyspace, slot << 48));
-    if (!lsm_iter_is_valid(iter)) {
-        TRY(lsm_iter_first(iter));
+    TRY(seek_id(heads, keyspace, slot << 48));
+    if (!txn_scan_is_valid(heads)) {
+        TRY(txn_scan_first(heads));
     }
-    if (!lsm_iter_is_valid(iter)) {
+    if (!txn_scan_is_valid(heads)) {
         return ERR_OK;
     }
-    TRY(kv_key_decode(lsm_iter_entry(iter)->key, &parts));
+    TRY(kv_key_decode(txn_scan_entry(heads)->key, &parts));
     slot = kv_id_slot(parts.id);
-    TRY(seek_id(iter, keyspace, slot << 48 | prng_below(shard_prng(), UINT64_C(1) << 48)));
-    if (lsm_iter_is_valid(iter)) {
-        TRY(kv_key_decode(lsm_iter_entry(iter)->key, &parts));
+    TRY(seek_id(heads, keyspace, slot << 48 | prng_below(shard_prng(), UINT64_C(1) << 48)));
+    if (txn_scan_is_valid(heads)) {
+        TRY(kv_key_decode(txn_scan_entry(heads)->key, &parts));
     }
-    if (!lsm_iter_is_valid(iter) || kv_id_slot(parts.id) != slot) {
-        TRY(seek_id(iter, keyspace, slot << 48));
+    if (!txn_scan_is_valid(heads) || kv_id_slot(parts.id) != slot) {
+        TRY(seek_id(heads, keyspace, slot << 48));
     }
     err = ERR_OK;
 out:
@@ -433,13 +575,13 @@ out:
 
 /* Of few keys: one by number. */
 static YIELDS err_t
-pick_number(struct lsm_iter *iter, uint64_t number)
+pick_number(struct txn_scan *heads, uint64_t number)
 {
     err_t err;
 
-    TRY(lsm_iter_first(iter));
-    while (number-- > 0 && lsm_iter_is_valid(iter)) {
-        TRY(lsm_iter_next(iter));
+    TRY(txn_scan_first(heads));
+    while (number-- > 0 && txn_scan_is_valid(heads)) {
+        TRY(txn_scan_next(heads));
     }
     err = ERR_OK;
 out:
@@ -448,31 +590,51 @@ out:
 
 /* From the iterator's place on, once round, to the first key that has not expired. */
 static YIELDS err_t
-pick_live(struct lsm_iter *iter, struct pick_step *pick, uint64_t keys)
+pick_live(struct txn_scan *heads, struct pick_step *pick, uint64_t keys)
 {
     struct kv_key_parts parts;
     struct kv_head head;
     err_t err;
 
     for (uint64_t i = 0; i <= keys; i++) {
-        if (!lsm_iter_is_valid(iter)) {
-            TRY(lsm_iter_first(iter));
+        if (!txn_scan_is_valid(heads)) {
+            TRY(txn_scan_first(heads));
         }
-        if (!lsm_iter_is_valid(iter)) {
+        if (!txn_scan_is_valid(heads)) {
             break;
         }
-        TRY(kv_head_decode(lsm_iter_entry(iter)->value, &head));
+        TRY(kv_head_decode(txn_scan_entry(heads)->value, &head));
         if (!kv_head_has_expired(&head, pick->now_ms)) {
-            TRY(kv_key_decode(lsm_iter_entry(iter)->key, &parts));
+            TRY(kv_key_decode(txn_scan_entry(heads)->key, &parts));
             buf_append(&pick->name, parts.name.data, parts.name.size);
             pick->is_found = true;
             break;
         }
-        TRY(lsm_iter_next(iter));
+        TRY(txn_scan_next(heads));
         fiber_work(WORK_UNITS_PER_KEY);
     }
     err = ERR_OK;
 out:
+    return err;
+}
+
+static YIELDS err_t
+pick_in(struct txn *txn, struct pick_step *pick)
+{
+    struct txn_scan *heads = NULL;
+    err_t err;
+
+    TRY(heads_open(txn, pick->shard, pick->keyspace, 0, &heads));
+    if (pick->keys <= PICK_EXACTLY_MAX) {
+        TRY(pick_number(heads, prng_below(shard_prng(), pick->keys)));
+    } else {
+        TRY(pick_place(heads, pick->shard, pick->keyspace));
+    }
+    TRY(pick_live(heads, pick, pick->keys));
+out:
+    if (heads != NULL) {
+        txn_scan_close(&heads);
+    }
     return err;
 }
 
@@ -481,27 +643,20 @@ pick_run(void *arg)
 {
     struct pick_step *pick = arg;
     struct kv *kv = kv_self();
-    uint32_t keyspace = kv->keyspaces[pick->db];
-    int64_t counted = store_counter(kv->store, kv_counter_keys(keyspace));
-    uint64_t keys = (uint64_t)MAX(counted, INT64_C(0));
-    struct store_snapshot snapshot;
-    struct lsm_iter *iter = NULL;
     err_t err = ERR_OK;
 
     buf_init(&pick->name, MEM_SESSIONS);
-    store_snapshot_take(kv->store, &snapshot);
-    if (keys > 0) {
-        TRY(heads_open(kv, &snapshot, keyspace, 0, &iter));
-        if (keys <= PICK_EXACTLY_MAX) {
-            TRY(pick_number(iter, prng_below(shard_prng(), keys)));
-        } else {
-            TRY(pick_place(iter, keyspace));
-        }
-        TRY(pick_live(iter, pick, keys));
+    if (pick->keys > 0 && pick->txn != NULL) {
+        txn_hold(pick->txn);
+        err = pick_in(pick->txn, pick);
+    } else if (pick->keys > 0) {
+        struct txn *txn = txn_begin_auto(true, NULL);
+
+        txn_hold(txn);
+        pick->keyspace = kv->keyspaces[pick->db];
+        err = pick_in(txn, pick);
+        txn_abort(&txn);
     }
-out:
-    lsm_iter_close(&iter);
-    store_snapshot_drop(kv->store, &snapshot);
     kv_step_end(kv, &pick->step, err);
     mem_disown(MEM_SESSIONS, pick->name.data, pick->name.capacity);
 }
@@ -539,14 +694,19 @@ kv_command_randomkey(struct kv_request *request)
     first = pick_shard(counts);
     /* A shard whose keys have all expired leaves it to the next one. */
     for (uint32_t i = 0; i < shard_count(); i++) {
+        uint32_t shard = (first + i) % shard_count();
         struct pick_step pick = {
             .step.session_shard = shard_id(),
+            .shard = shard,
             .db = request->db,
+            .keyspace = request_keyspace(request),
+            .txn = request->txn,
+            .keys = (uint64_t)MAX(counts[shard].keys, INT64_C(0)),
             .now_ms = request->now_ms,
         };
         bool is_accepted;
 
-        msg_call((first + i) % shard_count(), MSG_FIBER, pick_run, &pick);
+        msg_call(request->txn != NULL ? shard_id() : shard, MSG_FIBER, pick_run, &pick);
         mem_adopt(MEM_SESSIONS, pick.name.data, pick.name.capacity);
         is_accepted = kv_step_accept(request, &pick.step);
         if (is_accepted && pick.is_found) {

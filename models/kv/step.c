@@ -38,6 +38,7 @@ kv_step_accept(struct kv_request *request, const struct kv_step *step)
 {
     request->lsn = MAX(request->lsn, step->lsn);
     if (step->err != ERR_OK) {
+        request->err = step->err;
         reply_error(request->reply, "%s %s", err_resp(step->err), step->message);
         return false;
     }

@@ -94,14 +94,15 @@ set_options_expire(struct kv_request *request, const struct set_options *options
 
 /* What SET, SETEX, PSETEX and SETNX share: the value takes the key's place; a time that has passed
  * leaves no key. */
-static YIELDS bool
-set_value(struct kv_request *request, const struct kv_object *object, struct slice value,
+static void
+set_value(struct kv_request *request, struct kv_object *object, struct slice value,
           uint64_t expire_ms)
 {
     if (expire_ms != 0 && expire_ms <= request->now_ms) {
-        return kv_delete(request, object);
+        kv_remove(request, object);
+    } else {
+        kv_write_string(request, object, value, expire_ms);
     }
-    return kv_write_string(request, object, value, expire_ms);
 }
 
 static void
@@ -142,9 +143,7 @@ kv_command_set(struct kv_request *request)
         if ((options.flags & SET_KEEPTTL) != 0 && object.is_found) {
             expire_ms = kv_head_expire_ms(&object.head);
         }
-        if (!set_value(request, &object, request->argv[2], expire_ms)) {
-            return;
-        }
+        set_value(request, &object, request->argv[2], expire_ms);
     }
     if (wants_old) {
         bulk_or_null(request, &object, old);
@@ -160,9 +159,11 @@ kv_command_setnx(struct kv_request *request)
 {
     struct kv_object object;
 
-    if (!kv_lookup(request, request->argv[1], 0, &object) ||
-        (!object.is_found && !set_value(request, &object, request->argv[2], 0))) {
+    if (!kv_lookup(request, request->argv[1], 0, &object)) {
         return;
+    }
+    if (!object.is_found) {
+        set_value(request, &object, request->argv[2], 0);
     }
     reply_int(request->reply, object.is_found ? 0 : 1);
 }
@@ -174,8 +175,8 @@ set_with_expiry(struct kv_request *request, enum kv_time_unit unit)
     uint64_t expire_ms;
 
     if (kv_parse_expire(request, request->argv[2], unit, false, &expire_ms) &&
-        kv_lookup(request, request->argv[1], 0, &object) &&
-        set_value(request, &object, request->argv[3], expire_ms)) {
+        kv_lookup(request, request->argv[1], 0, &object)) {
+        set_value(request, &object, request->argv[3], expire_ms);
         reply_ok(request->reply);
     }
 }
@@ -211,8 +212,8 @@ kv_command_getset(struct kv_request *request)
     struct kv_object object;
     struct slice old;
 
-    if (kv_lookup_string(request, request->argv[1], KV_LOOKUP_READ, &object, &old) &&
-        set_value(request, &object, request->argv[2], 0)) {
+    if (kv_lookup_string(request, request->argv[1], KV_LOOKUP_READ, &object, &old)) {
+        set_value(request, &object, request->argv[2], 0);
         bulk_or_null(request, &object, old);
     }
 }
@@ -223,31 +224,29 @@ kv_command_getdel(struct kv_request *request)
     struct kv_object object;
     struct slice old;
 
-    if (kv_lookup_string(request, request->argv[1], KV_LOOKUP_READ, &object, &old) &&
-        (!object.is_found || kv_delete(request, &object))) {
+    if (kv_lookup_string(request, request->argv[1], KV_LOOKUP_READ, &object, &old)) {
+        kv_remove(request, &object);
         bulk_or_null(request, &object, old);
     }
 }
 
 /* GETEX's change, after the value was read; nothing without an option. */
-static YIELDS bool
-getex_apply(struct kv_request *request, const struct kv_object *object, uint32_t flags,
+static void
+getex_apply(struct kv_request *request, struct kv_object *object, uint32_t flags,
             uint64_t expire_ms)
 {
     struct kv_head head = object->head;
-    struct kv_batch *batch;
 
     if ((flags & (SET_EXPIRES | SET_PERSIST)) == 0 ||
         ((flags & SET_PERSIST) != 0 && kv_head_expire_ms(&head) == 0)) {
-        return true;
+        return;
     }
     if (expire_ms != 0 && expire_ms <= request->now_ms) {
-        return kv_delete(request, object);
+        kv_remove(request, object);
+        return;
     }
-    batch = kv_batch_take(kv_self());
     kv_head_expire_set(&head, expire_ms);
-    kv_put_head(batch, object, &head, request->arena);
-    return kv_commit(request, batch);
+    kv_put_head(request, object, &head);
 }
 
 void
@@ -267,8 +266,8 @@ kv_command_getex(struct kv_request *request)
         return;
     }
     if (kv_is_string(request, &object) && set_options_expire(request, &options, &expire_ms) &&
-        kv_string_bytes(request, &object, &bytes) &&
-        getex_apply(request, &object, options.flags, expire_ms)) {
+        kv_string_bytes(request, &object, &bytes)) {
+        getex_apply(request, &object, options.flags, expire_ms);
         reply_bulk(request->reply, bytes);
     }
 }
@@ -345,7 +344,7 @@ kv_command_mget(struct kv_request *request)
     reply_array(request->reply, count);
     for (uint32_t i = 0; i < count; i++) {
         bulk_or_null(request, &objects[i], values[i]);
-        fiber_work(1);
+        kv_work(request, 1);
     }
 }
 
@@ -357,7 +356,6 @@ mset(struct kv_request *request, bool only_new)
     uint32_t count = (request->argc - 1) / 2;
     struct kv_head head = {.type = KV_STRING};
     struct kv_object *objects;
-    struct kv_batch *batch;
     bool *is_repeat;
 
     if (request->argc % 2 == 0) {
@@ -376,15 +374,11 @@ mset(struct kv_request *request, bool only_new)
             return;
         }
     }
-    batch = kv_batch_take(kv_self());
     for (uint32_t i = 0; i < count; i++) {
         if (!is_repeat[i]) { /* Of a key named twice the last value stays. */
-            kv_put(batch, &objects[i], &head, request->argv[2 + 2 * i], request->arena);
+            kv_put(request, &objects[i], &head, request->argv[2 + 2 * i]);
         }
-        fiber_work(WORK_UNITS_PER_KEY);
-    }
-    if (!kv_commit(request, batch)) {
-        return;
+        kv_work(request, WORK_UNITS_PER_KEY);
     }
     if (only_new) {
         reply_int(request->reply, 1);
@@ -424,10 +418,9 @@ increment(struct kv_request *request, int64_t by)
         return;
     }
     text = slice_of(digits, reply_format_int(value, digits));
-    if (kv_write_string(request, &object, text,
-                        object.is_found ? kv_head_expire_ms(&object.head) : 0)) {
-        reply_int(request->reply, value);
-    }
+    kv_write_string(request, &object, text,
+                    object.is_found ? kv_head_expire_ms(&object.head) : 0);
+    reply_int(request->reply, value);
 }
 
 void
@@ -513,10 +506,9 @@ kv_command_incrbyfloat(struct kv_request *request)
         return;
     }
     text = slice_of(formatted, reply_format_long_double(value, formatted));
-    if (kv_write_string(request, &object, text,
-                        object.is_found ? kv_head_expire_ms(&object.head) : 0)) {
-        reply_bulk(request->reply, text);
-    }
+    kv_write_string(request, &object, text,
+                    object.is_found ? kv_head_expire_ms(&object.head) : 0);
+    reply_bulk(request->reply, text);
 }
 
 /* ---- Parts of strings ---- */
@@ -547,7 +539,7 @@ bytes_patched(struct kv_request *request, struct slice old, uint64_t offset, str
 }
 
 static YIELDS void
-write_patched(struct kv_request *request, const struct kv_object *object, uint64_t offset,
+write_patched(struct kv_request *request, struct kv_object *object, uint64_t offset,
               struct slice patch)
 {
     struct slice old;
@@ -557,9 +549,9 @@ write_patched(struct kv_request *request, const struct kv_object *object, uint64
         return;
     }
     bytes = bytes_patched(request, old, offset, patch);
-    if (bytes.data != NULL &&
+    if (bytes.data != NULL) {
         kv_write_string(request, object, bytes,
-                        object->is_found ? kv_head_expire_ms(&object->head) : 0)) {
+                        object->is_found ? kv_head_expire_ms(&object->head) : 0);
         reply_int(request->reply, (int64_t)bytes.size);
     }
 }

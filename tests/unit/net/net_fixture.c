@@ -212,7 +212,7 @@ call_run(void *arg)
     cr_assert_eq(
         resp_parse(&session->parser, buf_slice(&session->input), &limits, &consumed, &error),
         RESP_READY);
-    session->output_offset += session->output.buf.size;
+    session->output.gone += session->output.buf.size;
     buf_clear(&session->output.buf);
     dispatch_request(session, buf_slice(&session->input), consumed);
     cr_assert_eq(session->input_used, session->input.size);
