@@ -1,8 +1,8 @@
 /* models/kv/set_random.c - SPOP and SRANDMEMBER.
  *
- * A random member of a spread set is the first one at or behind a random hash. Many distinct ones
- * are found by sorted random hashes in one pass; when many of all are asked for, by loading the
- * set and shuffling. */
+ * A random member of a spread set is one of the first few behind a random hash: the first alone
+ * would be as likely as the gap before it is wide. Many distinct ones are found by sorted random
+ * hashes in one pass; when many of all are asked for, by loading the set and shuffling. */
 #include "engine/base/assert.h"
 #include "engine/rt/shard.h"
 #include "models/kv/set.h"
@@ -14,6 +14,7 @@ enum {
     LOAD_ALL_SHARE = 4,    /* and when more than one in so many is picked. */
     WORK_UNITS_PER_MEMBER = 10,
     HASH_BITS = 48,
+    SKIPPED_MAX = 16,
 };
 
 static uint64_t
@@ -42,6 +43,25 @@ is_at(const struct txn_scan *scan, const struct set_member *member)
 
     return set_scan_member(scan, &here) == ERR_OK && here.hash == member->hash &&
            slice_equal(here.name, member->name);
+}
+
+static YIELDS err_t
+random_seek(struct kv_request *request, const struct kv_object *object, struct txn_scan *scan)
+{
+    uint64_t skipped = prng_below(shard_prng(), SKIPPED_MAX);
+    err_t err;
+
+    TRY(set_scan_seek(request, object, scan, random_hash()));
+    for (uint64_t i = 0; i <= skipped; i++) {
+        if (i > 0 && txn_scan_is_valid(scan)) {
+            TRY(txn_scan_next(scan));
+        }
+        if (!txn_scan_is_valid(scan)) { /* Round the end. */
+            TRY(set_scan_seek(request, object, scan, 0));
+        }
+    }
+out:
+    return err;
 }
 
 /* count distinct members of one spread set, by rising random hashes; when the end comes too early,
@@ -116,31 +136,6 @@ is_loaded_whole(const struct kv_object *object, uint64_t count)
            count > object->head.count / LOAD_ALL_SHARE;
 }
 
-/* Distinct; as many as there are, at most `count`. */
-static YIELDS err_t
-distinct_pick(struct kv_request *request, const struct kv_object *object, uint64_t count,
-              struct set_members *picked_out)
-{
-    struct set_members picked = {0};
-    err_t err;
-
-    if (!object->is_found || count == 0) {
-        *picked_out = picked;
-        return ERR_OK;
-    }
-    if (is_loaded_whole(object, count)) {
-        TRY(set_load(request, object, &picked));
-        count = MIN(count, (uint64_t)picked.count);
-        shuffle(&picked, (uint32_t)count);
-        picked.count = (uint32_t)count;
-    } else {
-        TRY(distinct_seek(request, object, (uint32_t)count, &picked));
-    }
-    *picked_out = picked;
-out:
-    return err;
-}
-
 /* Each pick on its own: members may come more than once. */
 static YIELDS err_t
 repeated_pick(struct kv_request *request, const struct kv_object *object, uint64_t count,
@@ -162,10 +157,7 @@ repeated_pick(struct kv_request *request, const struct kv_object *object, uint64
 
             TRY(set_members_add(request, &picked, all.at[at].name, false));
         } else {
-            TRY(set_scan_seek(request, object, scan, random_hash()));
-            if (!txn_scan_is_valid(scan)) {
-                TRY(set_scan_seek(request, object, scan, 0));
-            }
+            TRY(random_seek(request, object, scan));
             if (txn_scan_is_valid(scan)) {
                 TRY(member_take(request, scan, &picked));
             }
@@ -177,6 +169,33 @@ out:
     if (scan != NULL) {
         txn_scan_close(&scan);
     }
+    return err;
+}
+
+/* Distinct; as many as there are, at most `count`. */
+static YIELDS err_t
+distinct_pick(struct kv_request *request, const struct kv_object *object, uint64_t count,
+              struct set_members *picked_out)
+{
+    struct set_members picked = {0};
+    err_t err;
+
+    if (!object->is_found || count == 0) {
+        *picked_out = picked;
+        return ERR_OK;
+    }
+    if (count == 1 && !is_loaded_whole(object, 1)) {
+        TRY(repeated_pick(request, object, 1, &picked));
+    } else if (is_loaded_whole(object, count)) {
+        TRY(set_load(request, object, &picked));
+        count = MIN(count, (uint64_t)picked.count);
+        shuffle(&picked, (uint32_t)count);
+        picked.count = (uint32_t)count;
+    } else {
+        TRY(distinct_seek(request, object, (uint32_t)count, &picked));
+    }
+    *picked_out = picked;
+out:
     return err;
 }
 

@@ -75,6 +75,7 @@ struct kv_test {
     struct client clients[CLIENTS_MAX];
     struct shared shared[SIM_SHARDS_MAX];
     struct store *stores[SIM_SHARDS_MAX];
+    struct txns *txns[SIM_SHARDS_MAX];
     struct kv *kvs[SIM_SHARDS_MAX];
 };
 
@@ -571,6 +572,13 @@ open_store(void *arg)
 }
 
 static err_t
+open_txns(void *arg)
+{
+    (void)arg;
+    return txns_open(&test.txns[shard_id()]);
+}
+
+static err_t
 open_kv(void *arg)
 {
     (void)arg;
@@ -897,6 +905,8 @@ start(struct run *run)
     err_t err;
 
     run_start(run, open_store, NULL);
+    err = sim_world_call_all(run->world, open_txns, NULL);
+    RUN_CHECK(run, err == ERR_OK, "txns_open: %s", err_message(err));
     err = sim_world_call_all(run->world, open_kv, NULL);
     RUN_CHECK(run, err == ERR_OK, "kv_open: %s", err_message(err));
     err = sim_world_call_all(run->world, check_shard, NULL);
@@ -910,6 +920,14 @@ close_kv(void *arg)
 {
     (void)arg;
     kv_close(&test.kvs[shard_id()]);
+    return ERR_OK;
+}
+
+static err_t
+close_txns(void *arg)
+{
+    (void)arg;
+    txns_close(&test.txns[shard_id()]);
     return ERR_OK;
 }
 
@@ -934,6 +952,7 @@ stop(struct run *run)
     test.is_stopping = true;
     run_until(run, nobody_works, NULL, DRAIN_US, "the clients to end");
     RUN_CHECK(run, sim_world_call_all(run->world, close_kv, NULL) == ERR_OK, "closing");
+    RUN_CHECK(run, sim_world_call_all(run->world, close_txns, NULL) == ERR_OK, "closing");
     RUN_CHECK(run, sim_world_call_all(run->world, close_store, NULL) == ERR_OK, "closing");
     sim_world_stop(run->world);
     for (uint32_t i = 0; i < test.client_count; i++) {

@@ -38,6 +38,7 @@ enum { PORT_WAIT_MS = 2000, PORT_WAIT_STEP_MS = 50 };
 struct server_shard {
     const struct options *options;
     struct store *store;
+    struct txns *txns;
     struct kv *kv;
     struct net *net;
     err_t err;
@@ -83,6 +84,14 @@ phase_store(void *arg)
 
     snprintf(dir, sizeof(dir), "shard-%u", shard_id());
     phase_end(shard, store_open(&options, &shard->store));
+}
+
+static YIELDS void
+phase_txns(void *arg)
+{
+    struct server_shard *shard = arg;
+
+    phase_end(shard, txns_open(&shard->txns));
 }
 
 static YIELDS void
@@ -132,6 +141,14 @@ phase_net_free(void *arg)
 
     net_free(&shard->net);
     kv_close(&shard->kv);
+}
+
+static YIELDS void
+phase_txns_close(void *arg)
+{
+    struct server_shard *shard = arg;
+
+    txns_close(&shard->txns);
 }
 
 static YIELDS void
@@ -320,6 +337,7 @@ server_start(struct server *server, int *status_out)
     }
     TRY(runtime_start(&runtime, &server->runtime));
     TRY(phase_all(server, phase_store));
+    TRY(phase_all(server, phase_txns));
     TRY(phase_kv_all(server));
     TRY(phase_all(server, phase_net));
     *status_out = EXIT_UNAVAILABLE_;
@@ -337,6 +355,8 @@ server_stop(struct server *server)
         runtime_call_all(server->runtime, MSG_FIBER, phase_net_stop, server->shards,
                          sizeof(*server->shards));
         runtime_call_all(server->runtime, MSG_FIBER, phase_net_free, server->shards,
+                         sizeof(*server->shards));
+        runtime_call_all(server->runtime, MSG_FIBER, phase_txns_close, server->shards,
                          sizeof(*server->shards));
         runtime_call_all(server->runtime, MSG_FIBER, phase_store_close, server->shards,
                          sizeof(*server->shards));

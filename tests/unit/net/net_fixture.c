@@ -15,6 +15,7 @@ struct net_fixture fixture;
 /* What one shard has. */
 static struct shard_part {
     struct store *store;
+    struct txns *txns;
     struct kv *kv;
     struct net *net;
     struct session *session;
@@ -76,6 +77,14 @@ store_step(void *arg)
 }
 
 static YIELDS void
+txns_step(void *arg)
+{
+    struct shard_part *part = arg;
+
+    cr_assert_eq(txns_open(&part->txns), ERR_OK);
+}
+
+static YIELDS void
 kv_step(void *arg)
 {
     struct shard_part *part = arg;
@@ -113,6 +122,14 @@ free_step(void *arg)
 
     net_free(&part->net);
     kv_close(&part->kv);
+}
+
+static YIELDS void
+txns_close_step(void *arg)
+{
+    struct shard_part *part = arg;
+
+    txns_close(&part->txns);
 }
 
 static YIELDS void
@@ -162,6 +179,7 @@ net_fixture_open_with(void)
         is_bound = true;
     }
     msg_call_all(MSG_FIBER, store_step, parts, sizeof(parts[0])); /* They wait for each other. */
+    on_all(txns_step);
     on_all(kv_step);
     on_all(net_step);
     fixture.session = parts[0].session;
@@ -179,6 +197,7 @@ net_fixture_close(void)
 {
     on_all(stop_step);
     on_all(free_step);
+    on_all(txns_close_step);
     on_all(close_step);
 }
 
