@@ -57,9 +57,9 @@ struct session {
     struct arena arena; /* Of the request or run. */
 
     struct reply output; /* .buf: from stream offset .gone on. */
-    uint64_t held_from; /* The running command's reply starts here... */
-    bool is_held;       /* ... and may not leave before its marks are made. */
-    struct buf sending; /* In flight. */
+    uint64_t held_from;  /* The running command's reply starts here... */
+    bool is_held;        /* ... and may not leave before its marks are made. */
+    struct buf sending;  /* In flight. */
     struct session_mark marks[SESSION_MARKS_MAX]; /* Ring. */
     uint32_t mark_first, mark_count;
 

@@ -157,9 +157,9 @@ kv_element_get(struct kv_request *request, const struct kv_collection *collectio
                struct slice element, struct lsm_value *value_out)
 {
     uint8_t small[KV_STORED_BYTES_SMALL];
-    err_t err = txn_get(request->txn, collection->slot,
-                        element_key(request, small, collection, kind, element), request->arena,
-                        value_out);
+    err_t err =
+        txn_get(request->txn, collection->slot,
+                element_key(request, small, collection, kind, element), request->arena, value_out);
 
     if (err == ERR_OK) {
         request->lsn = MAX(request->lsn, value_out->lsn);
@@ -223,8 +223,7 @@ kv_elements_open(struct kv_request *request, const struct kv_collection *collect
     ASSERT(kind < UINT8_MAX);
     TRY(txn_scan_open(request->txn, collection->slot,
                       element_key(request, small, collection, kind, from),
-                      element_key(request, upper, collection, kind + 1, slice_of(NULL, 0)),
-                      &scan));
+                      element_key(request, upper, collection, kind + 1, slice_of(NULL, 0)), &scan));
     TRY(txn_scan_first(scan));
     *scan_out = scan;
     return ERR_OK;
@@ -246,8 +245,7 @@ kv_elements_seek(struct txn_scan *scan, struct kv_request *request,
 
 err_t
 kv_elements_seek_before(struct txn_scan *scan, struct kv_request *request,
-                        const struct kv_collection *collection, uint8_t kind,
-                        struct slice element)
+                        const struct kv_collection *collection, uint8_t kind, struct slice element)
 {
     uint8_t small[KV_STORED_BYTES_SMALL];
 

@@ -71,9 +71,8 @@ void kv_element_delete(struct kv_request *request, const struct kv_collection *c
 /* Values are in the request's arena. */
 YIELDS err_t kv_element_get(struct kv_request *request, const struct kv_collection *collection,
                             uint8_t kind, struct slice element, struct lsm_value *value_out);
-YIELDS err_t kv_element_get_many(struct kv_request *request,
-                                 const struct kv_collection *collection, uint8_t kind,
-                                 const struct slice *elements, uint32_t count,
+YIELDS err_t kv_element_get_many(struct kv_request *request, const struct kv_collection *collection,
+                                 uint8_t kind, const struct slice *elements, uint32_t count,
                                  struct lsm_value *results);
 /* The elements of a kind in order, from `from` (NULL data: the first) on; closed by
  * txn_scan_close. Placed on the first. To go backward: kv_elements_seek_before. */

@@ -191,8 +191,7 @@ attempt_run(struct kv_request *request, struct attempts *attempts, bool is_locki
     err_t err = ERR_OK;
 
     request_begin(request);
-    request->txn =
-        txn_begin_auto((request->command->flags & CMD_WRITE) == 0, request->origin);
+    request->txn = txn_begin_auto((request->command->flags & CMD_WRITE) == 0, request->origin);
     if (__builtin_expect(is_locking, 0)) {
         err = kv_keys_lock(request->txn, request, 1);
     }

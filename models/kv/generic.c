@@ -85,7 +85,8 @@ kv_command_type(struct kv_request *request)
     struct kv_object object;
 
     if (kv_lookup(request, request->argv[1], KV_LOOKUP_COUNT, &object)) {
-        reply_simple(request->reply, object.is_found ? kv_type_ops(object.head.type)->name : "none");
+        reply_simple(request->reply,
+                     object.is_found ? kv_type_ops(object.head.type)->name : "none");
     }
 }
 

@@ -28,7 +28,7 @@ enum {
     KV_COLLECTION_PREFIX_BYTES = 16, /* Up to the collection's id. */
     KV_ELEMENT_PREFIX_BYTES = 17,    /* Up to the kind of element. */
     KV_ELEMENT_BYTES_MAX = 64000,    /* What follows it: ERR_LIMIT. */
-    KV_NAME_BYTES_MAX = 65000, /* A longer key is refused: ERR_LIMIT. */
+    KV_NAME_BYTES_MAX = 65000,       /* A longer key is refused: ERR_LIMIT. */
 };
 
 /* 62 bits: slot << 48 | hash. */

@@ -102,8 +102,8 @@ static YIELDS err_t
 place_lock(struct txn *txn, const struct key_place *place, struct arena *arena)
 {
     uint8_t small[KV_STORED_BYTES_SMALL];
-    struct slice key = kv_stored_key(small, arena, KV_KIND_HEAD, place->keyspace, place->id,
-                                     place->name);
+    struct slice key =
+        kv_stored_key(small, arena, KV_KIND_HEAD, place->keyspace, place->id, place->name);
 
     return txn_lock(txn, kv_id_slot(place->id), key, LOCK_UPDATE, LOCK_WAIT);
 }

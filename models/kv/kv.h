@@ -31,10 +31,10 @@ extern const struct kv_encoding_limits kv_encoding_limits_default;
 /* What the shard's commands depend on; net sets it on every shard (CONFIG SET). */
 struct kv_config {
     uint32_t databases;
-    uint64_t string_bytes_max; /* proto-max-bulk-len */
-    bool active_expire;        /* DEBUG SET-ACTIVE-EXPIRE */
-    bool lfu;                  /* maxmemory-policy is an LFU one: OBJECT FREQ answers */
-    uint32_t hz;               /* Rounds of active expiry a second. */
+    uint64_t string_bytes_max;        /* proto-max-bulk-len */
+    bool active_expire;               /* DEBUG SET-ACTIVE-EXPIRE */
+    bool lfu;                         /* maxmemory-policy is an LFU one: OBJECT FREQ answers */
+    uint32_t hz;                      /* Rounds of active expiry a second. */
     struct kv_encoding_limits limits; /* All zero: the defaults. */
 };
 
@@ -80,10 +80,10 @@ struct kv_request {
     /* The model's own. */
     struct slice first_name; /* With the id of the first key, so that it is hashed once. */
     uint64_t first_id;
-    err_t err;     /* Of the store or the transaction: the command has failed, and replied it. */
-    bool is_past;  /* Nothing is removed in passing. */
-    uint32_t *keyspaces; /* Of databases, where SWAPDB may run; NULL: the shard's. */
-    uint32_t work; /* Units since the last suspension. */
+    err_t err;    /* Of the store or the transaction: the command has failed, and replied it. */
+    bool is_past; /* Nothing is removed in passing. */
+    uint32_t *keyspaces;      /* Of databases, where SWAPDB may run; NULL: the shard's. */
+    uint32_t work;            /* Units since the last suspension. */
     uint64_t expire_min_ms;   /* The earliest entry put into an expiry index. */
     uint32_t expired_removed; /* Keys removed in passing, */
     uint32_t expired_count;   /* and those to be removed afterwards. */

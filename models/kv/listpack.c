@@ -15,8 +15,8 @@ listpack_open(struct slice bytes, struct listpack *pack_out)
         bytes.data[bytes.size - 1] != END) {
         return payload_malformed();
     }
-    *pack_out = (struct listpack){slice_of(bytes.data + HEADER_BYTES, bytes.size - HEADER_BYTES),
-                                  false};
+    *pack_out =
+        (struct listpack){slice_of(bytes.data + HEADER_BYTES, bytes.size - HEADER_BYTES), false};
     return ERR_OK;
 }
 

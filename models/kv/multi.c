@@ -162,8 +162,7 @@ requests_run(struct multi_run *run)
 }
 
 /* *is_void_out: a watched key has changed, so that nothing is run. */
-static YIELDS err_t
-watches_check(struct multi_run *run, bool *is_void_out);
+static YIELDS err_t watches_check(struct multi_run *run, bool *is_void_out);
 
 static YIELDS err_t
 attempt_run(struct multi_run *run, bool is_locking)
@@ -303,8 +302,7 @@ static YIELDS err_t
 watches_check(struct multi_run *run, bool *is_void_out)
 {
     struct kv_multi *multi = run->multi;
-    struct kv_request request = {
-        .txn = run->txn, .arena = multi->arena, .now_ms = multi->now_ms};
+    struct kv_request request = {.txn = run->txn, .arena = multi->arena, .now_ms = multi->now_ms};
     err_t err = ERR_OK;
 
     for (const struct kv_watch *watch = multi->watches; watch != NULL && !*is_void_out;

@@ -109,8 +109,7 @@ head_put(struct kv_request *request, const struct kv_object *object, const struc
 
 /* What the object keeps outside its head goes, but for what the new head (NULL: none) keeps. */
 static void
-parts_remove(struct kv_request *request, const struct kv_object *object,
-             const struct kv_head *head)
+parts_remove(struct kv_request *request, const struct kv_object *object, const struct kv_head *head)
 {
     uint8_t old = object->is_stored ? object->head.flags : 0;
     uint8_t small[KV_STORED_BYTES_SMALL];
@@ -119,9 +118,8 @@ parts_remove(struct kv_request *request, const struct kv_object *object,
         txn_delete(request->txn, kv_id_slot(object->id),
                    object_key(small, request, KV_KIND_PAYLOAD, object));
     }
-    if ((old & KV_HEAD_SPREAD) != 0 &&
-        (head == NULL || (head->flags & KV_HEAD_SPREAD) == 0 ||
-         head->collection != object->head.collection)) {
+    if ((old & KV_HEAD_SPREAD) != 0 && (head == NULL || (head->flags & KV_HEAD_SPREAD) == 0 ||
+                                        head->collection != object->head.collection)) {
         kv_elements_remove(request, object);
     }
 }
@@ -135,8 +133,7 @@ object_put(struct kv_request *request, struct kv_object *object, const struct kv
     head_put(request, object, head, body);
     expiry_change(request, object, stored_expire_ms(object), kv_head_expire_ms(head));
     if (!object->is_stored) {
-        txn_counter_add(request->txn, kv_id_slot(object->id), kv_counter_keys(object->keyspace),
-                        1);
+        txn_counter_add(request->txn, kv_id_slot(object->id), kv_counter_keys(object->keyspace), 1);
     }
     object->is_stored = true;
     object->head = *head;
@@ -151,7 +148,7 @@ kv_put(struct kv_request *request, struct kv_object *object, const struct kv_hea
     uint8_t small[KV_STORED_BYTES_SMALL];
 
     ASSERT(head->type == KV_STRING);
-    stored.flags &= (uint8_t)~(KV_HEAD_PAYLOAD | KV_HEAD_SPREAD);
+    stored.flags &= (uint8_t) ~(KV_HEAD_PAYLOAD | KV_HEAD_SPREAD);
     stored.length = bytes.size;
     if (bytes.size > KV_PAYLOAD_ABOVE_BYTES) {
         uint8_t *length = arena_alloc(request->arena, 8);

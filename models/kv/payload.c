@@ -259,9 +259,9 @@ payload_read_string(struct slice payload, uint64_t bytes_max, struct arena *aren
     if (type != TYPE_STRING) {
         const char *name = payload_type_name(type);
 
-        return name == NULL ? payload_malformed()
-                            : err_set(ERR_UNSUPPORTED, "the payload holds a %s and no string",
-                                      name);
+        return name == NULL
+                   ? payload_malformed()
+                   : err_set(ERR_UNSUPPORTED, "the payload holds a %s and no string", name);
     }
     TRY(payload_read_text(&reader, &string));
     TRY(payload_end(&reader));

@@ -97,8 +97,8 @@ heads_open(struct txn *txn, uint32_t shard, uint32_t keyspace, uint64_t cursor,
 }
 
 static YIELDS err_t
-scan_keys(struct scan_step *scan, struct txn *txn, struct arena *arena,
-          struct expired_key *expired, uint32_t *expired_count)
+scan_keys(struct scan_step *scan, struct txn *txn, struct arena *arena, struct expired_key *expired,
+          uint32_t *expired_count)
 {
     struct txn_scan *heads = NULL;
     struct kv_key_parts parts;

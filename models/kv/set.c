@@ -171,8 +171,7 @@ set_lookup(struct kv_request *request, struct slice name, uint32_t flags,
 {
     err_t err;
 
-    if (!kv_lookup(request, name, flags, object_out) ||
-        !kv_is_type(request, object_out, KV_SET)) {
+    if (!kv_lookup(request, name, flags, object_out) || !kv_is_type(request, object_out, KV_SET)) {
         return false;
     }
     err = object_out->is_found ? head_check(object_out) : ERR_OK;
@@ -209,8 +208,7 @@ member_of(struct slice element, struct slice *name_out)
 }
 
 static YIELDS err_t
-spread_load(struct kv_request *request, const struct kv_object *object,
-            struct set_members *members)
+spread_load(struct kv_request *request, const struct kv_object *object, struct set_members *members)
 {
     struct kv_collection collection = kv_collection_of(object);
     struct txn_scan *scan = NULL;
@@ -442,7 +440,7 @@ members_write(struct kv_request *request, struct kv_object *object, const struct
     TRY(members_fit(members, count));
     head.type = KV_SET;
     head.count = count;
-    head.flags &= (uint8_t)~(KV_HEAD_SPREAD | KV_HEAD_PAYLOAD);
+    head.flags &= (uint8_t) ~(KV_HEAD_SPREAD | KV_HEAD_PAYLOAD);
     if (fits_packed(members, count)) {
         head_body_set(request, &head, encoding, pack(request, members, count, NULL));
     } else {

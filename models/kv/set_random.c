@@ -279,7 +279,7 @@ kv_command_srandmember(struct kv_request *request)
     if (!set_lookup(request, request->argv[1], KV_LOOKUP_READ, &object)) {
         return;
     }
-    err = count >= 0 ? distinct_pick(request, &object, (uint64_t)count, &picked)
+    err = count >= 0        ? distinct_pick(request, &object, (uint64_t)count, &picked)
           : object.is_found ? repeated_pick(request, &object, (uint64_t)-count, &picked)
                             : ERR_OK;
     if (err != ERR_OK) {

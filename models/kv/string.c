@@ -418,8 +418,7 @@ increment(struct kv_request *request, int64_t by)
         return;
     }
     text = slice_of(digits, reply_format_int(value, digits));
-    kv_write_string(request, &object, text,
-                    object.is_found ? kv_head_expire_ms(&object.head) : 0);
+    kv_write_string(request, &object, text, object.is_found ? kv_head_expire_ms(&object.head) : 0);
     reply_int(request->reply, value);
 }
 
@@ -506,8 +505,7 @@ kv_command_incrbyfloat(struct kv_request *request)
         return;
     }
     text = slice_of(formatted, reply_format_long_double(value, formatted));
-    kv_write_string(request, &object, text,
-                    object.is_found ? kv_head_expire_ms(&object.head) : 0);
+    kv_write_string(request, &object, text, object.is_found ? kv_head_expire_ms(&object.head) : 0);
     reply_bulk(request->reply, text);
 }
 
