@@ -1,4 +1,4 @@
-/* orbit.h - Orbit inside your program: an ordered, durable key-value store.
+/* orbit.h - Orbit inside your program: an ordered, durable, transactional key-value store.
  *
  *     struct orbit_options options = {.dir = "data"};
  *     struct orbit *db;
@@ -33,6 +33,7 @@ extern "C" {
 #define ORBIT_SHARDS_MAX      256
 #define ORBIT_GET_MANY_MAX    65536 /* Keys of one orbit_get_many. */
 #define ORBIT_OPS_MAX         1024  /* Operations of one database that are under way. */
+#define ORBIT_TOKEN_BYTES     32    /* Of a transaction's token, without the final zero. */
 
 enum orbit_error {
     ORBIT_OK = 0,
@@ -45,12 +46,22 @@ enum orbit_error {
     ORBIT_CORRUPT = 7,     /* Stored data does not match its checksum; the message says where. */
     ORBIT_FORMAT = 8,      /* The folder was made for another number of shards, or by another
                                 version. */
-    ORBIT_CROSS_SHARD = 9, /* The keys of a batch lie on several shards: nothing was written. */
+    ORBIT_CROSS_SHARD = 9, /* An ingest into a store of several shards. */
     ORBIT_KERNEL = 10,     /* The kernel refuses io_uring; the message names what to change. */
-    ORBIT_BUSY = 11,       /* Another process uses the folder. */
+    ORBIT_BUSY = 11,       /* Another process uses the folder; ORBIT_SKIP: the key is locked. */
     ORBIT_INTERNAL = 12,
     ORBIT_EXISTS = 13,      /* Something of that name is there already. */
     ORBIT_UNSUPPORTED = 14, /* Not possible here; the message says why. */
+    /* Of transactions. After the first two the transaction should be run again. */
+    ORBIT_SERIALIZATION = 15,    /* Another one wrote what this one read or writes. */
+    ORBIT_DEADLOCK = 16,         /* Chosen to end, so that others go on. */
+    ORBIT_LOCK_TIMEOUT = 17,     /* A lock was not free, or not in time. */
+    ORBIT_SNAPSHOT_TOO_OLD = 18, /* What was then is no longer kept. */
+    ORBIT_READ_ONLY = 19,        /* A write in a transaction that only reads. */
+    ORBIT_TXN_ABORTED = 20,      /* An earlier call of it failed: roll back, or to a savepoint. */
+    ORBIT_TIMEOUT = 21,          /* It took longer than its timeout_ms. */
+    ORBIT_IDLE_TIMEOUT = 22,     /* It was left alone for idle_timeout_ms and rolled back. */
+    ORBIT_DENIED = 23,           /* A token of another principal. */
 };
 
 /* The text for the last error of the calling thread, until its next call. Never NULL. */
@@ -101,8 +112,8 @@ struct orbit_result {
     size_t size;
 };
 /* results[i] for keys[i], which has sizes[i] bytes, for up to ORBIT_GET_MANY_MAX keys. What has to
- * be read from disk is read at the same time. The keys of one shard are read at one moment. On an
- * error no result is set. */
+ * be read from disk is read at the same time. All keys are read at one moment. On an error no
+ * result is set. */
 int orbit_get_many(struct orbit *db, const void *const *keys, const size_t *sizes, size_t count,
                    struct orbit_result *results);
 /* expire_ms: milliseconds since 1970 at which the key ceases to be; 0: never. */
@@ -111,10 +122,18 @@ int orbit_put(struct orbit *db, const void *key, size_t key_size, const void *va
 /* Deleting what is not there is no error. */
 int orbit_delete(struct orbit *db, const void *key, size_t key_size);
 
+/* ---- Keyspaces. ---- */
+
+/* A database holds many ordered maps, each with a number. The functions above and the rest of this
+ * file work in keyspace 0 where they take no other; an empty keyspace costs nothing. */
+typedef uint32_t orbit_keyspace;
+#define ORBIT_KEYSPACE_MAX UINT32_C(0xfffffffe)
+
 /* ---- Batches: all or nothing. ---- */
 
 /* With several shards, keys that share the part between braces share a shard: "{42}name" and
- * "{42}age". A batch belongs to one thread at a time. */
+ * "{42}age"; a batch whose keys do not costs messages between shards. A batch belongs to one thread
+ * at a time. */
 struct orbit_batch;
 
 struct orbit_batch *orbit_batch_new(void);
@@ -124,6 +143,8 @@ void orbit_batch_clear(struct orbit_batch *batch);
 int orbit_batch_put(struct orbit_batch *batch, const void *key, size_t key_size, const void *value,
                     size_t value_size, uint64_t expire_ms);
 int orbit_batch_delete(struct orbit_batch *batch, const void *key, size_t key_size);
+/* Where the puts and deletes that follow go, until it is changed or the batch is cleared. */
+int orbit_batch_keyspace(struct orbit_batch *batch, orbit_keyspace keyspace);
 /* The batch can be committed again, or cleared and used for another. */
 int orbit_batch_commit(struct orbit *db, struct orbit_batch *batch);
 
@@ -148,9 +169,10 @@ void orbit_ingest_free(struct orbit_ingest **ingest);
 
 /* ---- Snapshots and scans. ---- */
 
-/* What was committed when it was taken, whatever follows. With several shards each shard's part is
- * of one moment; the moments of two shards may differ by the time the call takes. */
+/* What was committed when it was taken, whatever follows: one moment over all shards. While it is
+ * held, what it sees is kept. */
 struct orbit_snapshot;
+struct orbit_txn;
 
 int orbit_snapshot_new(struct orbit *db, struct orbit_snapshot **snapshot_out);
 void orbit_snapshot_free(struct orbit_snapshot **snapshot);
@@ -165,6 +187,9 @@ struct orbit_scan_options {
     size_t upper_size;
     bool reverse;
     struct orbit_snapshot *snapshot; /* Borrowed for the life of the scan; NULL: one of its own. */
+    struct orbit_txn *txn;           /* Read in this transaction, own writes included; without a
+                                        snapshot then. Free the scan before the transaction ends. */
+    orbit_keyspace keyspace;
 };
 
 /* A scan belongs to one thread at a time. Inline it keeps the tables and memtables of the moment
@@ -192,6 +217,123 @@ struct orbit_row {
 int orbit_scan_batch(struct orbit_scan *scan, struct orbit_row *rows, size_t capacity,
                      size_t *count_out);
 
+/* ---- Transactions: over any keys of any keyspaces and shards. ----
+ *
+ * The short way is a function that the database runs, again if need be, near the data:
+ *
+ *     static int
+ *     transfer(struct orbit_txn *txn, void *arg)
+ *     {
+ *         ... orbit_txn_get(txn, ...), orbit_txn_put(txn, ...) ...
+ *         return ORBIT_OK;                     commits; anything else rolls back
+ *     }
+ *     orbit_txn_run(db, NULL, transfer, &arg, NULL);
+ *
+ * The long way is a transaction that the program begins and ends, over as many calls and as much
+ * time as it likes; on ORBIT_SERIALIZATION and ORBIT_DEADLOCK it begins again itself. */
+
+enum orbit_isolation {
+    ORBIT_ISOLATION_SERIALIZABLE = 0,    /* As if one ran after the other, in real time's order. */
+    ORBIT_ISOLATION_REPEATABLE_READ = 1, /* One snapshot; of two writers of a key one fails. */
+    ORBIT_ISOLATION_READ_COMMITTED = 2,  /* Each call reads what is committed by then. */
+};
+
+/* Zero means the default. Texts are copied. */
+struct orbit_txn_options {
+    enum orbit_isolation isolation;
+    bool read_only;
+    bool deferrable;          /* SERIALIZABLE and read_only: never fails. It never does here. */
+    uint64_t as_of_us;        /* Read what was committed at this time: microseconds since 1970, that
+                                 microsecond included. Implies read_only. ORBIT_INVALID: it has not
+                                 come yet; ORBIT_SNAPSHOT_TOO_OLD: no longer kept. */
+    uint32_t timeout_ms;      /* Of the whole transaction: calls fail after it. 0: none. */
+    uint32_t lock_timeout_ms; /* Of each wait for a lock. 0: none; inline: 1000, because the thread
+                                 that waits cannot end what it waits for. */
+    uint32_t idle_timeout_ms; /* Between two calls: then it is rolled back. 0: none. */
+    const char *principal;    /* Who writes; into the log, for audit. NULL: empty. Together at */
+    const char *tag;          /* Why.                                         most 1000 bytes. */
+};
+
+/* A transaction belongs to one thread at a time. Its snapshot is taken by the first call that
+ * follows (begin, with as_of_us). options NULL: all defaults. Inside a function that orbit_txn_run
+ * runs it is ORBIT_INVALID. */
+int orbit_txn_begin(struct orbit *db, const struct orbit_txn_options *options,
+                    struct orbit_txn **txn_out);
+/* Rolls back what has not ended. A joined one is left to the others. Accepts a pointer to NULL;
+ * clears it. */
+void orbit_txn_free(struct orbit_txn **txn);
+
+/* Ends the transaction, whatever is returned; after an error nothing was written. Returns when
+ * what it wrote, and what it has read, is as durable as a put would be. commit_us_out may be NULL:
+ * microseconds since 1970 that orbit_txn_options.as_of_us takes; 0 when it wrote nothing. After the
+ * end all calls but free are ORBIT_INVALID. */
+int orbit_txn_commit(struct orbit_txn *txn, uint64_t *commit_us_out);
+int orbit_txn_abort(struct orbit_txn *txn);
+
+/* As the functions of single keys. They see the transaction's own writes. After an error other
+ * than ORBIT_NOT_FOUND, ORBIT_INVALID and ORBIT_BUSY the transaction can only be rolled back, or
+ * back to a savepoint. Writes lock their keys until the end. */
+int orbit_txn_get(struct orbit_txn *txn, orbit_keyspace keyspace, const void *key, size_t key_size,
+                  void **value_out, size_t *size_out);
+int orbit_txn_get_many(struct orbit_txn *txn, orbit_keyspace keyspace, const void *const *keys,
+                       const size_t *sizes, size_t count, struct orbit_result *results);
+int orbit_txn_put(struct orbit_txn *txn, orbit_keyspace keyspace, const void *key, size_t key_size,
+                  const void *value, size_t value_size, uint64_t expire_ms);
+int orbit_txn_delete(struct orbit_txn *txn, orbit_keyspace keyspace, const void *key,
+                     size_t key_size);
+/* All keys in [lower, upper) of the keyspace at the cost of one write. NULL: no bound there. */
+int orbit_txn_delete_range(struct orbit_txn *txn, orbit_keyspace keyspace, const void *lower,
+                           size_t lower_size, const void *upper, size_t upper_size);
+
+/* Of a key, there or not, until the end of the transaction or a rollback to before. */
+enum orbit_lock {
+    ORBIT_LOCK_UPDATE = 0,        /* Against everybody: what a write takes. */
+    ORBIT_LOCK_NO_KEY_UPDATE = 1, /* But for those that lock the key's existence: KEY_SHARE. */
+    ORBIT_LOCK_SHARE = 2,         /* Against writers. */
+    ORBIT_LOCK_KEY_SHARE = 3,     /* Against UPDATE alone. */
+};
+enum orbit_lock_wait {
+    ORBIT_WAIT = 0,
+    ORBIT_NOWAIT = 1, /* ORBIT_LOCK_TIMEOUT at once. */
+    ORBIT_SKIP = 2,   /* ORBIT_BUSY at once, and the transaction goes on. */
+};
+int orbit_txn_lock(struct orbit_txn *txn, orbit_keyspace keyspace, const void *key, size_t key_size,
+                   enum orbit_lock strength, enum orbit_lock_wait wait);
+
+/* A point to roll back to, any number of times; later ones end with it. */
+int orbit_txn_savepoint(struct orbit_txn *txn, uint32_t *savepoint_out);
+int orbit_txn_rollback_to(struct orbit_txn *txn, uint32_t savepoint);
+
+/* Hand-over: who has the token and names the same principal drives the transaction too, one call
+ * at a time; any of them ends it. A token cannot be guessed, and expires five minutes after its
+ * last use. ORBIT_NOT_FOUND (unknown, expired, ended), ORBIT_DENIED. */
+int orbit_txn_token(struct orbit_txn *txn, char token_out[ORBIT_TOKEN_BYTES + 1]);
+int orbit_txn_join(struct orbit *db, const char *token, const char *principal,
+                   struct orbit_txn **txn_out);
+
+/* Zero means the default. */
+struct orbit_run_options {
+    const void *key; /* The function runs on the shard of this key, for which calls about it and its
+                        {tag} are cheapest; NULL: anywhere. */
+    size_t key_size;
+    bool read_only;
+    uint32_t timeout_ms;   /* No further try after it; 0: none. */
+    const char *principal; /* As in struct orbit_txn_options. */
+    const char *tag;
+};
+#define ORBIT_RUN_TRIES_MAX 100
+
+/* Run fn(txn, arg) as a SERIALIZABLE transaction and commit it if it returns ORBIT_OK; otherwise
+ * roll back and return what it returned. A conflict with others runs it again, up to
+ * ORBIT_RUN_TRIES_MAX times: so it should do nothing but read and write by the orbit_txn_*
+ * functions and scans, compute, and keep results in *arg, which it sets anew each time. It runs on
+ * a shard's thread, with 256 KiB of stack, and others wait while it computes. It must not block
+ * (sleep, locks, files). Any other call with the database is ORBIT_INVALID there. It locks nothing:
+ * conflicts are found by the commit. commit_us_out may be NULL. */
+typedef int (*orbit_txn_fn)(struct orbit_txn *txn, void *arg);
+int orbit_txn_run(struct orbit *db, const struct orbit_run_options *options, orbit_txn_fn fn,
+                  void *arg, uint64_t *commit_us_out);
+
 /* ---- Maintenance. ---- */
 
 /* Writes what is in memory to tables, and all tables anew without what later writes have made
@@ -200,9 +342,8 @@ int orbit_scan_batch(struct orbit_scan *scan, struct orbit_row *rows, size_t cap
 int orbit_compact(struct orbit *db);
 
 /* ---- Checkpoints: the whole database of one moment, in well under a second whatever its size.
- * Every write that had returned before the call is in it. With several shards each shard's part is
- * of one moment, and the moments of two shards may differ by the time the call takes; a batch is
- * there as a whole or not at all. ---- */
+ * Every write that had returned before the call is in it; a batch or transaction is there as a
+ * whole or not at all. ---- */
 
 /* Makes the folder `path`, which can be opened as a database of its own, or copied elsewhere. It
  * shares files with this one by hard links, so it must lie on the same file system
@@ -269,6 +410,10 @@ int orbit_get_start(struct orbit *db, struct orbit_op *op, const void *key, size
 int orbit_put_start(struct orbit *db, struct orbit_op *op, const void *key, size_t key_size,
                     const void *value, size_t value_size, uint64_t expire_ms);
 int orbit_delete_start(struct orbit *db, struct orbit_op *op, const void *key, size_t key_size);
+/* orbit_txn_run as an operation: many make progress on one thread while each waits for its disk.
+ * options, but not what they point to, may be changed at once. */
+int orbit_txn_run_start(struct orbit *db, struct orbit_op *op,
+                        const struct orbit_run_options *options, orbit_txn_fn fn, void *arg);
 /* Works, or sleeps, until an operation has ended or timeout_us have passed (UINT64_MAX: no limit),
  * and calls done of all that have ended. Returns how many; 0 at once when none is under way. */
 size_t orbit_wait(struct orbit *db, uint64_t timeout_us);

@@ -483,6 +483,28 @@ orbit_tree(struct info *info)
 }
 
 static void
+orbit_txn(struct info *info)
+{
+    const struct txn_stats *txn = &info->totals->txn;
+    uint64_t snapshot_us = txn->oldest_snapshot >> 12;
+    uint64_t now_us = io_wall_us();
+
+    number_put(info, "txn_open", txn->open);
+    number_put(info, "txn_begun", txn->begun);
+    number_put(info, "txn_committed", txn->committed);
+    number_put(info, "txn_aborted", txn->aborted);
+    number_put(info, "txn_serialization_failures", txn->serialization_failures);
+    number_put(info, "txn_deadlocks", txn->locks.deadlocks);
+    number_put(info, "txn_locks_held", txn->locks.held);
+    number_put(info, "txn_lock_waiting", txn->locks.waiting);
+    number_put(info, "txn_lock_waits", txn->locks.waits);
+    number_put(info, "txn_lock_wait_us", txn->locks.wait_us);
+    number_put(info, "txn_lock_timeouts", txn->locks.timeouts);
+    number_put(info, "txn_oldest_snapshot_age_us",
+               txn->open > 0 && now_us > snapshot_us ? now_us - snapshot_us : 0);
+}
+
+static void
 section_orbit(struct info *info)
 {
     static const char *const parts[MEM_TAG_COUNT] = {
@@ -502,6 +524,7 @@ section_orbit(struct info *info)
     }
     orbit_log(info);
     orbit_tree(info);
+    orbit_txn(info);
     number_put(info, "fibers", totals->shard.fibers);
     number_put(info, "loop_turns", totals->shard.turns);
     number_put(info, "fiber_switches", totals->shard.switches);

@@ -41,6 +41,7 @@ dispatch_init(void)
     table_bind(net_commands_client);
     table_bind(net_commands_config);
     table_bind(net_commands_checkpoint);
+    table_bind(net_commands_txns);
     table_bind(net_commands_server);
     table_bind(net_commands_info);
     table_bind(net_commands_command);

@@ -132,6 +132,26 @@ lsm_add(struct lsm_stats *into, struct store *store)
 }
 
 static void
+txn_add(struct txn_stats *into)
+{
+    struct txn_stats stats;
+
+    txn_stats_get(&stats);
+    into->open += stats.open;
+    into->begun += stats.begun;
+    into->committed += stats.committed;
+    into->aborted += stats.aborted;
+    into->serialization_failures += stats.serialization_failures;
+    into->oldest_snapshot = MIN(into->oldest_snapshot, stats.oldest_snapshot);
+    into->locks.held += stats.locks.held;
+    into->locks.waiting += stats.locks.waiting;
+    into->locks.waits += stats.locks.waits;
+    into->locks.wait_us += stats.locks.wait_us;
+    into->locks.deadlocks += stats.locks.deadlocks;
+    into->locks.timeouts += stats.locks.timeouts;
+}
+
+static void
 shard_add(struct shard_stats *into)
 {
     struct shard_stats stats;
@@ -167,6 +187,7 @@ totals_add_here(void *arg)
     wal_add(totals, net->store);
     lsm_add(&totals->lsm, net->store);
     lsm_metrics_merge(&totals->metrics, lsm_metrics_of(store_lsm(net->store)));
+    txn_add(&totals->txn);
     shard_add(&totals->shard);
     for (uint32_t tag = 0; tag < MEM_TAG_COUNT; tag++) {
         totals->memory[tag] += mem_used(account, tag);
@@ -188,6 +209,7 @@ totals_gather(void)
     struct totals *totals = mem_zalloc(MEM_RUNTIME, totals_bytes());
 
     totals->command_count = command_ids();
+    totals->txn.oldest_snapshot = UINT64_MAX;
     for (uint32_t shard = 0; shard < shard_count(); shard++) {
         msg_call(shard, MSG_FIBER, totals_add_here, totals);
     }

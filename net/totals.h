@@ -11,6 +11,7 @@
 #include "engine/rt/shard.h"
 #include "lsm/metrics.h"
 #include "net/net.h"
+#include "txn/txn.h"
 
 struct command_total {
     uint64_t calls, rejected, failed, usec;
@@ -29,6 +30,7 @@ struct totals {
     struct wal_stats wal; /* Sums; of the quantiles the largest. */
     struct lsm_stats lsm; /* Sums. */
     struct lsm_metrics metrics;
+    struct txn_stats txn; /* Sums; of the snapshots the oldest. */
     struct shard_stats shard;
     uint64_t not_durable; /* Bytes appended to logs and not yet durable. */
     uint32_t command_count;

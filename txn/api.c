@@ -14,6 +14,7 @@
 #include "engine/base/crc16.h"
 #include "engine/io/runtime.h"
 #include "engine/rt/shard.h"
+#include "txn/txns.h"
 
 #include "engine/base/poison.h"
 
@@ -47,6 +48,15 @@ static const struct {
     {ERR_BUSY, ORBIT_BUSY},
     {ERR_EXISTS, ORBIT_EXISTS},
     {ERR_UNSUPPORTED, ORBIT_UNSUPPORTED},
+    {ERR_SERIALIZATION, ORBIT_SERIALIZATION},
+    {ERR_DEADLOCK, ORBIT_DEADLOCK},
+    {ERR_LOCK_TIMEOUT, ORBIT_LOCK_TIMEOUT},
+    {ERR_SNAPSHOT_TOO_OLD, ORBIT_SNAPSHOT_TOO_OLD},
+    {ERR_READ_ONLY, ORBIT_READ_ONLY},
+    {ERR_TXN_ABORTED, ORBIT_TXN_ABORTED},
+    {ERR_TIMEOUT, ORBIT_TIMEOUT},
+    {ERR_IDLE_TIMEOUT, ORBIT_IDLE_TIMEOUT},
+    {ERR_DENIED, ORBIT_DENIED},
 };
 
 int
@@ -61,6 +71,17 @@ api_result(err_t err)
     return ORBIT_INTERNAL;
 }
 
+err_t
+api_error_of(int error)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(api_errors); i++) {
+        if ((int)api_errors[i].error == error) {
+            return api_errors[i].err;
+        }
+    }
+    return ERR_OK;
+}
+
 const char *
 orbit_message(void)
 {
@@ -71,9 +92,30 @@ const char *
 orbit_error_name(int error)
 {
     static const char *const names[] = {
-        "ORBIT_OK",       "ORBIT_NOT_FOUND", "ORBIT_INVALID",  "ORBIT_LIMIT",  "ORBIT_NO_MEMORY",
-        "ORBIT_NO_SPACE", "ORBIT_IO",        "ORBIT_CORRUPT",  "ORBIT_FORMAT", "ORBIT_CROSS_SHARD",
-        "ORBIT_KERNEL",   "ORBIT_BUSY",      "ORBIT_INTERNAL", "ORBIT_EXISTS", "ORBIT_UNSUPPORTED",
+        "ORBIT_OK",
+        "ORBIT_NOT_FOUND",
+        "ORBIT_INVALID",
+        "ORBIT_LIMIT",
+        "ORBIT_NO_MEMORY",
+        "ORBIT_NO_SPACE",
+        "ORBIT_IO",
+        "ORBIT_CORRUPT",
+        "ORBIT_FORMAT",
+        "ORBIT_CROSS_SHARD",
+        "ORBIT_KERNEL",
+        "ORBIT_BUSY",
+        "ORBIT_INTERNAL",
+        "ORBIT_EXISTS",
+        "ORBIT_UNSUPPORTED",
+        "ORBIT_SERIALIZATION",
+        "ORBIT_DEADLOCK",
+        "ORBIT_LOCK_TIMEOUT",
+        "ORBIT_SNAPSHOT_TOO_OLD",
+        "ORBIT_READ_ONLY",
+        "ORBIT_TXN_ABORTED",
+        "ORBIT_TIMEOUT",
+        "ORBIT_IDLE_TIMEOUT",
+        "ORBIT_DENIED",
     };
 
     return error >= 0 && (size_t)error < ARRAY_COUNT(names) ? names[error] : "unknown";
@@ -106,26 +148,40 @@ request_result(const struct api_request *request)
     return request->err == ERR_OK ? ERR_OK : err_set(request->err, "%s", request->message);
 }
 
+/* A function of orbit_txn_run runs on a shard: there is no way to the shards from there. */
+err_t
+api_caller_check(const struct orbit *db)
+{
+    OBJ_CHECK(db, API_MAGIC);
+    return shard_self() == NULL
+               ? ERR_OK
+               : err_set(ERR_INVALID, "a function that orbit_txn_run runs called the database; it "
+                                      "may use its transaction only");
+}
+
 err_t
 api_call(struct orbit *db, uint32_t shard, api_fn fn, void *arg)
 {
     struct api_request request = {.fn = fn, .arg = arg};
+    err_t err;
 
-    OBJ_CHECK(db, API_MAGIC);
+    TRY(api_caller_check(db));
     if (db->mode == ORBIT_INLINE) {
         return api_inline_call(db, fn, arg);
     }
     runtime_call(db->runtime, shard, MSG_FIBER, request_run, &request);
-    return request_result(&request);
+    err = request_result(&request);
+out:
+    return err;
 }
 
 err_t
 api_call_all(struct orbit *db, api_fn fn, void *args, size_t arg_size)
 {
     struct api_request *requests;
-    err_t err = ERR_OK;
+    err_t err;
 
-    OBJ_CHECK(db, API_MAGIC);
+    TRY(api_caller_check(db));
     if (db->mode == ORBIT_INLINE) {
         return api_inline_call(db, fn, args);
     }
@@ -139,6 +195,7 @@ api_call_all(struct orbit *db, api_fn fn, void *args, size_t arg_size)
         err = request_result(&requests[i]);
     }
     mem_free(MEM_SESSIONS, requests, db->shards * sizeof(*requests));
+out:
     return err;
 }
 
@@ -173,31 +230,51 @@ api_key_check(const void *key, size_t size)
     return ERR_OK;
 }
 
+err_t
+api_keyspace_check(orbit_keyspace keyspace)
+{
+    return keyspace <= ORBIT_KEYSPACE_MAX
+               ? ERR_OK
+               : err_set(ERR_INVALID, "keyspaces are numbered up to %u", ORBIT_KEYSPACE_MAX);
+}
+
 void
-api_key_write(uint8_t *stored, struct slice key)
+api_key_write(uint8_t *stored, orbit_keyspace keyspace, struct slice key)
 {
     stored[0] = API_MODEL_TAG;
-    put_be32(stored + 1, API_KEYSPACE);
+    put_be32(stored + 1, keyspace);
     if (key.size > 0) {
         memcpy(stored + API_KEY_PREFIX_BYTES, key.data, key.size);
     }
 }
 
 struct slice
-api_key_encode(struct arena *arena, struct slice key)
+api_key_encode(struct arena *arena, orbit_keyspace keyspace, struct slice key)
 {
     uint8_t *stored = arena_alloc(arena, API_KEY_PREFIX_BYTES + key.size);
 
-    api_key_write(stored, key);
+    api_key_write(stored, keyspace, key);
     return slice_of(stored, API_KEY_PREFIX_BYTES + key.size);
 }
 
-struct slice
-api_keys_end(void)
+err_t
+api_bound_append(struct buf *bound, orbit_keyspace keyspace, const void *data, size_t size,
+                 bool is_upper)
 {
-    static const uint8_t end[API_KEY_PREFIX_BYTES] = {API_MODEL_TAG, 0, 0, 0, API_KEYSPACE + 1};
+    err_t err;
 
-    return slice_of(end, sizeof(end));
+    TRY(api_keyspace_check(keyspace));
+    if (size > ORBIT_KEY_BYTES_MAX) {
+        return err_set(ERR_LIMIT, "a bound has more than %d bytes", ORBIT_KEY_BYTES_MAX);
+    }
+    if (data == NULL) {
+        keyspace += is_upper;
+        size = 0;
+    }
+    api_key_write(buf_reserve(bound, API_KEY_PREFIX_BYTES + size), keyspace, slice_of(data, size));
+    bound->size += API_KEY_PREFIX_BYTES + size;
+out:
+    return err;
 }
 
 struct mem_account *
@@ -269,17 +346,24 @@ shard_open(void *arg)
         .interval_us = db->interval_us,
     };
     struct store *store;
+    struct txns *txns;
+    err_t err;
 
     snprintf(dir, sizeof(dir), "shard-%u", shard_id());
-    return store_open(&options, &store);
+    TRY(store_open(&options, &store));
+    err = txns_open(&txns);
+out:
+    return err;
 }
 
 static YIELDS err_t
 shard_close(void *arg)
 {
     struct store *store = store_self();
+    struct txns *txns = txns_self();
 
     (void)arg;
+    txns_close(&txns);
     store_close(&store);
     return ERR_OK;
 }

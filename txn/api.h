@@ -18,7 +18,7 @@
 
 enum {
     API_MODEL_TAG = 0x02, /* First byte of stored keys: docs/format/raw.md. */
-    API_KEYSPACE = 0,
+    API_KEYSPACE = 0,     /* Of functions that take none. */
     API_KEY_PREFIX_BYTES = 5,
 };
 
@@ -42,26 +42,35 @@ struct orbit {
 
 typedef YIELDS err_t (*api_fn)(void *arg);
 
+/* ERR_INVALID: called by a function that runs on a shard. */
+err_t api_caller_check(const struct orbit *db);
 /* Errors: what fn returned, with its message in this thread's diagnostic; ERR_INVALID when the
- * wrong thread calls an inline database. */
+ * wrong thread calls an inline database, or a function of orbit_txn_run. */
 err_t api_call(struct orbit *db, uint32_t shard, api_fn fn, void *arg);
 /* On all shards at a time: fn(args + i * arg_size). The first error. */
 err_t api_call_all(struct orbit *db, api_fn fn, void *args, size_t arg_size);
 /* The last step of every public function: remembers the error for orbit_message. */
 int api_result(err_t err);
+/* The other way round, of an enum orbit_error; ERR_OK of anything else. */
+err_t api_error_of(int error);
 
 uint32_t api_shard_of(const struct orbit *db, struct slice key);
 /* ERR_INVALID, ERR_LIMIT. */
 err_t api_key_check(const void *key, size_t size);
+/* Does nothing on this shard stand in the way of a write or read that takes no part in
+ * transactions: a lock, a prepared part? On the shard. */
+bool api_is_quiet(void);
 /* ERR_INVALID, ERR_LIMIT: what cannot be put. */
 err_t api_put_check(const void *key, size_t key_size, const void *value, size_t value_size,
                     uint64_t expire_ms);
+err_t api_keyspace_check(orbit_keyspace keyspace);
 /* The stored form: API_KEY_PREFIX_BYTES more than the key. */
-void api_key_write(uint8_t *stored, struct slice key);
+void api_key_write(uint8_t *stored, orbit_keyspace keyspace, struct slice key);
 /* The same, in the arena. */
-struct slice api_key_encode(struct arena *arena, struct slice key);
-/* Where the keys of this API end: the upper bound of a scan without one. */
-struct slice api_keys_end(void);
+struct slice api_key_encode(struct arena *arena, orbit_keyspace keyspace, struct slice key);
+/* The stored form of a bound; of data NULL the keyspace's own. ERR_LIMIT, ERR_INVALID. */
+err_t api_bound_append(struct buf *bound, orbit_keyspace keyspace, const void *data, size_t size,
+                       bool is_upper);
 
 /* In a call: waits as the level of the database wants it. */
 YIELDS void api_wait(lsn_t lsn);
@@ -127,5 +136,9 @@ struct api_write {
 };
 void api_write_encode(const struct api_write *write, struct store_batch *batch,
                       struct arena *arena);
+/* On the shard: the newest committed value of a key of keyspace 0; a write of one. Neither waits
+ * for durability. */
+YIELDS err_t api_read(struct slice user_key, struct arena *arena, struct lsm_value *value_out);
+YIELDS err_t api_write_commit(const struct api_write *write, lsn_t *lsn_out);
 /* Counted work, for api_inline_leave. */
-enum { API_GET_UNITS = 10, API_PUT_UNITS = 20 };
+enum { API_GET_UNITS = 10, API_PUT_UNITS = 20, API_RUN_UNITS = 5 };

@@ -12,7 +12,7 @@
 #include "engine/base/list.h"
 #include "engine/io/io.h"
 #include "engine/rt/shard.h"
-#include "txn/api.h"
+#include "txn/api_txn.h"
 
 #include "engine/base/poison.h"
 
@@ -24,8 +24,9 @@ struct api_task {
     struct list link; /* In one of the lists below, but while a fiber reads. */
     struct api_async *async;
     struct orbit_op *op;
-    struct slice key;       /* Of a read, as it is stored; in the arena. */
+    struct slice key;       /* Of a read; in the arena. */
     struct api_write write; /* Borrowed from the caller until done. */
+    struct api_run *run;    /* In the arena; NULL: no transaction. */
     lsn_t lsn;
     err_t err;
     const char *message; /* With an error; in the arena. NULL: the default text. */
@@ -42,7 +43,6 @@ struct api_async {
     struct list unsynced;
     struct list ended;
     struct fiber *writer; /* While `queued` has something. */
-    struct store_batch batch;
 };
 
 struct api_async *
@@ -55,7 +55,6 @@ api_async_new(struct orbit *db)
     list_init(&async->queued);
     list_init(&async->unsynced);
     list_init(&async->ended);
-    store_batch_init(&async->batch);
     return async;
 }
 
@@ -80,6 +79,7 @@ task_take(struct api_async *async, struct orbit_op *op)
     task->lsn = 0;
     task->err = ERR_OK;
     task->message = NULL;
+    task->run = NULL;
     task->value = slice_of(NULL, 0);
     async->under_way++;
     return task;
@@ -138,7 +138,7 @@ read_main(void *arg)
 {
     struct api_task *task = arg;
     struct lsm_value value = {0};
-    err_t err = store_get(store_self(), task->key, &task->arena, &value);
+    err_t err = api_read(task->key, &task->arena, &value);
 
     OBJ_CHECK(task, TASK_MAGIC);
     if (err == ERR_OK) {
@@ -154,10 +154,15 @@ read_start(struct api_async *async, struct orbit_op *op, struct slice key)
     struct api_task *task = task_take(async, op);
     struct lsm_value value = {0};
     bool is_answered = false;
-    err_t err;
+    err_t err = ERR_OK;
 
-    task->key = api_key_encode(&task->arena, key);
-    err = store_try_get(store_self(), task->key, &task->arena, &value, &is_answered);
+    if (api_is_quiet()) {
+        err = store_try_get(store_self(), api_key_encode(&task->arena, API_KEYSPACE, key),
+                            &task->arena, &value, &is_answered);
+    }
+    if (!is_answered) {
+        task->key = arena_copy(&task->arena, key);
+    }
     if (err != ERR_OK) {
         task_settle(task, err);
     } else if (is_answered) {
@@ -178,10 +183,8 @@ writer_main(void *arg)
 
     while (!list_is_empty(&async->queued)) {
         struct api_task *task = LIST_ENTRY(async->queued.next, struct api_task, link);
-        err_t err;
+        err_t err = api_write_commit(&task->write, &task->lsn);
 
-        api_write_encode(&task->write, &async->batch, &task->arena);
-        err = store_commit(store_self(), &async->batch, NULL, &task->lsn);
         list_remove(&task->link);
         task_settle(task, err);
     }
@@ -197,7 +200,7 @@ write_start(struct api_async *async, struct orbit_op *op, const struct api_write
 
     if (is_first) {
         api_write_encode(write, batch, &task->arena);
-        if (store_commit_is_immediate(store_self(), batch)) {
+        if (api_is_quiet() && store_commit_is_immediate(store_self(), batch)) {
             task_settle(task, store_commit(store_self(), batch, NULL, &task->lsn));
             return ERR_OK;
         }
@@ -209,6 +212,33 @@ write_start(struct api_async *async, struct orbit_op *op, const struct api_write
     }
     task->write = *write;
     list_push_back(&async->queued, &task->link);
+    return ERR_OK;
+}
+
+/* ---- Transactions. ---- */
+
+static YIELDS void
+run_main(void *arg)
+{
+    struct api_task *task = arg;
+    err_t err = api_run_main(task->run);
+
+    OBJ_CHECK(task, TASK_MAGIC);
+    task->lsn = task->run->done.lsn;
+    task_settle(task, err);
+}
+
+static err_t
+run_start(struct api_async *async, struct orbit_op *op, const struct api_run *run)
+{
+    struct api_task *task = task_take(async, op);
+
+    task->run = arena_alloc(&task->arena, sizeof(*run));
+    *task->run = *run;
+    if (fiber_spawn("txn", FIBER_FOREGROUND, FIBER_STACK_SMALL, run_main, task) == NULL) {
+        task_give(async, task);
+        return err_set(ERR_NO_MEMORY, "no stack for one more transaction");
+    }
     return ERR_OK;
 }
 
@@ -243,6 +273,9 @@ task_deliver(struct api_task *task)
     op->error = api_result(task->err == ERR_OK || task->message == NULL
                                ? task->err
                                : err_set(task->err, "%s", task->message));
+    if (task->run != NULL && task->run->code != 0) {
+        op->error = task->run->code;
+    }
     op->value = task->err == ERR_OK ? task->value.data : NULL;
     op->value_size = task->err == ERR_OK ? task->value.size : 0;
     op->done(op);
@@ -345,7 +378,6 @@ api_async_free(struct api_async **async_ref)
         task->magic = 0;
         MEM_FREE(MEM_SESSIONS, task);
     }
-    store_batch_fini(&async->batch);
     api_inline_bind(async->db, false);
     MEM_FREE(MEM_SESSIONS, async);
 }
@@ -426,6 +458,22 @@ orbit_delete_start(struct orbit *db, struct orbit_op *op, const void *key, size_
     TRY(start_check(db, op));
     TRY(api_key_check(key, key_size));
     TRY(write_begin(db, op, &write));
+out:
+    return api_result(err);
+}
+
+int
+orbit_txn_run_start(struct orbit *db, struct orbit_op *op, const struct orbit_run_options *options,
+                    orbit_txn_fn fn, void *arg)
+{
+    struct api_run run;
+    err_t err;
+
+    TRY(start_check(db, op));
+    TRY(api_run_init(&run, db, options, fn, arg));
+    api_inline_enter(db, false);
+    err = run_start(db->async, op, &run);
+    api_inline_leave(db, API_RUN_UNITS);
 out:
     return api_result(err);
 }

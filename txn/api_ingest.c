@@ -151,7 +151,7 @@ row_append(struct orbit_ingest *ingest, struct slice key, struct slice value, ui
     uint8_t *at = buf_reserve(&ingest->rows, bytes);
 
     memcpy(at, &row, sizeof(row));
-    api_key_write(at + sizeof(row), key);
+    api_key_write(at + sizeof(row), API_KEYSPACE, key);
     if (value.size > 0) {
         memcpy(at + sizeof(row) + row.key_size, value.data, value.size);
     }

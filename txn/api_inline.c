@@ -115,7 +115,7 @@ api_inline_check(const struct orbit *db)
         return err_set(ERR_INVALID, "an inline database was called by another thread than the one "
                                     "that opened it");
     }
-    return ERR_OK;
+    return api_caller_check(db);
 }
 
 err_t

@@ -1,7 +1,7 @@
 /* txn/api_ops.c - single keys and batches of the C API. */
 #include "engine/base/assert.h"
 #include "engine/base/crc16.h"
-#include "txn/api.h"
+#include "txn/api_txn.h"
 
 #include "engine/base/poison.h"
 
@@ -31,6 +31,41 @@ get_keep(struct get_request *request, const struct lsm_value *value)
                : err_set(ERR_NO_MEMORY, "no memory for a value of %zu bytes", value->value.size);
 }
 
+struct read_step {
+    struct slice user_key;
+    struct slice key;
+    struct arena *arena;
+    struct lsm_value *value;
+};
+
+static YIELDS err_t
+read_step(struct txn *txn, void *arg)
+{
+    const struct read_step *step = arg;
+
+    return txn_get(txn, slot_of_key(step->user_key), step->key, step->arena, step->value);
+}
+
+err_t
+api_read(struct slice user_key, struct arena *arena, struct lsm_value *value_out)
+{
+    struct read_step step = {
+        .user_key = user_key,
+        .key = api_key_encode(arena, API_KEYSPACE, user_key),
+        .arena = arena,
+        .value = value_out,
+    };
+    struct txn_done done = {0};
+    err_t err;
+
+    if (api_is_quiet()) {
+        return store_get(store_self(), step.key, arena, value_out);
+    }
+    err = api_auto(true, NULL, DEADLINE_NONE, read_step, &step, &done);
+    value_out->lsn = MAX(value_out->lsn, done.lsn);
+    return err;
+}
+
 static YIELDS err_t
 get_run(void *arg)
 {
@@ -40,7 +75,7 @@ get_run(void *arg)
     err_t err;
 
     arena_init(&arena, MEM_SESSIONS);
-    TRY(store_get(store_self(), api_key_encode(&arena, request->key), &arena, &value));
+    TRY(api_read(request->key, &arena, &value));
     api_wait(value.lsn); /* Also of a delete: what was shown must not be undone. */
     err = get_keep(request, &value);
 out:
@@ -59,7 +94,10 @@ get_at_once(struct orbit *db, struct get_request *request, bool *is_done)
     TRY(api_inline_check(db));
     api_inline_enter(db, true);
     arena = api_inline_arena(db);
-    err = store_try_get(store_self(), api_key_encode(arena, request->key), arena, &value, is_done);
+    if (api_is_quiet()) {
+        err = store_try_get(store_self(), api_key_encode(arena, API_KEYSPACE, request->key), arena,
+                            &value, is_done);
+    }
     if (err == ERR_OK && *is_done) {
         err = get_keep(request, &value);
     }
@@ -94,23 +132,11 @@ out:
 
 /* ---- Writing one key. ---- */
 
-static YIELDS err_t
-batch_run(struct store_batch *batch)
-{
-    lsn_t lsn = 0;
-    err_t err;
-
-    TRY(store_commit(store_self(), batch, NULL, &lsn));
-    api_wait(lsn);
-out:
-    return err;
-}
-
 void
 api_write_encode(const struct api_write *write, struct store_batch *batch, struct arena *arena)
 {
     uint16_t slot = slot_of_key(write->key);
-    struct slice key = api_key_encode(arena, write->key);
+    struct slice key = api_key_encode(arena, API_KEYSPACE, write->key);
 
     store_batch_clear(batch);
     if (write->is_delete) {
@@ -120,19 +146,51 @@ api_write_encode(const struct api_write *write, struct store_batch *batch, struc
     }
 }
 
+void
+api_txn_write(struct txn *txn, orbit_keyspace keyspace, const struct api_write *write)
+{
+    uint16_t slot = slot_of_key(write->key);
+    struct arena arena;
+    struct slice key;
+
+    arena_init(&arena, MEM_SESSIONS);
+    key = api_key_encode(&arena, keyspace, write->key);
+    if (write->is_delete) {
+        txn_delete(txn, slot, key);
+    } else {
+        txn_put(txn, slot, key, write->value, write->expire_us);
+    }
+    arena_fini(&arena);
+}
+
+static YIELDS err_t
+write_step(struct txn *txn, void *arg)
+{
+    api_txn_write(txn, API_KEYSPACE, arg);
+    return ERR_OK;
+}
+
+err_t
+api_write_commit(const struct api_write *write, lsn_t *lsn_out)
+{
+    struct txn_done done = {0};
+    err_t err;
+
+    TRY(api_auto(false, NULL, DEADLINE_NONE, write_step, (void *)write, &done));
+    *lsn_out = done.lsn;
+out:
+    return err;
+}
+
 static YIELDS err_t
 write_run(void *arg)
 {
-    struct store_batch batch;
-    struct arena arena;
+    lsn_t lsn = 0;
     err_t err;
 
-    arena_init(&arena, MEM_SESSIONS);
-    store_batch_init(&batch);
-    api_write_encode(arg, &batch, &arena);
-    err = batch_run(&batch);
-    store_batch_fini(&batch);
-    arena_fini(&arena);
+    TRY(api_write_commit(arg, &lsn));
+    api_wait(lsn);
+out:
     return err;
 }
 
@@ -149,7 +207,7 @@ write_at_once(struct orbit *db, const struct api_write *write, bool *is_done)
     api_inline_enter(db, true);
     batch = api_inline_batch(db);
     api_write_encode(write, batch, api_inline_arena(db));
-    *is_done = store_commit_is_immediate(store_self(), batch);
+    *is_done = api_is_quiet() && store_commit_is_immediate(store_self(), batch);
     if (*is_done) {
         err = store_commit(store_self(), batch, NULL, &lsn);
     }
@@ -233,13 +291,15 @@ struct batch_op {
     uint64_t value_size;
     uint64_t expire_us;
     uint32_t key_size;
+    orbit_keyspace keyspace;
     bool is_delete;
 };
 
 struct orbit_batch {
     uint64_t magic;
     struct buf ops;
-    err_t error; /* The first one. */
+    orbit_keyspace keyspace; /* Of what follows. */
+    err_t error;             /* The first one. */
 };
 
 struct orbit_batch *
@@ -272,7 +332,22 @@ orbit_batch_clear(struct orbit_batch *batch)
 {
     OBJ_CHECK(batch, BATCH_MAGIC);
     buf_clear(&batch->ops);
+    batch->keyspace = API_KEYSPACE;
     batch->error = ERR_OK;
+}
+
+int
+orbit_batch_keyspace(struct orbit_batch *batch, orbit_keyspace keyspace)
+{
+    err_t err;
+
+    OBJ_CHECK(batch, BATCH_MAGIC);
+    err = api_keyspace_check(keyspace);
+    if (err == ERR_OK) {
+        batch->keyspace = keyspace;
+    }
+    batch->error = batch->error != ERR_OK ? batch->error : err;
+    return api_result(err);
 }
 
 static err_t
@@ -302,6 +377,7 @@ orbit_batch_put(struct orbit_batch *batch, const void *key, size_t key_size, con
     err_t err;
 
     OBJ_CHECK(batch, BATCH_MAGIC);
+    op.keyspace = batch->keyspace;
     TRY(api_put_check(key, key_size, value, value_size, expire_ms));
     TRY(batch_append(batch, &op, key, value));
 out:
@@ -316,6 +392,7 @@ orbit_batch_delete(struct orbit_batch *batch, const void *key, size_t key_size)
     err_t err;
 
     OBJ_CHECK(batch, BATCH_MAGIC);
+    op.keyspace = batch->keyspace;
     TRY(api_key_check(key, key_size));
     TRY(batch_append(batch, &op, key, NULL));
 out:
@@ -339,67 +416,49 @@ batch_next(const struct orbit_batch *batch, size_t *at, struct batch_op *op, str
 }
 
 static YIELDS err_t
-batch_commit_run(void *arg)
+batch_step(struct txn *txn, void *arg)
 {
     const struct orbit_batch *batch = arg;
-    struct store_batch writes;
-    struct arena arena;
+    struct api_write write;
     struct batch_op op;
-    struct slice key;
-    struct slice value;
     size_t at = 0;
+
+    while (batch_next(batch, &at, &op, &write.key, &write.value)) {
+        write.expire_us = op.expire_us;
+        write.is_delete = op.is_delete;
+        api_txn_write(txn, op.keyspace, &write);
+    }
+    return ERR_OK;
+}
+
+static YIELDS err_t
+batch_commit_run(void *arg)
+{
+    struct txn_done done = {0};
     err_t err;
 
-    arena_init(&arena, MEM_SESSIONS);
-    store_batch_init(&writes);
-    while (batch_next(batch, &at, &op, &key, &value)) {
-        uint16_t slot = slot_of_key(key);
-
-        arena_reset(&arena);
-        key = api_key_encode(&arena, key);
-        if (op.is_delete) {
-            store_batch_delete(&writes, slot, key);
-        } else {
-            store_batch_put(&writes, slot, key, value, op.expire_us);
-        }
-    }
-    err = batch_run(&writes);
-    store_batch_fini(&writes);
-    arena_fini(&arena);
+    TRY(api_auto(false, NULL, DEADLINE_NONE, batch_step, arg, &done));
+    api_wait(done.lsn);
+out:
     return err;
 }
 
-/* The shard of all keys; ERR_CROSS_SHARD when there is none. */
-static err_t
-batch_shard(const struct orbit *db, const struct orbit_batch *batch, uint32_t *shard_out)
+/* That of the first key. */
+static uint32_t
+batch_home(const struct orbit *db, const struct orbit_batch *batch)
 {
     struct batch_op op;
-    struct slice first = {0};
-    struct slice key;
+    struct slice key = {0};
     struct slice value;
-    uint32_t shard = 0;
     size_t at = 0;
 
-    while (batch_next(batch, &at, &op, &key, &value)) {
-        if (first.size == 0) {
-            first = key;
-            shard = api_shard_of(db, key);
-        } else if (api_shard_of(db, key) != shard) {
-            return err_set(ERR_CROSS_SHARD,
-                           "the keys %.*s and %.*s of a batch lie on different shards; keys that "
-                           "share a {tag} share a shard",
-                           (int)MIN(first.size, (size_t)64), (const char *)first.data,
-                           (int)MIN(key.size, (size_t)64), (const char *)key.data);
-        }
-    }
-    *shard_out = shard;
-    return ERR_OK;
+    (void)batch_next(batch, &at, &op, &key, &value);
+    return api_shard_of(db, key);
 }
 
 int
 orbit_batch_commit(struct orbit *db, struct orbit_batch *batch)
 {
-    uint32_t shard = 0;
     err_t err;
 
     OBJ_CHECK(batch, BATCH_MAGIC);
@@ -407,13 +466,13 @@ orbit_batch_commit(struct orbit *db, struct orbit_batch *batch)
         err = err_set(batch->error, "a put or delete of this batch failed: it was not committed");
         goto out;
     }
-    TRY(batch_shard(db, batch, &shard));
+    err = ERR_OK;
     if (batch->ops.size > 0 && db->mode == ORBIT_INLINE) {
         TRY(api_inline_check(db));
         api_async_flush(db);
     }
     if (batch->ops.size > 0) {
-        TRY(api_call(db, shard, batch_commit_run, batch));
+        TRY(api_call(db, batch_home(db, batch), batch_commit_run, batch));
     }
 out:
     return api_result(err);

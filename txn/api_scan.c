@@ -1,18 +1,19 @@
-/* txn/api_scan.c - snapshots and scans of the C API.
+/* txn/api_scan.c - scans of the C API.
  *
  * With threads a scan merges the shards' ordered streams. Each stream is fetched in chunks: a shard
  * opens an iterator at the held snapshot, copies entries out and closes it, so that no table is
  * kept alive by a scan that nobody continues. Chunks grow, so that short scans stay cheap. Inline
- * nothing is copied: api_cursor.h. */
+ * nothing is copied: api_cursor.h. In a transaction there is one stream, which its home shard has
+ * merged. */
 #include "engine/base/assert.h"
 #include "lsm/lsm_batch.h"
-#include "txn/api.h"
 #include "txn/api_cursor.h"
+#include "txn/api_snapshot.h"
+#include "txn/api_txn.h"
 
 #include "engine/base/poison.h"
 
-#define SNAPSHOT_MAGIC UINT64_C(0x6f72626974736e61)
-#define SCAN_MAGIC     UINT64_C(0x6f72626974736361)
+#define SCAN_MAGIC UINT64_C(0x6f72626974736361)
 
 enum {
     CHUNK_BYTES_MIN = 4 << 10,
@@ -21,124 +22,6 @@ enum {
     CHUNK_BATCH_ROWS = 64,
     CHUNK_ROWS_A_WORK_UNIT = 4,
 };
-
-/* ---- Snapshots. ---- */
-
-struct orbit_snapshot {
-    uint64_t magic;
-    struct orbit *db;
-    struct store_snapshot *parts; /* One a shard; each is touched by its shard only. */
-};
-
-static YIELDS err_t
-snapshot_take_run(void *arg)
-{
-    store_snapshot_take(store_self(), arg);
-    return ERR_OK;
-}
-
-static YIELDS err_t
-snapshot_drop_run(void *arg)
-{
-    store_snapshot_drop(store_self(), arg);
-    return ERR_OK;
-}
-
-static err_t
-snapshot_new(struct orbit *db, struct orbit_snapshot **snapshot_out)
-{
-    struct orbit_snapshot *snapshot = MEM_NEW(MEM_SESSIONS, struct orbit_snapshot);
-    size_t bytes = db->shards * sizeof(*snapshot->parts);
-    err_t err;
-
-    snapshot->magic = SNAPSHOT_MAGIC;
-    snapshot->db = db;
-    snapshot->parts = mem_zalloc(MEM_SESSIONS, bytes);
-    err = api_call_all(db, snapshot_take_run, snapshot->parts, sizeof(*snapshot->parts));
-    if (err != ERR_OK) {
-        mem_free(MEM_SESSIONS, snapshot->parts, bytes);
-        MEM_FREE(MEM_SESSIONS, snapshot);
-        return err;
-    }
-    *snapshot_out = snapshot;
-    return ERR_OK;
-}
-
-int
-orbit_snapshot_new(struct orbit *db, struct orbit_snapshot **snapshot_out)
-{
-    return api_result(snapshot_new(db, snapshot_out));
-}
-
-void
-orbit_snapshot_free(struct orbit_snapshot **snapshot_ref)
-{
-    struct orbit_snapshot *snapshot = *snapshot_ref;
-    err_t err;
-
-    if (snapshot == NULL) {
-        return;
-    }
-    OBJ_CHECK(snapshot, SNAPSHOT_MAGIC);
-    err = api_call_all(snapshot->db, snapshot_drop_run, snapshot->parts, sizeof(*snapshot->parts));
-    ASSERT(err == ERR_OK); /* Otherwise another thread has called an inline database. */
-    mem_free(MEM_SESSIONS, snapshot->parts, snapshot->db->shards * sizeof(*snapshot->parts));
-    snapshot->magic = 0;
-    MEM_FREE(MEM_SESSIONS, snapshot);
-    *snapshot_ref = NULL;
-}
-
-struct get_at_request {
-    const struct store_snapshot *at;
-    struct slice key;
-    void *value;
-    size_t size;
-};
-
-static YIELDS err_t
-get_at_run(void *arg)
-{
-    struct get_at_request *request = arg;
-    struct lsm_value value = {0};
-    struct arena arena;
-    err_t err;
-
-    arena_init(&arena, MEM_SESSIONS);
-    TRY(store_get_at(store_self(), request->at, api_key_encode(&arena, request->key), &arena,
-                     &value));
-    api_wait(value.lsn);
-    if (!value.is_found) {
-        err = ERR_NOT_FOUND;
-        goto out;
-    }
-    request->value = api_value_new(value.value);
-    request->size = value.value.size;
-    if (request->value == NULL) {
-        err = err_set(ERR_NO_MEMORY, "no memory for a value of %zu bytes", value.value.size);
-    }
-out:
-    arena_fini(&arena);
-    return err;
-}
-
-int
-orbit_snapshot_get(struct orbit_snapshot *snapshot, const void *key, size_t key_size,
-                   void **value_out, size_t *size_out)
-{
-    struct get_at_request request = {.key = slice_of(key, key_size)};
-    uint32_t shard;
-    err_t err;
-
-    OBJ_CHECK(snapshot, SNAPSHOT_MAGIC);
-    TRY(api_key_check(key, key_size));
-    shard = api_shard_of(snapshot->db, request.key);
-    request.at = &snapshot->parts[shard];
-    TRY(api_call(snapshot->db, shard, get_at_run, &request));
-    *value_out = request.value;
-    *size_out = request.size;
-out:
-    return api_result(err);
-}
 
 /* ---- Scans. ---- */
 
@@ -157,13 +40,16 @@ struct scan_part {
 struct orbit_scan {
     uint64_t magic;
     struct orbit *db;
-    struct api_cursor *cursor; /* ORBIT_INLINE; the rest is for threads. */
+    struct api_cursor *cursor; /* ORBIT_INLINE without a transaction; the rest is for others. */
     struct orbit_snapshot *snapshot;
+    struct orbit_txn *txn; /* Borrowed; NULL: none. */
+    orbit_keyspace keyspace;
     bool owns_snapshot;
     bool is_reverse;
     bool has_begun;   /* The first chunks are there. */
     struct buf lower; /* Stored form. */
     struct buf upper;
+    uint32_t part_count; /* One a shard; of a transaction one. */
     struct scan_part *parts;
 };
 
@@ -213,7 +99,7 @@ static YIELDS err_t
 chunk_begin(const struct chunk_request *request, struct arena *arena, struct lsm_iter *iter)
 {
     struct slice last = buf_slice(&request->part->last);
-    struct slice after = api_key_encode(arena, last);
+    struct slice after = api_key_encode(arena, request->scan->keyspace, last);
     err_t err;
 
     if (last.size == 0) {
@@ -304,13 +190,86 @@ chunk_run(void *arg)
     err_t err;
 
     arena_init(&arena, MEM_SESSIONS);
-    TRY(store_scan_open(store_self(), &scan->snapshot->parts[request->shard],
+    TRY(store_scan_open(store_self(), api_snapshot_part(scan->snapshot, request->shard),
                         buf_slice(&scan->lower), buf_slice(&scan->upper), &iter));
     err = chunk_fill(request, &arena, iter);
 out:
     lsm_iter_close(&iter);
     arena_fini(&arena);
     return err;
+}
+
+/* ---- In a transaction. ---- */
+
+static YIELDS err_t
+txn_chunk_begin(const struct chunk_request *request, struct arena *arena, struct txn_scan *rows)
+{
+    struct slice last = buf_slice(&request->part->last);
+    struct slice after = api_key_encode(arena, request->scan->keyspace, last);
+    err_t err;
+
+    if (last.size == 0) {
+        return request->scan->is_reverse ? txn_scan_last(rows) : txn_scan_first(rows);
+    }
+    if (request->scan->is_reverse) {
+        return txn_scan_seek_before(rows, after);
+    }
+    TRY(txn_scan_seek(rows, after));
+    if (txn_scan_is_valid(rows) && slice_equal(txn_scan_entry(rows)->key, after)) {
+        err = txn_scan_next(rows);
+    }
+out:
+    return err;
+}
+
+static YIELDS err_t
+txn_chunk_fill(const struct chunk_request *request, struct arena *arena, struct txn_scan *rows)
+{
+    struct scan_part *part = request->part;
+    bool is_reverse = request->scan->is_reverse;
+    err_t err;
+
+    TRY(txn_chunk_begin(request, arena, rows));
+    while (txn_scan_is_valid(rows) && part->chunk.size < part->chunk_bytes) {
+        struct slice value;
+
+        arena_reset(arena);
+        TRY(txn_scan_value(rows, arena, &value));
+        TRY(chunk_append(part, key_decode(txn_scan_entry(rows)->key), value));
+        TRY(is_reverse ? txn_scan_previous(rows) : txn_scan_next(rows));
+        fiber_work(1);
+    }
+    part->is_ended = !txn_scan_is_valid(rows);
+out:
+    return err;
+}
+
+static YIELDS err_t
+txn_chunk_step(struct txn *txn, void *arg)
+{
+    const struct chunk_request *request = arg;
+    const struct orbit_scan *scan = request->scan;
+    struct txn_scan *rows = NULL;
+    struct arena arena;
+    err_t err;
+
+    arena_init(&arena, MEM_SESSIONS);
+    TRY(txn_scan_open(txn, TXN_ALL_SHARDS, buf_slice(&scan->lower), buf_slice(&scan->upper),
+                      &rows));
+    err = txn_chunk_fill(request, &arena, rows);
+out:
+    txn_scan_close(&rows);
+    arena_fini(&arena);
+    return err;
+}
+
+/* The first chunk is a statement, the others belong to it. */
+static err_t
+txn_chunk_fetch(struct orbit_scan *scan, struct chunk_request *request)
+{
+    enum api_step step = scan->has_begun ? API_CONTINUATION : API_STATEMENT;
+
+    return api_txn_call(scan->txn, step, slice_of(NULL, 0), txn_chunk_step, request);
 }
 
 /* Fetches the next chunk of a shard; the one before has been given out. */
@@ -322,12 +281,16 @@ part_advance(struct orbit_scan *scan, uint32_t shard)
     err_t err;
 
     if (part->chunk.size > 0) {
+        struct mem_account *account = api_outside_enter();
+
         buf_clear(&part->last);
         buf_append(&part->last, part->given.data, part->given.size);
         buf_clear(&part->chunk);
+        api_outside_leave(account);
         part->at = 0;
     }
-    TRY(api_call(scan->db, shard, chunk_run, &request));
+    TRY(scan->txn != NULL ? txn_chunk_fetch(scan, &request)
+                          : api_call(scan->db, shard, chunk_run, &request));
     part->chunk_bytes = MIN(part->chunk_bytes * CHUNK_GROWTH, (size_t)CHUNK_BYTES_MAX);
 out:
     if (err != ERR_OK) {
@@ -337,27 +300,15 @@ out:
 }
 
 static void
-bound_set(struct buf *bound, const void *data, size_t size, struct slice otherwise)
-{
-    if (data == NULL) {
-        buf_append(bound, otherwise.data, otherwise.size);
-        return;
-    }
-    buf_append(bound, api_keys_end().data, API_KEY_PREFIX_BYTES);
-    put_be32(bound->data + 1, API_KEYSPACE);
-    buf_append(bound, data, size);
-}
-
-static void
 scan_free(struct orbit_scan *scan)
 {
     api_cursor_close(&scan->cursor);
-    for (uint32_t i = 0; i < scan->db->shards && scan->parts != NULL; i++) {
+    for (uint32_t i = 0; i < scan->part_count && scan->parts != NULL; i++) {
         buf_fini(&scan->parts[i].chunk);
         buf_fini(&scan->parts[i].last);
     }
     if (scan->parts != NULL) {
-        mem_free(MEM_SESSIONS, scan->parts, scan->db->shards * sizeof(*scan->parts));
+        mem_free(MEM_SESSIONS, scan->parts, scan->part_count * sizeof(*scan->parts));
     }
     buf_fini(&scan->lower);
     buf_fini(&scan->upper);
@@ -372,24 +323,36 @@ static struct orbit_scan *
 scan_new(struct orbit *db, const struct orbit_scan_options *options)
 {
     struct orbit_scan *scan = MEM_NEW(MEM_SESSIONS, struct orbit_scan);
-    uint8_t first[API_KEY_PREFIX_BYTES] = {API_MODEL_TAG};
 
-    put_be32(first + 1, API_KEYSPACE);
     scan->magic = SCAN_MAGIC;
     scan->db = db;
     scan->is_reverse = options->reverse;
+    scan->keyspace = options->keyspace;
+    scan->txn = options->txn;
     buf_init(&scan->lower, MEM_SESSIONS);
     buf_init(&scan->upper, MEM_SESSIONS);
-    bound_set(&scan->lower, options->lower, options->lower_size, slice_of(first, sizeof(first)));
-    bound_set(&scan->upper, options->upper, options->upper_size, api_keys_end());
     return scan;
 }
 
-static void
-parts_make(struct orbit_scan *scan)
+static err_t
+bounds_set(struct orbit_scan *scan, const struct orbit_scan_options *options)
 {
-    scan->parts = mem_zalloc(MEM_SESSIONS, scan->db->shards * sizeof(*scan->parts));
-    for (uint32_t i = 0; i < scan->db->shards; i++) {
+    err_t err;
+
+    TRY(api_bound_append(&scan->lower, options->keyspace, options->lower, options->lower_size,
+                         false));
+    TRY(api_bound_append(&scan->upper, options->keyspace, options->upper, options->upper_size,
+                         true));
+out:
+    return err;
+}
+
+static void
+parts_make(struct orbit_scan *scan, uint32_t count)
+{
+    scan->part_count = count;
+    scan->parts = mem_zalloc(MEM_SESSIONS, count * sizeof(*scan->parts));
+    for (uint32_t i = 0; i < count; i++) {
         buf_init(&scan->parts[i].chunk, MEM_SESSIONS);
         buf_init(&scan->parts[i].last, MEM_SESSIONS);
         scan->parts[i].chunk_bytes = CHUNK_BYTES_MIN;
@@ -403,51 +366,70 @@ cursor_open(struct orbit_scan *scan, const struct orbit_snapshot *snapshot)
         .lower = buf_slice(&scan->lower),
         .upper = buf_slice(&scan->upper),
         .is_reverse = scan->is_reverse,
-        .snapshot = snapshot == NULL ? NULL : &snapshot->parts[0],
+        .snapshot = snapshot == NULL ? NULL : api_snapshot_part(snapshot, 0),
     };
 
     return api_cursor_open(scan->db, &options, &scan->cursor);
+}
+
+/* Where its rows come from. */
+static err_t
+source_open(struct orbit_scan *scan, const struct orbit_scan_options *options)
+{
+    err_t err = ERR_OK;
+
+    if (scan->txn != NULL) {
+        parts_make(scan, 1);
+        if (options->snapshot != NULL) {
+            err = err_set(ERR_INVALID, "a scan in a transaction has that one's snapshot");
+        }
+    } else if (scan->db->mode == ORBIT_INLINE) {
+        err = cursor_open(scan, options->snapshot);
+    } else {
+        parts_make(scan, scan->db->shards);
+        scan->snapshot = options->snapshot;
+        if (scan->snapshot == NULL) {
+            TRY(api_snapshot_new(scan->db, &scan->snapshot));
+            scan->owns_snapshot = true;
+        }
+    }
+out:
+    return err;
 }
 
 int
 orbit_scan_new(struct orbit *db, const struct orbit_scan_options *options,
                struct orbit_scan **scan_out)
 {
-    struct orbit_scan *scan = NULL;
-    err_t err = ERR_OK;
+    struct mem_account *account = api_outside_enter();
+    struct orbit_scan *scan = scan_new(db, options);
+    err_t err;
 
-    if (options->lower_size > ORBIT_KEY_BYTES_MAX || options->upper_size > ORBIT_KEY_BYTES_MAX) {
-        return api_result(
-            err_set(ERR_LIMIT, "a bound has more than %d bytes", ORBIT_KEY_BYTES_MAX));
-    }
-    scan = scan_new(db, options);
-    if (db->mode == ORBIT_INLINE) {
-        TRY(cursor_open(scan, options->snapshot));
-    } else {
-        parts_make(scan);
-        scan->snapshot = options->snapshot;
-    }
-    if (db->mode != ORBIT_INLINE && scan->snapshot == NULL) {
-        TRY(snapshot_new(db, &scan->snapshot));
-        scan->owns_snapshot = true;
-    }
+    TRY(options->txn != NULL ? ERR_OK : api_caller_check(db));
+    TRY(bounds_set(scan, options));
+    TRY(source_open(scan, options));
     *scan_out = scan;
     scan = NULL;
 out:
     if (scan != NULL) {
         scan_free(scan);
     }
+    api_outside_leave(account);
     return api_result(err);
 }
 
 void
 orbit_scan_free(struct orbit_scan **scan_ref)
 {
+    struct mem_account *account;
+
     if (*scan_ref == NULL) {
         return;
     }
     OBJ_CHECK(*scan_ref, SCAN_MAGIC);
+    account = api_outside_enter();
     scan_free(*scan_ref);
+    api_outside_leave(account);
     *scan_ref = NULL;
 }
 
@@ -458,7 +440,7 @@ scan_pick(const struct orbit_scan *scan, uint32_t *shard_out)
     struct slice best = {0};
     bool any = false;
 
-    for (uint32_t i = 0; i < scan->db->shards; i++) {
+    for (uint32_t i = 0; i < scan->part_count; i++) {
         struct slice key;
         struct slice value;
         int order;
@@ -481,16 +463,20 @@ scan_pick(const struct orbit_scan *scan, uint32_t *shard_out)
 static err_t
 parts_begin(struct orbit_scan *scan)
 {
-    size_t bytes = scan->db->shards * sizeof(struct chunk_request);
+    size_t bytes = scan->part_count * sizeof(struct chunk_request);
+    struct mem_account *account = api_outside_enter();
     struct chunk_request *requests = mem_alloc(MEM_SESSIONS, bytes);
     err_t err;
 
-    for (uint32_t i = 0; i < scan->db->shards; i++) {
+    api_outside_leave(account);
+
+    for (uint32_t i = 0; i < scan->part_count; i++) {
         requests[i] = (struct chunk_request){.scan = scan, .part = &scan->parts[i], .shard = i};
     }
-    err = api_call_all(scan->db, chunk_run, requests, sizeof(requests[0]));
+    err = scan->txn != NULL ? txn_chunk_fetch(scan, &requests[0])
+                            : api_call_all(scan->db, chunk_run, requests, sizeof(requests[0]));
     scan->has_begun = err == ERR_OK;
-    for (uint32_t i = 0; i < scan->db->shards; i++) {
+    for (uint32_t i = 0; i < scan->part_count; i++) {
         struct scan_part *part = &scan->parts[i];
 
         if (scan->has_begun) {
@@ -500,7 +486,9 @@ parts_begin(struct orbit_scan *scan)
             part->is_ended = false;
         }
     }
+    account = api_outside_enter();
     mem_free(MEM_SESSIONS, requests, bytes);
+    api_outside_leave(account);
     return err;
 }
 
@@ -513,7 +501,7 @@ scan_load(struct orbit_scan *scan)
     if (!scan->has_begun) {
         return parts_begin(scan);
     }
-    for (uint32_t i = 0; i < scan->db->shards; i++) {
+    for (uint32_t i = 0; i < scan->part_count; i++) {
         struct scan_part *part = &scan->parts[i];
 
         if (!part_has_entry(part) && !part->is_ended) {

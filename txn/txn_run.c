@@ -271,6 +271,7 @@ txn_visit(void (*visit)(void *arg, const struct txn_info *info), void *arg)
             .id = part->txn,
             .snapshot = part->snapshot,
             .begun_us = txn->begun_us,
+            .active_us = txn->active_us,
             .statements = txn->moment.statement,
             .writes = part->writes.batch.ops,
             .write_bytes = overlay_bytes(&part->writes),
@@ -284,5 +285,26 @@ txn_visit(void (*visit)(void *arg, const struct txn_info *info), void *arg)
         };
 
         visit(arg, &info);
+    }
+}
+
+void
+txn_stats_get(struct txn_stats *stats)
+{
+    struct txns *txns = txns_self();
+
+    *stats = (struct txn_stats){
+        .open = txns->interactive_count,
+        .begun = txns->counters.begun,
+        .committed = txns->counters.committed,
+        .aborted = txns->counters.aborted,
+        .serialization_failures = txns->counters.serialization_failures,
+        .oldest_snapshot = UINT64_MAX,
+    };
+    lock_stats_get(txns->locks, &stats->locks);
+    LIST_FOR_EACH(node, &txns->interactive) {
+        const struct txn *txn = LIST_ENTRY(node, struct txn, link);
+
+        stats->oldest_snapshot = MIN(stats->oldest_snapshot, txn->part.snapshot);
     }
 }

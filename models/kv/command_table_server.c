@@ -983,5 +983,14 @@ const struct command command_table_server[] = {
      .args = orbit_checkpoint_args,
      .arg_count = ARRAY_COUNT(orbit_checkpoint_args),
      .layer = COMMAND_SESSION},
+    {.name = "orbit.txns",
+     .summary = "List the transactions that are open, oldest first, with what they hold.",
+     .since = "7.2.0",
+     .group = "server",
+     .complexity = "O(N) where N is the number of open transactions",
+     .arity = 1,
+     .flags = CMD_ADMIN | CMD_NOSCRIPT,
+     .categories = CAT_ADMIN | CAT_DANGEROUS | CAT_SLOW,
+     .layer = COMMAND_SESSION},
 };
 const uint32_t command_table_server_count = ARRAY_COUNT(command_table_server);

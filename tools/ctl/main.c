@@ -16,6 +16,7 @@
 #include "engine/base/commit.h"
 #include "tools/ctl/ctl.h"
 #include "tools/ctl/stats.h"
+#include "tools/ctl/txns.h"
 
 enum { REPLY_BYTES_MAX = 16 << 20, ANSWER_SECONDS_MAX = 10, STOP_SECONDS_MAX = 30 };
 enum { STATS_HEADER_EVERY = 20 };
@@ -29,6 +30,7 @@ static const char usage[] =
     "  ping              is the server there?\n"
     "  info [SECTION]    what INFO says (orbit, server, memory, ...)\n"
     "  stats [SECONDS]   levels, caches, waits; with SECONDS what grew, again and again\n"
+    "  txns [--json]     open transactions: age, snapshot, writes, locks; what holds old versions\n"
     "  stop              finish what was begun, write out, stop\n"
     "  checkpoint create|drop|export NAME, checkpoint list\n"
     "                    keep this moment of the whole store; export makes it a data folder\n"
@@ -283,7 +285,7 @@ checkpoints_print(char *reply)
 
     for (char *line = strtok_r(reply, "\r\n", &state); line != NULL;
          line = strtok_r(NULL, "\r\n", &state)) {
-        if (line[0] == '*' || line[0] == '%' || line[0] == '$' || strcmp(line, "+PONG") == 0) {
+        if (line[0] == '*' || line[0] == '%' || line[0] == '$') {
             continue;
         }
         printf(field % 2 == 0 ? "%s=" : "%s", line[0] == ':' ? line + 1 : line);
@@ -294,39 +296,52 @@ checkpoints_print(char *reply)
     }
 }
 
-/* A PING behind the question marks the end of the answer. */
-static int
-checkpoints_list(int fd)
+/* The whole reply of any kind, with its framing; NULL, and a message, after an error. A PING behind
+ * the question marks its end. The caller frees it. */
+static char *
+array_ask(int fd, const char *const *words, int count, size_t *size_out)
 {
     static const char end[] = "+PONG\r\n";
-    const char *words[] = {"ORBIT.CHECKPOINT", "LIST"};
     const char *ping[] = {"PING"};
     char *bytes = calloc(1, REPLY_BYTES_MAX + 1);
+    bool is_whole = false;
     size_t size = 0;
-    int status = 1;
 
-    if (bytes != NULL && request_send(fd, words, 2) && request_send(fd, ping, 1)) {
-        while (size < REPLY_BYTES_MAX && status != 0) {
+    if (bytes != NULL && request_send(fd, words, count) && request_send(fd, ping, 1)) {
+        while (size < REPLY_BYTES_MAX && !is_whole) {
             ssize_t got = recv(fd, bytes + size, REPLY_BYTES_MAX - size, 0);
 
             if (got <= 0) {
                 break;
             }
             size += (size_t)got;
-            status = size >= sizeof(end) - 1 &&
-                             memcmp(bytes + size - sizeof(end) + 1, end, sizeof(end) - 1) == 0
-                         ? 0
-                         : 1;
+            is_whole = size >= sizeof(end) - 1 &&
+                       memcmp(bytes + size - sizeof(end) + 1, end, sizeof(end) - 1) == 0;
         }
     }
-    if (status != 0 || bytes[0] == '-') {
-        fprintf(stderr, "orbitctl: %s\n", status != 0 ? "no answer" : strtok(bytes + 1, "\r\n"));
-        status = 1;
-    } else {
-        checkpoints_print(bytes);
+    if (!is_whole || bytes[0] == '-') {
+        fprintf(stderr, "orbitctl: %s\n", !is_whole ? "no answer" : strtok(bytes + 1, "\r\n"));
+        free(bytes);
+        return NULL;
     }
-    free(bytes);
-    return status;
+    *size_out = size - sizeof(end) + 1;
+    return bytes;
+}
+
+static int
+checkpoints_list(int fd)
+{
+    const char *words[] = {"ORBIT.CHECKPOINT", "LIST"};
+    size_t size = 0;
+    char *reply = array_ask(fd, words, 2, &size);
+
+    if (reply == NULL) {
+        return 1;
+    }
+    reply[size] = '\0';
+    checkpoints_print(reply);
+    free(reply);
+    return 0;
 }
 
 static int
@@ -353,6 +368,48 @@ checkpoint_command(const struct ctl_options *options, int count, char **words)
     if (status == 0) {
         status = is_list ? checkpoints_list(fd) : server_ask(fd, request, 3, false);
     }
+    close(fd);
+    return status;
+}
+
+/* ---- Transactions ---- */
+
+static int
+txns_list(int fd, bool is_json)
+{
+    const char *words[] = {"ORBIT.TXNS"};
+    size_t size = 0;
+    char *reply = array_ask(fd, words, 1, &size);
+    bool is_fine;
+
+    if (reply == NULL) {
+        return 1;
+    }
+    is_fine = txns_print(reply, size, is_json);
+    if (!is_fine) {
+        fprintf(stderr, "orbitctl: an answer that is no list of transactions\n");
+    }
+    free(reply);
+    return is_fine ? 0 : 1;
+}
+
+static int
+txns_command(const struct ctl_options *options, int count, char **words)
+{
+    bool is_json = count == 2 && strcmp(words[1], "--json") == 0;
+    int status;
+    int fd;
+
+    if (count != 1 && !is_json) {
+        fputs(usage, stderr);
+        return CTL_USAGE;
+    }
+    fd = server_connect(options);
+    if (fd < 0) {
+        return 1;
+    }
+    status = server_authenticate(fd, options->password_file);
+    status = status == 0 ? txns_list(fd, is_json) : status;
     close(fd);
     return status;
 }
@@ -436,6 +493,9 @@ main(int argc, char **argv)
     }
     if (i < argc && strcmp(argv[i], "checkpoint") == 0) {
         return checkpoint_command(&options, argc - i, argv + i);
+    }
+    if (i < argc && strcmp(argv[i], "txns") == 0) {
+        return txns_command(&options, argc - i, argv + i);
     }
     if (i < argc && strcmp(argv[i], "verify") == 0) {
         return verify_command(argc - i, argv + i);
