@@ -82,13 +82,18 @@ def check_library(count, root, work):
                          f"--define-variable=includedir={root}/{PREFIX}/include",
                          "--cflags", "--libs", "orbit"], env=environment)
     count.case("pkg-config knows orbit", "" if status == 0 else flags)
-    program = os.path.join(work, "example")
-    status, output = run(["gcc", "-std=gnu17", "-Wall", "-Wextra", "-Werror", "docs/example.c",
-                          "-o", program] + flags.split())
-    count.case("docs/example.c compiles against the installed library",
-               "" if status == 0 else output[:500])
-    status, output = run([program], cwd=work)
-    count.case("docs/example.c runs", "" if status == 0 and output else f"{status}: {output}")
+    for name in ("example", "transfer"):
+        program = os.path.join(work, name)
+        status, output = run(["gcc", "-std=gnu17", "-Wall", "-Wextra", "-Werror",
+                              f"docs/{name}.c", "-o", program] + flags.split())
+        count.case(f"docs/{name}.c compiles against the installed library",
+                   "" if status == 0 else output[:500])
+        status, output = run([program], cwd=work)
+        count.case(f"docs/{name}.c runs",
+                   "" if status == 0 and output else f"{status}: {output}")
+    status, output = run([os.path.join(work, "transfer")], cwd=work)
+    is_good = status == 0 and "alice saves 80, bob has 120, together 200" in output
+    count.case("docs/transfer.c moves money and keeps it", "" if is_good else output)
 
 
 def check_documents(count, root):
