@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TXN_KEYS_MAX = 8, TXN_KEY_BYTES = 24, TXN_VALUE_BYTES = 100, TXN_DEPTH_MAX = 256 };
+enum { TXN_KEYS_MAX = 8, TXN_KEY_BYTES = 32, TXN_VALUE_BYTES = 100, TXN_DEPTH_MAX = 256 };
 
 struct txn_access {
     char key[TXN_KEY_BYTES];
