@@ -313,13 +313,14 @@ api_value_new(struct slice bytes)
 void
 api_value_free(void *value)
 {
-    uint8_t *block = (uint8_t *)value - API_VALUE_HEADER_BYTES;
     struct mem_account *account;
+    uint8_t *block;
     size_t size;
 
     if (value == NULL) {
         return;
     }
+    block = (uint8_t *)value - API_VALUE_HEADER_BYTES;
     memcpy(&size, block, sizeof(size));
     account = api_outside_enter();
     mem_free(MEM_SESSIONS, block, size);

@@ -125,6 +125,22 @@ out:
 
 /* ---- Writing. ---- */
 
+/* It changes nothing, so that the transaction goes on. */
+static err_t
+write_check(const struct txn *txn)
+{
+    return txn_is_read_only(txn)
+               ? err_set(ERR_READ_ONLY, "a transaction that only reads cannot write")
+               : ERR_OK;
+}
+
+/* The errors of a write are its own; of a transaction that locks nothing, the commit's. */
+static YIELDS err_t
+write_end(struct txn *txn)
+{
+    return txn_is_auto(txn) ? ERR_OK : txn_flush(txn);
+}
+
 struct put_call {
     orbit_keyspace keyspace;
     struct api_write write;
@@ -134,9 +150,13 @@ static YIELDS err_t
 put_step(struct txn *txn, void *arg)
 {
     const struct put_call *call = arg;
+    err_t err;
 
+    TRY(write_check(txn));
     api_txn_write(txn, call->keyspace, &call->write);
-    return txn_is_auto(txn) ? ERR_OK : txn_flush(txn);
+    err = write_end(txn);
+out:
+    return err;
 }
 
 int
@@ -178,9 +198,13 @@ static YIELDS err_t
 range_step(struct txn *txn, void *arg)
 {
     const struct range_call *call = arg;
+    err_t err;
 
+    TRY(write_check(txn));
     txn_delete_range_all(txn, buf_slice(&call->lower), buf_slice(&call->upper));
-    return txn_is_auto(txn) ? ERR_OK : txn_flush(txn);
+    err = write_end(txn);
+out:
+    return err;
 }
 
 int

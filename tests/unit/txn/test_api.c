@@ -190,19 +190,25 @@ Test(api, batches_are_whole_by_threads)
     batches();
 }
 
-Test(api, a_batch_over_two_shards_is_refused_and_names_the_keys)
+Test(api, a_batch_over_two_shards_is_whole_after_a_restart_too)
 {
     struct orbit_batch *batch = orbit_batch_new();
 
     open_as(ORBIT_THREADS, 2);
     must(orbit_batch_put(batch, "foo", 3, "1", 1, 0)); /* Slot 12182. */
     must(orbit_batch_put(batch, "bar", 3, "1", 1, 0)); /* Slot 5061. */
-    cr_assert_eq(orbit_batch_commit(db, batch), ORBIT_CROSS_SHARD);
-    cr_assert(strstr(orbit_message(), "foo") != NULL);
-    cr_assert(strstr(orbit_message(), "bar") != NULL);
-    expect("foo", NULL);
-    expect("bar", NULL);
+    must(orbit_batch_commit(db, batch));
+    expect("foo", "1");
+    expect("bar", "1");
+    orbit_batch_clear(batch);
+    must(orbit_batch_put(batch, "foo", 3, "2", 1, 0));
+    cr_assert_eq(orbit_batch_put(batch, "", 0, "2", 1, 0), ORBIT_INVALID);
+    cr_assert_eq(orbit_batch_commit(db, batch), ORBIT_INVALID);
     orbit_batch_free(&batch);
+    orbit_close(&db);
+    must(orbit_open(&options, &db));
+    expect("foo", "1");
+    expect("bar", "1");
 }
 
 Test(api, a_batch_beyond_the_log_record_is_refused)
