@@ -111,7 +111,9 @@ YIELDS err_t lsm_multi_get(struct lsm *lsm, const struct slice *keys, uint32_t c
  *
  * may_suspend false: answers from memory, and *is_answered_out is false, *is_changed_out
  * meaningless, when a table would have to be read, or more than LSM_CHANGES_KEYS_MAX keys looked
- * through. Otherwise it is always true.
+ * through. Otherwise it is always true. Of a large range the last MEMTABLE_RECENT_WRITES writes are
+ * looked through instead, once the first question has made the memtable note them: so who asks
+ * again about the moment before a question that suspended is answered.
  *
  * ERR_SNAPSHOT_TOO_OLD: `since` lies below lsm_changes_oldest, the oldest snapshot held here or the
  * horizon, so that deletes above it may have been collected. Errors of reading. */

@@ -7,7 +7,6 @@
 #include "lsm/internal.h"
 
 #include "engine/base/assert.h"
-#include "engine/base/sometimes.h"
 #include "lsm/table_internal.h"
 
 #include "engine/base/poison.h"
@@ -15,6 +14,7 @@
 enum {
     CHANGES_STEP_KEYS = 64, /* Counted work and looks at the bound come so often. */
     CHANGES_STEP_UNITS = 8,
+    CHANGES_WALK_KEYS = 64,  /* Of a range in a memtable; then its last writes are asked. */
     CHANGES_BLOCKS_MAX = 16, /* Of one table, from the cache, without suspending. */
 };
 
@@ -197,7 +197,6 @@ step(struct changes *changes)
     if (changes->may_suspend) {
         fiber_work(CHANGES_STEP_UNITS);
     } else if (changes->visited >= LSM_CHANGES_KEYS_MAX) {
-        SOMETIMES("lsm: too much to look through for changes without suspending");
         changes->is_unknown = true;
     }
 }
@@ -225,10 +224,23 @@ ranges_ask(struct changes *changes, const struct range_map *map)
     }
 }
 
+/* The range is large: do its last writes tell? If not, they will when it is asked again about a
+ * moment that lies behind this one, as a validation does that had to suspend. */
+static bool
+recent_ask(struct changes *changes, struct memtable *memtable)
+{
+    if (memtable == changes->lsm->active) {
+        memtable_recent_begin(memtable);
+    }
+    return memtable_recent_changed(memtable, changes->lower, changes->upper, changes->since,
+                                   &changes->is_changed);
+}
+
 static YIELDS void
 memtable_ask_range(struct changes *changes, struct memtable *memtable)
 {
     struct memtable_walk walk;
+    uint32_t keys = 0;
     uint64_t ts;
 
     ranges_ask(changes, &memtable->ranges);
@@ -238,6 +250,9 @@ memtable_ask_range(struct changes *changes, struct memtable *memtable)
     memtable_walk_begin(&walk, memtable, changes->lower, changes->upper);
     while (!is_over(changes) && memtable_walk_next(&walk, &ts)) {
         changes->is_changed = ts > changes->since;
+        if (++keys == CHANGES_WALK_KEYS && !changes->is_changed && recent_ask(changes, memtable)) {
+            break;
+        }
         step(changes);
     }
     memtable_walk_end(&walk);

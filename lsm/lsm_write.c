@@ -167,6 +167,9 @@ lsm_rotate(struct lsm *lsm, uint64_t lsn, struct slice note)
         lsm->active =
             memtable_new(lsm->options.memtable_bytes, lsm->hash_seed, lsm->vlog, &lsm->pool);
     }
+    if (frozen->recent != NULL) {
+        memtable_recent_begin(lsm->active);
+    }
     lsm_cache_lend(lsm);
     lsm_pace(lsm);
     cond_broadcast(&lsm->flush_cond);

@@ -288,6 +288,7 @@ memtable_unpin(struct memtable **pointer)
     buckets_give(memtable->pool, memtable->buckets, memtable->bucket_mask + 1);
     buf_fini(&memtable->note);
     key_index_fini(&memtable->index);
+    memtable_recent_free(memtable);
     arena_fini(&memtable->arena);
     while (memtable->arena_count > 0) {
         arena_fini(&memtable->arenas[--memtable->arena_count]);
@@ -573,6 +574,9 @@ memtable_put(struct memtable *memtable, const struct lsm_entry *entry,
         put_newest(memtable, key, entry, snapshots);
     } else {
         put_between(memtable, key, entry, snapshots);
+    }
+    if (memtable->recent != NULL) {
+        memtable_recent_note(memtable, key);
     }
 }
 

@@ -17,9 +17,10 @@
 #include "lsm/vlog.h"
 
 enum {
-    MEMTABLE_CLASSES = 45,      /* Sizes of value space. */
-    MEMTABLE_BUCKET_KEYS = 7,   /* With the link, one cache line. */
-    MEMTABLE_BUCKET_SHARE = 16, /* The hash index takes 1/16 of the memtable's size. */
+    MEMTABLE_CLASSES = 45,             /* Sizes of value space. */
+    MEMTABLE_BUCKET_KEYS = 7,          /* With the link, one cache line. */
+    MEMTABLE_BUCKET_SHARE = 16,        /* The hash index takes 1/16 of the memtable's size. */
+    MEMTABLE_RECENT_WRITES = 32 << 10, /* The last ones, kept when somebody asks for changes. */
 };
 
 /* A place is a pointer to the key, its upper 16 bits taken from the key's hash, so that a key
@@ -79,7 +80,8 @@ struct memtable {
     uint32_t tables_range_deleted; /* Whole tables that range deletes hid when they came. */
     uint64_t keys_range_deleted;   /* About how many keys lay under range deletes when they came. */
     struct memtable_version *free[MEMTABLE_CLASSES];
-    struct vlog *vlog; /* Borrowed; may be NULL (tests). */
+    struct memtable_recent *recent; /* NULL: nobody has asked. */
+    struct vlog *vlog;              /* Borrowed; may be NULL (tests). */
     uint64_t *vlog_files;
     uint32_t vlog_file_count;
     uint32_t vlog_file_capacity;
@@ -190,3 +192,15 @@ void memtable_walk_begin(struct memtable_walk *walk, struct memtable *memtable, 
 bool memtable_walk_next(struct memtable_walk *walk, uint64_t *ts_out);
 /* Before the memtable goes. */
 void memtable_walk_end(struct memtable_walk *walk);
+
+/* ---- memtable_recent.c: the last writes, for ranges too large to be walked. ---- */
+
+/* From now on they are noted, which costs each write some nanoseconds. */
+void memtable_recent_begin(struct memtable *memtable);
+/* Was a key in [lower, upper) (upper.size == 0: no upper bound) written above `since`? False: not
+ * known, too much was written since then. */
+bool memtable_recent_changed(const struct memtable *memtable, struct slice lower,
+                             struct slice upper, uint64_t since, bool *is_changed_out);
+/* For memtable.c. */
+void memtable_recent_note(struct memtable *memtable, struct memtable_key *key);
+void memtable_recent_free(struct memtable *memtable);

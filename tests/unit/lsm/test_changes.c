@@ -156,6 +156,77 @@ FIBER_TEST(lsm_changes, tables_without_anything_so_new_are_not_read)
     model_free(model);
 }
 
+enum { LARGE = LSM_CHANGES_KEYS_MAX + 1000 };
+
+static void
+put_number(struct lsm *lsm, uint32_t number, uint64_t ts)
+{
+    uint8_t key[5] = {'k'};
+    struct lsm_entry entry = {.key = slice_of(key, 5), .ts = ts, .kind = LSM_PUT};
+
+    put_be32(key + 1, number);
+    lsm_apply(lsm, &entry);
+}
+
+/* [low, high); is it known without suspending, and if so, was it changed? */
+static bool
+knows(struct lsm *lsm, uint32_t low, uint32_t high, uint64_t since, bool *is_changed)
+{
+    uint8_t lower[5] = {'k'};
+    uint8_t upper[5] = {'k'};
+    bool is_answered = false;
+
+    put_be32(lower + 1, low);
+    put_be32(upper + 1, high);
+    cr_assert_eq(lsm_range_changed(lsm, slice_of(lower, 5), slice_of(upper, 5), since, false,
+                                   is_changed, &is_answered),
+                 ERR_OK);
+    return is_answered;
+}
+
+FIBER_TEST(lsm_changes, a_large_range_is_known_by_the_last_writes_when_it_is_asked_again)
+{
+    struct model *model;
+    struct lsm *lsm;
+    uint64_t ts = 1000;
+    bool is_changed = false;
+
+    model = model_new(1, "tree", false);
+    model->options.memtable_bytes = 64 << 20;
+    model_open(model);
+    lsm = model->lsm;
+    for (uint32_t i = 0; i < LARGE; i++) {
+        put_number(lsm, 2 * i, ++ts);
+    }
+    cr_assert(!knows(lsm, 2, 2 * LARGE, ts - LARGE, &is_changed) || is_changed);
+    put_number(lsm, 0, ++ts);
+    cr_assert(!knows(lsm, 2, 2 * LARGE, ts - 1, &is_changed), "too much to look through");
+    for (uint32_t i = 0; i < 100; i++) {
+        put_number(lsm, 1, ++ts);
+    }
+    put_number(lsm, 1001, ts - 50); /* Late. */
+    for (uint32_t i = 0; i < 100; i++) {
+        put_number(lsm, 1, ++ts);
+    }
+    cr_assert(knows(lsm, 2, 2 * LARGE, ts - 200, &is_changed));
+    cr_assert(is_changed);
+    cr_assert(knows(lsm, 2, 2 * LARGE, ts - 149, &is_changed));
+    cr_assert(!is_changed);
+    cr_assert(knows(lsm, 1, 2 * LARGE, ts - 1, &is_changed));
+    cr_assert(is_changed);
+    cr_assert(knows(lsm, 1002, 2 * LARGE, ts - 200, &is_changed));
+    cr_assert(!is_changed);
+    for (uint32_t i = 0; i < MEMTABLE_RECENT_WRITES; i++) {
+        put_number(lsm, 1, ++ts);
+    }
+    cr_assert(knows(lsm, 2, 2 * LARGE, ts - 1000, &is_changed));
+    cr_assert(!is_changed);
+    cr_assert(!knows(lsm, 2, 2 * LARGE, ts - MEMTABLE_RECENT_WRITES - 1, &is_changed),
+              "too much was written since");
+    model_close(model);
+    model_free(model);
+}
+
 FIBER_TEST(lsm_changes, what_would_have_to_be_read_is_not_answered_from_memory)
 {
     struct model *model = model_new(1, "tree", false);
