@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/canary.h"
 #include "engine/base/prng.h"
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
@@ -227,6 +228,21 @@ FIBER_TEST_ON(horizon, a_snapshot_on_one_shard_is_kept_on_all, SHARDS)
         cr_assert_eq(seen_on(i).held, 0, "shard %u holds a snapshot for nobody", i);
     }
     stores_end();
+}
+
+FIBER_TEST_ON(horizon, a_shard_that_goes_by_its_own_clock_loses_what_another_reads, SHARDS)
+{
+    struct store_snapshot snapshot;
+
+    canary_active = CANARY_HORIZON_LOCAL;
+    stores_begin(0);
+    put_on(0, "old");
+    msg_call(1, MSG_INLINE, hold, &snapshot);
+    overwrite_for(0, 50000);
+    cr_assert_eq(error_on(0, snapshot.held.ts), ERR_SNAPSHOT_TOO_OLD);
+    msg_call(1, MSG_INLINE, release, &snapshot);
+    stores_end();
+    canary_active = CANARY_NONE;
 }
 
 FIBER_TEST_ON(horizon, a_snapshot_that_is_held_for_long_costs_one_version_of_each_key, SHARDS)
