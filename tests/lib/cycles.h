@@ -40,7 +40,9 @@ struct cycles_op {
     uint32_t key;       /* A key is a list or a register, never both. */
     uint32_t statement; /* Grows by the order of operations; for READ COMMITTED. */
     uint64_t value;     /* Written values are unique, but for CYCLES_NOTHING. */
-    uint64_t ts;        /* Of the version or delete that a CYCLES_READ found; 0: unknown. */
+    uint64_t
+        ts; /* Of the version that a CYCLES_READ found; 0: unknown. Not for CYCLES_NOTHING: which of
+                           several deletes was met is nobody's business. */
     const uint64_t *values;
     uint32_t count;
 };
@@ -89,10 +91,12 @@ enum cycles_anomaly {
 };
 const char *cycles_anomaly_text(enum cycles_anomaly anomaly);
 
-enum { CYCLES_TEXT_BYTES = 1024 };
+enum { CYCLES_TEXT_BYTES = 1024, CYCLES_MEMBERS_MAX = 16 };
 struct cycles_report {
     enum cycles_anomaly anomaly;
-    char text[CYCLES_TEXT_BYTES]; /* Names transactions by their index. */
+    char text[CYCLES_TEXT_BYTES];         /* Names transactions by their index. */
+    uint32_t members[CYCLES_MEMBERS_MAX]; /* Transactions that the text names. */
+    uint32_t member_count;
     uint64_t edges;
 };
 

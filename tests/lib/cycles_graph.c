@@ -100,20 +100,6 @@ edges_to_unread(struct checker *checker, const struct read *read)
     }
 }
 
-/* The delete with this timestamp, by its place in the key's order; none. */
-static uint32_t
-delete_find(const struct checker *checker, const struct key_info *info, uint64_t ts)
-{
-    for (uint32_t i = 0; i < info->count && ts != 0; i++) {
-        const struct write *write = &checker->writes[checker->order[info->first + i]];
-
-        if (write->ts == ts && write->value == CYCLES_NOTHING) {
-            return i;
-        }
-    }
-    return none;
-}
-
 /* The version after the one that was read, where the versions are in order. */
 static void
 edges_of_ordered(struct checker *checker, const struct read *read)
@@ -125,15 +111,7 @@ edges_of_ordered(struct checker *checker, const struct read *read)
     if (read->write != none) {
         next = checker->writes[read->write].rank + 1;
     } else if (!info->is_list && info->is_deleted) {
-        uint32_t deleted = delete_find(checker, info, checker->txns[read->txn].ops[read->op].ts);
-
-        if (deleted == none) {
-            return; /* Nothing may be what was there at first, or what any delete left. */
-        }
-        edge_add(checker, EDGE_WR,
-                 cycles_write_place(checker, checker->writes[versions[deleted]].txn), read->place,
-                 read->key);
-        next = deleted + 1;
+        return; /* Nothing may be what was there at first, or what any delete left. */
     }
     /* Several appends of the reader itself may follow. */
     while (next < info->count && checker->writes[versions[next]].txn == read->txn) {
@@ -548,10 +526,15 @@ edge_name(enum edge_kind kind)
 static void
 describe(struct checker *checker, const uint32_t *cycle, uint32_t length)
 {
-    checker->report->text[0] = '\0';
+    struct cycles_report *report = checker->report;
+
+    report->text[0] = '\0';
     for (uint32_t i = 0; i < length; i++) {
         const struct edge *edge = &checker->edges[cycle[i]];
 
+        if (edge->kind != EDGE_IN && report->member_count < CYCLES_MEMBERS_MAX) {
+            report->members[report->member_count++] = checker->txn_of[edge->from];
+        }
         if (edge->kind == EDGE_RT) {
             text_add(checker, "T%u -rt-> ", checker->txn_of[edge->from]);
         } else if (edge->kind != EDGE_IN) {

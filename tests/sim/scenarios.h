@@ -14,3 +14,4 @@ extern const struct scenario scenario_store_flip;
 extern const struct scenario scenario_kv;
 extern const struct scenario scenario_lsm;
 extern const struct scenario scenario_lsm_rot;
+extern const struct scenario scenario_txn;

@@ -355,11 +355,6 @@ Test(cycles, a_delete_is_a_version_like_others)
         {.ts = 20, OPS(WRITE(0, CYCLES_NOTHING), WRITE(1, 3))},
         {OPS(READ(0, 1), READ(1, 3))},
     };
-    const struct cycles_txn delete_that_was_read[] = {
-        {.ts = 10, OPS(WRITE(0, CYCLES_NOTHING))},
-        {.ts = 20, OPS(WRITE(0, 1), WRITE(1, 3))},
-        {OPS(READ_TS(0, CYCLES_NOTHING, 10), READ(1, 3))},
-    };
     const struct cycles_txn nothing_of_any_kind[] = {
         {.ts = 10, OPS(WRITE(0, 1), WRITE(1, 2))},
         {.ts = 20, OPS(WRITE(0, CYCLES_NOTHING))},
@@ -367,7 +362,6 @@ Test(cycles, a_delete_is_a_version_like_others)
     };
 
     EXPECT(skew, NONE, G_SINGLE, G_SINGLE);
-    EXPECT(delete_that_was_read, NONE, G_SINGLE, G_SINGLE);
     EXPECT_ALL(nothing_of_any_kind, NONE);
 }
 

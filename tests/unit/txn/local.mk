@@ -7,6 +7,7 @@ test_txn_SOURCES += tests/unit/txn/test_ingest.c tests/unit/txn/test_values.c te
 test_txn_SOURCES += tests/unit/txn/test_overlay.c
 test_txn_SOURCES += tests/unit/txn/test_store.c
 test_txn_SOURCES += tests/unit/txn/lock_fixture.c tests/unit/txn/test_advisory.c tests/unit/txn/test_deadlock.c tests/unit/txn/test_lock.c tests/unit/txn/test_reads.c tests/unit/txn/test_token.c
+test_txn_SOURCES += tests/unit/txn/sessions.c tests/unit/txn/test_hermitage.c tests/unit/txn/test_isolation.c
 test_txn_LDADD = libtestlib.a $(txn_libs) $(CRITERION_LIBS)
 # The C API is no part of libtxn, but of liborbit.
 test_txn_SOURCES += tests/unit/txn/test_api.c tests/unit/txn/test_api_async.c tests/unit/txn/test_api_txn.c $(api_sources)
