@@ -93,7 +93,7 @@ out:
 
 /* The state of one moment: tables, and the log from where this or another shard needs it. */
 struct moment {
-    struct store *store;
+    struct store *store; /* NULL: none was taken. */
     struct lsm_hold *hold;
     lsn_t from, to;
     uint64_t ts;
@@ -109,30 +109,32 @@ moment_take(struct moment *moment, struct store *store)
     moment->to = MAX(lsm_hold_flushed_lsn(moment->hold), wal_appended(store->wal));
     moment->ts = store->clock.last;
     wal_hold(store->wal, moment->from);
-    wal_wait_durable(store->wal, moment->to);
 }
 
 static void
 moment_drop(struct moment *moment)
 {
-    wal_unhold(moment->store->wal);
-    lsm_hold_drop(&moment->hold);
+    if (moment->store != NULL) {
+        wal_unhold(moment->store->wal);
+        lsm_hold_drop(&moment->hold);
+        fiber_mutex_unlock(&moment->store->capture_mutex);
+        moment->store = NULL;
+    }
 }
 
 static YIELDS err_t
-part_export_now(struct store *store, const char *dir)
+part_export_now(struct moment *moment, const char *dir)
 {
-    struct moment moment;
+    struct wal *wal = moment->store->wal;
     char path[IO_PATH_BYTES_MAX];
     err_t err;
 
-    moment_take(&moment, store);
+    wal_wait_durable(wal, moment->to);
     path_print(path, "%s/lsm", dir);
-    TRY(lsm_hold_export(moment.hold, path));
+    TRY(lsm_hold_export(moment->hold, path));
     path_print(path, "%s/wal", dir);
-    TRY(wal_copy(store->wal, moment.from, moment.to, path));
+    err = wal_copy(wal, moment->from, moment->to, path);
 out:
-    moment_drop(&moment);
     return err;
 }
 
@@ -152,9 +154,9 @@ out:
     return err;
 }
 
-/* name NULL: of now. `parent` is the folder of the whole export. */
+/* name NULL: of the moment. `parent` is the folder of the whole export. */
 static YIELDS err_t
-part_export(struct store *store, const char *name, const char *parent)
+part_export(struct store *store, struct moment *moment, const char *name, const char *parent)
 {
     char dir[IO_PATH_BYTES_MAX];
     err_t err;
@@ -164,7 +166,7 @@ part_export(struct store *store, const char *name, const char *parent)
     }
     path_print(dir, "%s/%s", parent, store->dir);
     TRY(io_mkdir(dir));
-    TRY(name == NULL ? part_export_now(store, dir) : part_export_named(store, name, dir));
+    TRY(name == NULL ? part_export_now(moment, dir) : part_export_named(store, name, dir));
     TRY(shape_copy(store->dir, dir));
     err = io_sync_dir(dir);
 out:
@@ -205,21 +207,19 @@ part_has(const struct store *store, const char *name)
 }
 
 static YIELDS err_t
-part_create(struct store *store, const char *name)
+part_create(struct store *store, struct moment *moment, const char *name)
 {
-    struct moment moment;
     err_t err;
 
     if (strlen(store->dir) + strlen(name) > PART_PATH_BYTES_MAX) {
         return err_set(ERR_LIMIT, "%s: the folder's name is too long for checkpoints", store->dir);
     }
-    moment_take(&moment, store);
+    wal_wait_durable(store->wal, moment->to);
     if (part_has(store, name)) {
-        err = err_set(ERR_EXISTS, "there is a checkpoint named %s", name);
-        goto out;
+        return err_set(ERR_EXISTS, "there is a checkpoint named %s", name);
     }
-    TRY(tail_make(&moment, name));
-    err = lsm_checkpoint_add(moment.hold, name, moment.ts, moment.to);
+    TRY(tail_make(moment, name));
+    err = lsm_checkpoint_add(moment->hold, name, moment->ts, moment->to);
     if (err != ERR_OK) {
         char path[IO_PATH_BYTES_MAX];
         char message[ERR_MESSAGE_BYTES_MAX];
@@ -230,7 +230,6 @@ part_create(struct store *store, const char *name)
         err = err_set(err, "%s", message);
     }
 out:
-    moment_drop(&moment);
     return err;
 }
 
@@ -252,27 +251,28 @@ out:
 /* ---- All shards. ---- */
 
 struct part_call {
-    err_t (*fn)(struct store *store, const struct part_call *call);
+    err_t (*fn)(struct store *store, struct part_call *call);
     const char *name;
     const char *path;
+    struct moment moment; /* The shard's. */
     err_t err;
     char message[ERR_MESSAGE_BYTES_MAX];
 };
 
 static YIELDS err_t
-export_here(struct store *store, const struct part_call *call)
+export_here(struct store *store, struct part_call *call)
 {
-    return part_export(store, call->name, call->path);
+    return part_export(store, &call->moment, call->name, call->path);
 }
 
 static YIELDS err_t
-create_here(struct store *store, const struct part_call *call)
+create_here(struct store *store, struct part_call *call)
 {
-    return part_create(store, call->name);
+    return part_create(store, &call->moment, call->name);
 }
 
 static YIELDS err_t
-drop_here(struct store *store, const struct part_call *call)
+drop_here(struct store *store, struct part_call *call)
 {
     return part_drop(store, call->name);
 }
@@ -286,13 +286,14 @@ part_run(void *arg)
         return;
     }
     call->err = call->fn(store_self(), call);
+    moment_drop(&call->moment);
     if (call->err != ERR_OK) {
         snprintf(call->message, sizeof(call->message), "%s", err_message(call->err));
     }
 }
 
 static struct part_call *
-calls_new(err_t (*fn)(struct store *store, const struct part_call *call), const char *name,
+calls_new(err_t (*fn)(struct store *store, struct part_call *call), const char *name,
           const char *path)
 {
     struct part_call *calls = mem_zalloc(MEM_SESSIONS, shard_count() * sizeof(*calls));
@@ -307,6 +308,59 @@ static void
 calls_free(struct part_call *calls)
 {
     mem_free(MEM_SESSIONS, calls, shard_count() * sizeof(*calls));
+}
+
+/* ---- One moment of all shards. ----
+ *
+ *     one after the other:  nobody else captures or copies
+ *     all at once:          no commit takes effect
+ *     all at once:          capture
+ *     all at once:          commits go on
+ *
+ * So no commit is in one shard's part that has seen, or is half of, one that is missing in another's.
+ * What a record in one log has for another shard, the recovery of the copy hands on as ever. */
+
+static YIELDS void
+capture_begin(void *arg)
+{
+    (void)arg;
+    fiber_mutex_lock(&store_self()->capture_mutex);
+}
+
+static void
+commits_hold(void *arg)
+{
+    (void)arg;
+    store_self()->is_held = true;
+}
+
+static YIELDS void
+capture(void *arg)
+{
+    struct part_call *call = arg;
+
+    moment_take(&call->moment, store_self());
+}
+
+static void
+commits_go_on(void *arg)
+{
+    struct store *store = store_self();
+
+    (void)arg;
+    store->is_held = false;
+    cond_broadcast(&store->held_cond);
+}
+
+static YIELDS void
+calls_capture(struct part_call *calls)
+{
+    for (uint32_t i = 0; i < shard_count(); i++) {
+        msg_call(i, MSG_FIBER, capture_begin, NULL);
+    }
+    msg_call_all(MSG_INLINE, commits_hold, calls, sizeof(*calls));
+    msg_call_all(MSG_FIBER, capture, calls, sizeof(*calls));
+    msg_call_all(MSG_INLINE, commits_go_on, calls, sizeof(*calls));
 }
 
 /* The first error. */
@@ -489,6 +543,9 @@ export_to(const char *name, const char *path)
     if (err == ERR_EXISTS) {
         err = err_set(ERR_EXISTS, "%s is in the way: remove it", incomplete);
     } else {
+        if (err == ERR_OK && name == NULL) {
+            calls_capture(calls);
+        }
         err = err == ERR_OK ? calls_run(calls) : err;
         err = err == ERR_OK ? export_finish(incomplete, path) : err;
         snprintf(message, sizeof(message), "%s", err_message(err));
@@ -567,6 +624,7 @@ checkpoint_create(const char *name)
     err_t err;
 
     TRY(lsm_checkpoint_name_check(name));
+    calls_capture(calls);
     err = calls_run(calls);
     if (err == ERR_OK) {
         err = mark_make(name);

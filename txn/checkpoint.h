@@ -6,9 +6,9 @@
  * it can be exported at any time. Both take as long as the log's tail is to copy, whatever the size
  * of the store.
  *
- * What is in it: every write that was acknowledged before the call. Each shard's part is a prefix
- * of its log, so a batch is there as a whole or not at all; the prefixes of two shards end at
- * moments that may differ by the time the call takes.
+ * What is in it: every write that was acknowledged before the call, and the state of one moment of
+ * all shards: while it is captured, which takes as long as a few messages, no commit takes effect
+ * anywhere. Copying and linking follow after that.
  *
  * These functions run in a fiber of any shard and ask all of them. A kill in the middle leaves
  * nothing behind after the next start. Theory: txn/README.md. Bytes: docs/format/store.md. */

@@ -76,6 +76,9 @@ struct store {
     struct cond retain_cond;  /* The reporting fiber waits here; retain.c. */
     struct fiber_group fibers;
     bool is_closing;
+    bool is_held; /* A checkpoint captures all shards: no commit meanwhile. */
+    struct cond held_cond;
+    struct fiber_mutex capture_mutex; /* One checkpoint at a time captures and copies. */
     uint8_t note[STORE_NOTE_BYTES_MAX];
     struct store_note now;
     struct store_note flushed; /* The last flush's. Its counters are not looked at. */

@@ -201,7 +201,7 @@ store_room_of(const struct store_batch *batch)
 bool
 store_has_room(struct store *store, const struct store_room *room)
 {
-    return wal_has_room(store->wal, room->log_bytes) &&
+    return !store->is_held && wal_has_room(store->wal, room->log_bytes) &&
            lsm_has_room(store->lsm, room->memtable_bytes) && clock_has_room(store);
 }
 
@@ -211,6 +211,10 @@ store_wait_room(struct store *store, const struct store_room *room)
     err_t err;
 
     while (!store_has_room(store, room)) {
+        while (store->is_held) {
+            SOMETIMES("txn: a commit waited for a checkpoint to capture all shards");
+            cond_wait_uncancelable(&store->held_cond);
+        }
         TRY(wal_reserve(store->wal, room->log_bytes));
         TRY(lsm_wait_room(store->lsm, room->memtable_bytes));
         if (!clock_has_room(store)) {
@@ -500,6 +504,8 @@ store_open(const struct store_options *options, struct store **store_out)
     store->durability = options->durability;
     store->clock_ahead = CLOCK_AHEAD_US << CLOCK_COUNTER_BITS;
     memcpy(store->dir, options->dir, strlen(options->dir) + 1);
+    cond_init(&store->held_cond);
+    fiber_mutex_init(&store->capture_mutex);
     retain_init(store);
     TRY(store_recover(store, options));
     *store_out = store;
