@@ -321,6 +321,59 @@ DEADLOCK_TEST(a_long_queue_and_a_long_wait_have_no_victim)
     }
 }
 
+/* On shard 1: lets go of what the other waits for, and then waits for the other, on shard 2. */
+struct turn {
+    struct step second;
+    uint64_t after_us;
+};
+
+static void
+turn_here(void *arg)
+{
+    struct turn *turn = arg;
+
+    fiber_sleep_us(turn->after_us);
+    lock_release_all(locks_here(), &owners[turn->second.txn][shard_id()]);
+    msg_call(turn->second.shard, MSG_FIBER, step_here, &turn->second);
+}
+
+static void
+turn_run(void *arg)
+{
+    msg_call(1, MSG_FIBER, turn_here, arg);
+}
+
+/* First one waits for the other, then the other for the one. Messages are slow, so that a picture
+ * may show the first wait on one shard and the second, which came later, on another. */
+DEADLOCK_TEST(waits_of_different_times_are_no_circle)
+{
+    struct sim_options *sim = sim_world_options(sim_world_current());
+
+    for (uint32_t round = 0; round < 100; round++) {
+        struct step have[2] = {{.txn = 0, .shard = 2, .key = "y", .mode = LOCK_UPDATE},
+                               {.txn = 1, .shard = 1, .key = "x", .mode = LOCK_UPDATE}};
+        struct step first = {.txn = 0, .shard = 1, .key = "x", .mode = LOCK_UPDATE};
+        struct turn turn = {.second = {.txn = 1, .shard = 2, .key = "y", .mode = LOCK_UPDATE},
+                            .after_us = 15000 + prng_below(shard_prng(), 15000)};
+
+        sim->message_delay_ppm = 0;
+        step_run(&have[0]);
+        step_run(&have[1]);
+        step_start(&first);
+        sim->message_delay_ppm = 300000;
+        sim->message_delay = (struct sim_range){.min_us = 5000, .max_us = 20000};
+        cr_assert(fiber_group_spawn(&group, "turn", FIBER_FOREGROUND, FIBER_STACK_SMALL, turn_run,
+                                    &turn));
+        fiber_sleep_us(60000 + prng_below(shard_prng(), 20000));
+        release(0);
+        fiber_group_wait(&group);
+        cr_assert_eq(first.err, ERR_OK);
+        cr_assert_eq(turn.second.err, ERR_OK, "a victim of no circle in round %u", round);
+        release(0);
+        release(1);
+    }
+}
+
 /* ---- Many transactions in every order: each gets an answer soon, and there is no circle without a
  * victim. With locks asked for in one order there is never one. ---- */
 
