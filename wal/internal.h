@@ -22,6 +22,8 @@ enum {
     WAL_READ_BYTES = 1 << 20,       /* One read of replay. */
     WAL_POOL_MAX = 6,               /* Idle batch buffers kept. */
     WAL_PREPARE_RETRY_US = 1000000, /* After a segment could not be made. */
+    WAL_WRITE_US_SHARE = 8,         /* Of the newest in the mean duration of a write. */
+    WAL_HOLD_FAILURES_MAX = 6,      /* After as many a write in 64 is held. */
     WAL_PREPARE_AT = 4,             /* The next segment is made when 1/4 of this one is used. */
 };
 
@@ -51,6 +53,7 @@ struct wal_batch {
     uint64_t end;     /* Position behind its padding; set when it is closed. */
     uint64_t ceiling; /* Clock ceiling in its header; set when it is started. */
     uint64_t opened_us;
+    uint64_t started_us;
     uint32_t records;
     uint32_t flags;
     bool is_placed; /* segment and position are set. */
@@ -82,6 +85,17 @@ struct wal {
     struct timer write_timer; /* Levels interval and none: the open batch's age. */
     struct timer claim_timer; /* The heartbeat. */
 
+    /* ---- Holding the next write. ---- */
+    uint32_t hold_records;  /* Until the open batch has so many; 0: it is not held. */
+    uint32_t hold_skips;    /* Writes that are not held because */
+    uint32_t hold_failures; /* so many times in a row they did not come. */
+    uint64_t hold_until_us; /* At the latest. */
+    uint64_t write_us;      /* What a write takes: a moving mean. */
+    uint32_t
+        waited_together; /* Records that a write made durable, and those that came meanwhile. */
+    uint64_t ended_started_us; /* When that write began; 0: none has ended since the last hook. */
+    struct timer hold_timer;   /* So that the loop does not sleep longer. */
+
     /* ---- Durability. ---- */
     lsn_t durable;
     struct cond durable_cond;
@@ -101,6 +115,7 @@ struct wal {
     uint32_t ready_count;        /* Behind current. */
     struct list spares;
     uint32_t spare_count;
+    uint64_t spare_used_us; /* When one came or went. */
     lsn_t released;
     bool is_held; /* A copy is being made: segments from `held` on stay. */
     lsn_t held;
@@ -145,6 +160,8 @@ YIELDS err_t wal_segment_add(struct wal *wal);
 YIELDS err_t wal_segments_trim(struct wal *wal, struct wal_segment *last);
 /* Starts the fiber that makes segments ahead and takes released ones back. */
 bool wal_segments_prepare(struct wal *wal);
+/* At an orderly end, with the fiber gone: what holds no record goes. */
+YIELDS void wal_segments_give_back(struct wal *wal);
 /* Wait for the end of one attempt to make a segment; its error. */
 YIELDS err_t wal_segment_wait(struct wal *wal);
 /* The batch has been placed: is it time for the next segment? */

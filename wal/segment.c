@@ -307,6 +307,7 @@ wal_segment_add(struct wal *wal)
     if (spare != NULL) {
         segment_free(spare);
         wal->spare_count--;
+        wal->spare_used_us = shard_now_us();
         wal->stats.segments_recycled++;
         SOMETIMES("wal: a segment was recycled");
     } else {
@@ -341,6 +342,19 @@ segment_released(struct wal *wal)
     return first;
 }
 
+/* What cannot be removed is found, and removed, at the next opening. */
+static YIELDS void
+segment_drop(struct wal *wal, struct wal_segment *segment)
+{
+    err_t err = segment_remove(wal, segment);
+
+    if (err != ERR_OK) {
+        LOG_W("%s: a log segment could not be removed: %s", wal->dir, err_message(err));
+    } else {
+        wal->stats.segments_removed++;
+    }
+}
+
 static YIELDS void
 segments_retire(struct wal *wal)
 {
@@ -351,10 +365,44 @@ segments_retire(struct wal *wal)
             list_remove(&segment->link);
             list_push_back(&wal->spares, &segment->link);
             wal->spare_count++;
-        } else if (segment_remove(wal, segment) != ERR_OK) {
-            LOG_W("%s: a released log segment could not be removed: %s", wal->dir,
-                  err_message(ERR_IO)); /* Found and removed at the next opening. */
+            wal->spare_used_us = shard_now_us();
+        } else {
+            segment_drop(wal, segment);
         }
+    }
+}
+
+static YIELDS void
+spares_drop(struct wal *wal)
+{
+    while (wal->spare_count > 0) {
+        wal->spare_count--;
+        segment_drop(wal, LIST_ENTRY(wal->spares.next, struct wal_segment, link));
+    }
+}
+
+/* A log that grows slowly, or not at all, does without: what it saves is the time to write zeros,
+ * and that is there. */
+static YIELDS void
+spares_expire(struct wal *wal)
+{
+    if (wal->spare_count > 0 && shard_now_us() - wal->spare_used_us >= WAL_SPARE_IDLE_US) {
+        SOMETIMES("wal: spare segments were given back");
+        spares_drop(wal);
+    }
+}
+
+void
+wal_segments_give_back(struct wal *wal)
+{
+    segments_retire(wal);
+    spares_drop(wal);
+    while (wal->ready_count > 0) { /* The last first: no gap. */
+        struct wal_segment *last = LIST_ENTRY(wal->segments.previous, struct wal_segment, link);
+
+        ASSERT(last != wal->current);
+        wal->ready_count--;
+        segment_drop(wal, last);
     }
 }
 
@@ -383,6 +431,16 @@ attempt_end(struct wal *wal, err_t err)
     cond_broadcast(&wal->segment_cond);
 }
 
+/* When to look again if nobody asks. */
+static uint64_t
+prepare_deadline_us(const struct wal *wal, err_t err)
+{
+    if (err != ERR_OK) {
+        return shard_now_us() + WAL_PREPARE_RETRY_US;
+    }
+    return wal->spare_count > 0 ? wal->spare_used_us + WAL_SPARE_IDLE_US : DEADLINE_NONE;
+}
+
 static YIELDS void
 prepare_main(void *arg)
 {
@@ -393,15 +451,14 @@ prepare_main(void *arg)
         bool was_due;
 
         segments_retire(wal);
+        spares_expire(wal);
         was_due = !wal->is_closing && segment_is_due(wal);
         if (was_due) {
             err = wal_segment_add(wal);
             attempt_end(wal, err);
         }
         if (!wal->is_closing && (!was_due || err != ERR_OK)) {
-            (void)cond_wait_until(&wal->prepare_cond, err == ERR_OK
-                                                          ? DEADLINE_NONE
-                                                          : shard_now_us() + WAL_PREPARE_RETRY_US);
+            (void)cond_wait_until(&wal->prepare_cond, prepare_deadline_us(wal, err));
         }
     }
 }

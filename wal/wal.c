@@ -186,6 +186,7 @@ wal_close(struct wal **wal_ref)
     wal->is_closing = true;
     cond_signal(&wal->prepare_cond);
     fiber_group_wait(&wal->fibers);
+    wal_segments_give_back(wal);
     shard_turn_hook_remove(wal_writer_pump, wal);
     wal_free(wal);
     *wal_ref = NULL;

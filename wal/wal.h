@@ -31,11 +31,13 @@ enum {
     WAL_IN_FLIGHT_MAX = 4,              /* Batches. */
     WAL_PENDING_BYTES_MAX = 64 << 20,   /* Appended and not yet durable; wal_reserve waits. */
     WAL_HEARTBEAT_US = 100000,          /* A batch that tells the durable position follows. */
-    WAL_SPARE_MAX = 2,                  /* Recycled segments kept. */
+    WAL_SPARE_MAX = 2,                  /* Recycled segments kept, */
+    WAL_SPARE_IDLE_US = 30000000,       /* as long as one comes or goes in this time. */
     WAL_GROUP_BYTES = 64 << 10,         /* While a write is in flight, the next one waits until the
                                            open batch holds this much: fewer, larger writes. */
-    WAL_LAZY_BYTES = 256 << 10,         /* The same at `interval` and `none`, write or no write. */
-    WAL_NONE_WRITE_US = 1000000,        /* `none`: an open batch is written after this time. */
+    WAL_HOLD_US_MAX = 200,       /* A write waits no longer for those who were just answered. */
+    WAL_LAZY_BYTES = 256 << 10,  /* The same at `interval` and `none`, write or no write. */
+    WAL_NONE_WRITE_US = 1000000, /* `none`: an open batch is written after this time. */
     WAL_LISTENERS_MAX = 4,
 };
 
@@ -138,9 +140,10 @@ void wal_set_durability(struct wal *wal, enum wal_durability durability, uint64_
 
 struct wal_stats {
     uint64_t batches, batches_empty, records, bytes, bytes_written;
-    uint64_t segments_made, segments_recycled, segments_live;
+    uint64_t segments_made, segments_recycled, segments_removed, segments_live;
     lsn_t appended, durable;
     uint32_t in_flight;
+    uint64_t holds_met, holds_missed; /* Writes held for those who were just answered. */
     uint64_t commit_us_p50, commit_us_p99, commit_us_max; /* A batch's first record to durable. */
 };
 void wal_stats_get(const struct wal *wal, struct wal_stats *stats_out);

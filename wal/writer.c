@@ -6,7 +6,13 @@
  *
  * A batch is sealed only when its write is started, so its header says the newest durable position
  * and clock. While a write is in flight the next batch fills: its size follows the speed of the
- * disk, without a timer to tune. */
+ * disk, without a timer to tune.
+ *
+ * When a write has ended, those it was for will soon append again, if they do nothing else in
+ * between. Without them the next write would carry only those who came meanwhile, and from then on
+ * two halves would take turns, each waiting for the other's write as well as for its own. So the
+ * next write is held until as many records are there as waited together, but no longer than half
+ * of what a write takes; and where they do not come in time, it is hardly ever tried. */
 #include "engine/base/assert.h"
 #include "engine/base/canary.h"
 #include "engine/base/probe.h"
@@ -278,11 +284,67 @@ durable_advance(struct wal *wal, lsn_t before)
     ASSERT(wal->durable > before);
 }
 
+/* At the end of the turn in which writes have ended. */
+static void
+hold_begin(struct wal *wal)
+{
+    bool is_wanted =
+        wal->waited_together > 1 && wal->in_flight_count == 0 && wal->durability == WAL_SYNC;
+
+    wal->write_us += (shard_now_us() - wal->ended_started_us) / WAL_WRITE_US_SHARE;
+    wal->write_us -= wal->write_us / WAL_WRITE_US_SHARE;
+    wal->ended_started_us = 0;
+    if (is_wanted && wal->hold_skips > 0) {
+        wal->hold_skips--;
+    } else if (is_wanted) {
+        wal->hold_records = wal->waited_together;
+        wal->hold_until_us = shard_now_us() + MIN(wal->write_us / 2, (uint64_t)WAL_HOLD_US_MAX);
+    }
+}
+
+/* Is the open batch to wait for more? */
+static bool
+hold_open(struct wal *wal)
+{
+    const struct wal_batch *open = wal->open;
+
+    if (wal->hold_records == 0) {
+        return false;
+    }
+    if (open->records < wal->hold_records && !wal->is_batch_wanted &&
+        open->used < wal->group_bytes && shard_now_us() < wal->hold_until_us) {
+        if (wal->hold_timer.heap_index == 0) {
+            timer_start(&wal->hold_timer, wal->hold_until_us);
+        }
+        return true;
+    }
+    timer_stop(&wal->hold_timer);
+    if (open->records >= wal->hold_records) {
+        SOMETIMES("wal: a write was held until all had come who waited together");
+        wal->hold_failures = 0;
+        wal->stats.holds_met++;
+    } else {
+        SOMETIMES("wal: a write was held in vain");
+        wal->hold_skips = 1u << wal->hold_failures;
+        wal->hold_failures = MIN(wal->hold_failures + 1, (uint32_t)WAL_HOLD_FAILURES_MAX);
+        wal->stats.holds_missed++;
+    }
+    wal->hold_records = 0;
+    return false;
+}
+
+static void
+hold_timer_fired(struct timer *timer)
+{
+    (void)timer; /* The turn hook follows. */
+}
+
 /* A batch counts when all before it do, in whatever order the writes end. */
 static void
 in_flight_retire(struct wal *wal)
 {
     lsn_t before = wal->durable;
+    uint32_t ended = 0;
 
     while (!list_is_empty(&wal->in_flight)) {
         struct wal_batch *batch = LIST_ENTRY(wal->in_flight.next, struct wal_batch, link);
@@ -292,6 +354,7 @@ in_flight_retire(struct wal *wal)
             break;
         }
         wal->durable = batch->end;
+        ended += batch->records;
         wal->ceiling_durable = MAX(wal->ceiling_durable, batch->ceiling);
         if (batch->records > 0) {
             hist_record(&wal->commit_us, shard_now_us() - batch->opened_us);
@@ -302,6 +365,8 @@ in_flight_retire(struct wal *wal)
         batch_give(wal, batch);
     }
     if (wal->durable != before) {
+        /* Before anybody hears of it and appends again. */
+        wal->waited_together = ended == 0 ? 0 : ended + wal->open->records;
         durable_advance(wal, before);
     }
 }
@@ -322,6 +387,7 @@ batch_done(struct io_op *op)
               (unsigned long long)(batch->position - batch->segment->start), err_message(err));
     }
     batch->is_done = true;
+    wal->ended_started_us = batch->started_us;
     wal->in_flight_count--;
     in_flight_retire(wal);
 }
@@ -347,6 +413,8 @@ batch_start(struct wal *wal, struct wal_batch *batch)
     wal->next_flags = 0;
     wal->claimed = wal->durable;
     wal->is_batch_wanted = false;
+    wal->hold_records = 0;
+    batch->started_us = shard_now_us();
     batch->ceiling = wal->ceiling;
     if (batch->records > 0) {
         wal->claim_wanted = batch->end;
@@ -377,7 +445,7 @@ open_is_due(struct wal *wal)
         return wal->is_batch_wanted && wal->in_flight_count == 0 && wal_writer_place(wal, 0);
     }
     if (is_eager || wal->urgent > open->position) {
-        return wal->in_flight_count == 0 || open->used >= wal->group_bytes;
+        return (wal->in_flight_count == 0 && !hold_open(wal)) || open->used >= wal->group_bytes;
     }
     return open->used >= WAL_LAZY_BYTES;
 }
@@ -388,6 +456,9 @@ wal_writer_pump(void *arg)
     struct wal *wal = arg;
 
     OBJ_CHECK(wal, WAL_MAGIC);
+    if (wal->ended_started_us != 0) {
+        hold_begin(wal);
+    }
     while (wal->in_flight_count < wal->in_flight_max) {
         struct list *link;
 
@@ -472,6 +543,7 @@ wal_writer_init(struct wal *wal)
     cond_init(&wal->durable_cond);
     timer_init(&wal->write_timer, write_timer_fired);
     timer_init(&wal->claim_timer, claim_timer_fired);
+    timer_init(&wal->hold_timer, hold_timer_fired);
     wal->open = batch_take(wal);
 }
 
@@ -481,6 +553,7 @@ wal_writer_fini(struct wal *wal)
     ASSERT(list_is_empty(&wal->in_flight));
     timer_stop(&wal->write_timer);
     timer_stop(&wal->claim_timer);
+    timer_stop(&wal->hold_timer);
     batches_free(&wal->closed);
     batches_free(&wal->pool);
     batch_free(wal->open);

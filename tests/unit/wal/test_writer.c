@@ -1,6 +1,7 @@
 /* tests/unit/wal/test_writer.c - appending, group commit, durability. */
 #include <errno.h>
 
+#include "engine/rt/fiber.h"
 #include "tests/unit/wal/wal_fixture.h"
 #include "wal/internal.h"
 
@@ -422,5 +423,136 @@ Test(wal_writer, a_segment_that_cannot_be_made_is_tried_again)
     life_idle(2 * WAL_PREPARE_RETRY_US);
     life_run(fill_until_refused);
     cr_assert_eq(refused, ERR_OK);
+    life_close();
+}
+
+/* ---- Holding a write for those who were just answered. ---- */
+
+enum { CLIENTS = 16, ROUNDS = 200, WRITE_US = 100 };
+
+static uint64_t away_us; /* What a client does between an answer and its next commit. */
+
+static void
+client_main(void *arg)
+{
+    bool is_late = *(const bool *)arg;
+
+    if (is_late) { /* The others are in flight: two halves. */
+        (void)fiber_sleep_us(WRITE_US / 2);
+    }
+    for (uint64_t i = 0; i < ROUNDS; i++) {
+        append_durably(i, 100);
+        if (away_us > 0) {
+            (void)fiber_sleep_us(away_us);
+        }
+    }
+}
+
+static void
+clients_run(void)
+{
+    static const bool lateness[2] = {false, true};
+    struct fiber_group group;
+
+    fiber_group_init(&group);
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        cr_assert(fiber_group_spawn(&group, "client", FIBER_FOREGROUND, FIBER_STACK_SMALL,
+                                    client_main, (void *)(uintptr_t)&lateness[i % 2]));
+    }
+    fiber_group_wait(&group);
+}
+
+/* The batches that the clients' commits took. */
+static uint64_t
+clients_batches(uint64_t away)
+{
+    uint64_t before;
+
+    away_us = away;
+    options.segment_bytes = 16 << 20;
+    sim_world_options(world)->write_durable =
+        (struct sim_range){.min_us = WRITE_US, .max_us = WRITE_US};
+    life_begin();
+    before = stats().batches;
+    life_run(clients_run);
+    cr_assert_eq(stats().records, CLIENTS * ROUNDS);
+    return stats().batches - before;
+}
+
+Test(wal_writer, those_who_wait_together_are_written_together)
+{
+    uint64_t batches = clients_batches(0);
+
+    cr_assert_lt(batches, ROUNDS * 5 / 4);
+    cr_assert_gt(stats().holds_met, ROUNDS / 2);
+    life_close();
+}
+
+Test(wal_writer, a_write_is_hardly_held_for_those_who_do_not_come_back_soon)
+{
+    (void)clients_batches(3 * WRITE_US);
+    cr_assert_lt(stats().holds_missed, stats().batches / 16 + WAL_HOLD_FAILURES_MAX);
+    life_close();
+}
+
+static void
+one_of_two_comes_back(void)
+{
+    uint64_t begin_us;
+    lsn_t lsn;
+
+    (void)append(1, 100);
+    lsn = append(2, 100);
+    wal_wait_durable(wal, lsn);
+    begin_us = shard_now_us();
+    append_durably(3, 100);
+    cr_assert_leq(shard_now_us() - begin_us, 2 * WRITE_US);
+}
+
+Test(wal_writer, a_held_write_starts_after_half_of_what_a_write_takes)
+{
+    sim_world_options(world)->write_durable =
+        (struct sim_range){.min_us = WRITE_US, .max_us = WRITE_US};
+    life_begin();
+    life_run(one_of_two_comes_back);
+    cr_assert_eq(stats().holds_missed, 1);
+    life_close();
+}
+
+/* ---- Spare segments. ---- */
+
+static void
+append_and_release(void)
+{
+    for (uint64_t i = 0; i < 200; i++) {
+        last_lsn = append_durably(i, 1000);
+    }
+    wal_release(wal, last_lsn);
+    options.needed_from = last_lsn;
+}
+
+Test(wal_writer, a_log_that_rests_gives_its_spare_segments_back)
+{
+    life_begin();
+    life_run(append_and_release);
+    life_idle(WAL_SPARE_IDLE_US / 2);
+    cr_assert_geq(count_segments(), 3, "two spares");
+    life_idle(WAL_SPARE_IDLE_US);
+    cr_assert_leq(count_segments(), 2, "the one in use and the next");
+    life_run(append_and_release);
+    life_close();
+}
+
+Test(wal_writer, an_orderly_end_leaves_no_segment_without_records)
+{
+    life_begin();
+    life_run(append_and_release);
+    life_run(append_hundred_durably);
+    life_close();
+    cr_assert_leq(count_segments(), 2, "%u", count_segments());
+    life_begin();
+    cr_assert_eq(journal.count, 100);
+    cr_assert_eq(journal.lsns[journal.count - 1], last_lsn);
+    life_run(append_hundred_durably);
     life_close();
 }
