@@ -87,6 +87,11 @@ struct orbit_options {
     uint64_t memory_bytes; /* For all shards together; default 256 MiB, at least 8 MiB a shard. */
     enum orbit_durability durability;
     uint32_t interval_ms; /* ORBIT_INTERVAL; default 1000. */
+    /* Of tables written from now on: bytes of a block before compression (at most 256 KiB; 0: 4),
+     * and whether blocks stay uncompressed. */
+    uint32_t block_bytes;
+    bool no_compression;
+    uint64_t index_bytes; /* Memory for indexes and filters, all shards; 0: as it fits. */
 };
 
 struct orbit; /* Opaque. */

@@ -48,7 +48,8 @@ struct block_cache {
     uint64_t lent_bytes;        /* Of them, used by others. */
     uint64_t guide_spare_bytes; /* What guides may take without blocks giving way. */
     struct guide_pool guides;
-    uint64_t ahead_bytes; /* That scans have taken to read ahead. */
+    uint64_t guide_limit_bytes; /* Asked for; 0: CACHE_GUIDES_SHARE of the capacity. */
+    uint64_t ahead_bytes;       /* That scans have taken to read ahead. */
 
     struct cache_ghost *ghosts; /* bucket_count of them, in sets of CACHE_GHOST_WAYS. */
     uint32_t ghost_number;
@@ -566,8 +567,13 @@ cache_tables_free(struct cached_block **buckets, struct cache_ghost *ghosts, uin
 static void
 cache_guides_size(struct block_cache *cache, uint64_t capacity_bytes)
 {
+    uint64_t share_bytes = capacity_bytes / CACHE_GUIDES_SHARE;
+
+    if (cache->guide_limit_bytes > 0) {
+        share_bytes = MIN(cache->guide_limit_bytes, share_bytes);
+    }
     cache->guide_spare_bytes = capacity_bytes / CACHE_GUIDES_SPARE_SHARE;
-    guide_pool_limit(&cache->guides, capacity_bytes / CACHE_GUIDES_SHARE);
+    guide_pool_limit(&cache->guides, share_bytes);
 }
 
 struct block_cache *
@@ -692,6 +698,14 @@ block_cache_resize(struct block_cache *cache, uint64_t capacity_bytes)
     cache_tables_free(old_buckets, old_ghosts, old_count);
     cache_guides_size(cache, capacity_bytes);
     while (cache_bytes(cache) > cache_limit(cache) && evict_one(cache)) {}
+}
+
+void
+block_cache_guides_limit(struct block_cache *cache, uint64_t bytes)
+{
+    OBJ_CHECK(cache, BLOCK_CACHE_MAGIC);
+    cache->guide_limit_bytes = bytes;
+    cache_guides_size(cache, cache->capacity_bytes + cache_fixed_bytes(cache->bucket_count));
 }
 
 void

@@ -135,6 +135,7 @@ meta_is(const struct table_meta *is, const struct table_meta *said)
            is->raw_bytes == said->raw_bytes &&
            is->largest_is_exclusive == said->largest_is_exclusive &&
            is->one_version_per_key == said->one_version_per_key &&
+           table_expiry_equal(&is->expiry, &said->expiry) &&
            slice_equal(is->smallest, said->smallest) && slice_equal(is->largest, said->largest);
 }
 

@@ -10,6 +10,7 @@
 enum {
     HORIZON_CHECK_US = 100000, /* Some work waits for the horizon, which wakes nobody. */
     IDLE_CHECK_US = 500000,
+    EXPIRY_CHECK_US = 1000000, /* What expires wakes nobody either. */
     IDLE_US = 2000000, /* Without a write for so long, level 0 goes down for the readers' sake. */
 };
 
@@ -33,8 +34,10 @@ next_look_us(const struct lsm *lsm)
     if (lsm->version->range_deletes > 0 || lsm->garbage_waits) {
         return shard_now_us() + HORIZON_CHECK_US;
     }
-    return lsm->version->levels[0].count > 0 && !lsm->is_idle ? shard_now_us() + IDLE_CHECK_US
-                                                              : DEADLINE_NONE;
+    if (lsm->version->levels[0].count > 0 && !lsm->is_idle) {
+        return shard_now_us() + IDLE_CHECK_US;
+    }
+    return lsm->expiry_waits ? shard_now_us() + EXPIRY_CHECK_US : DEADLINE_NONE;
 }
 
 YIELDS err_t

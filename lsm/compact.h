@@ -33,6 +33,8 @@ enum compact_reason {
     COMPACT_DROP,       /* Tables that go unread. */
     COMPACT_VALUES,     /* Values of a log file of which little is used. */
     COMPACT_BY_GARBAGE, /* Many deletes that can go. */
+    COMPACT_BY_SCANS,   /* Scans have stepped over much that is gone. */
+    COMPACT_EXPIRED,    /* Much has expired. */
     COMPACT_BY_HAND,
 };
 
@@ -101,6 +103,13 @@ uint64_t compact_debt(const struct lsm *lsm);
 /* Tables wholly hidden by a newer range delete, and range deletes that hide nothing any more. */
 bool compact_pick_drop(struct lsm *lsm, struct compaction *job);
 
+/* ---- compact_expired.c ---- */
+
+/* Tables that have expired wholly and hide nothing: they go unread. */
+bool compact_pick_expired_drop(struct lsm *lsm, struct compaction *job);
+/* A table of which half has expired. Sets lsm->expiry_waits when there will be one. */
+bool compact_pick_expired(struct lsm *lsm, struct compaction *job);
+
 /* ---- compact_garbage.c ---- */
 
 /* A table with many deletes that can go now. Sets lsm->garbage_waits when there will be one as
@@ -108,8 +117,23 @@ bool compact_pick_drop(struct lsm *lsm, struct compaction *job);
 bool compact_pick_garbage(struct lsm *lsm, const struct level_targets *targets,
                           struct compaction *job);
 
+/* Rewrite one table of a level >= 1 with what it overlaps in output_level, or where it is when that
+ * is its own; false when something of it is not free. */
+bool compact_pick_table(struct lsm *lsm, struct lsm_table *table, uint32_t level,
+                        uint32_t output_level, enum compact_reason reason, struct compaction *job);
+
+/* ---- compact_scanned.c ---- */
+
+/* Tables where scans have stepped over so much that is gone that rewriting them would have cost
+ * less. Sets lsm->garbage_waits as above. */
+bool compact_pick_scanned(struct lsm *lsm, const struct level_targets *targets,
+                          struct compaction *job);
+
 /* ---- compact_pick.c ---- */
 
+/* All tables of level 0 that no job has, with what they need of `base`. */
+bool compact_pick_level0(struct lsm *lsm, uint32_t base, enum compact_reason reason,
+                         struct compaction *job);
 /* The most urgent work that no running job is in the way of; false when there is none. Marks the
  * inputs as busy. */
 bool compact_pick(struct lsm *lsm, struct compaction *job);

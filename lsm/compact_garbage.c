@@ -30,13 +30,13 @@ is_garbage(const struct lsm_table *table, uint32_t level, uint64_t floor, bool *
     return true;
 }
 
-static bool
-pick_table(struct lsm *lsm, struct lsm_table *table, uint32_t level, uint32_t output_level,
-           struct compaction *job)
+bool
+compact_pick_table(struct lsm *lsm, struct lsm_table *table, uint32_t level, uint32_t output_level,
+                   enum compact_reason reason, struct compaction *job)
 {
     job->level = level;
     job->output_level = output_level;
-    job->reason = COMPACT_BY_GARBAGE;
+    job->reason = reason;
     compaction_add_inputs(job, 0, &table, 1);
     if (compaction_complete(lsm, job)) {
         job->is_move = false; /* Moving alone drops nothing. */
@@ -59,7 +59,8 @@ compact_pick_garbage(struct lsm *lsm, const struct level_targets *targets, struc
 
         for (uint32_t k = 0; k < level->count; k++) {
             if (is_garbage(level->tables[k], i, floor, &lsm->garbage_waits) &&
-                pick_table(lsm, level->tables[k], i, output_level, job)) {
+                compact_pick_table(lsm, level->tables[k], i, output_level, COMPACT_BY_GARBAGE,
+                                   job)) {
                 return true;
             }
         }

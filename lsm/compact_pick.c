@@ -1,12 +1,14 @@
 /* lsm/compact_pick.c - what to compact next. Looks and marks; never suspends.
  *
  * In order of urgency:
- *   1. what goes without being read (compact_drop.c);
+ *   1. what goes without being read (compact_drop.c, compact_expired.c);
  *   2. tables of level 0 that overlap nothing on their way down: they move as they are;
  *   3. the level that is furthest above its target: level 0 by number of tables and bytes, the
  *      others by bytes. From a level >= 1 the table that has least below it for its size is taken
  *      (the measure of write amplification of O'Neil et al. and RocksDB's kMinOverlappingRatio);
- *   4. tables with many deletes (compact_garbage.c), and with values in emptied value logs.
+ *   4. tables of which much has expired (compact_expired.c), with many deletes (compact_garbage.c),
+ *      those where scans stepped over much that is gone (compact_scanned.c), and tables with values
+ *      in emptied value logs.
  *
  * When nothing is written, level 0 is due with its first table: readers ask all of its tables.
  * Level 0 goes down whole. When the way down is taken by a job that runs, or what lies there is so
@@ -165,17 +167,31 @@ level0_is_dear(const struct lsm *lsm, struct lsm_table *const *usable, uint32_t 
 
 static bool
 pick_level0_down(struct lsm *lsm, uint32_t base, struct lsm_table *const *usable, uint32_t count,
-                 struct compaction *job)
+                 enum compact_reason reason, struct compaction *job)
 {
     job->level = 0;
     job->output_level = base;
-    job->reason = COMPACT_BY_COUNT;
+    job->reason = reason;
     compaction_add_inputs(job, 0, usable, count);
     if (compaction_complete(lsm, job)) {
         return true;
     }
     compaction_fini(job);
     return false;
+}
+
+bool
+compact_pick_level0(struct lsm *lsm, uint32_t base, enum compact_reason reason,
+                    struct compaction *job)
+{
+    uint32_t count;
+    size_t bytes;
+    struct lsm_table **usable = level0_usable(lsm, &count, &bytes);
+    bool is_picked = count > 0 && pick_level0_down(lsm, base, usable, count, reason, job);
+
+    job->is_move = false; /* Moving alone spares nobody anything. */
+    mem_free(MEM_BACKGROUND, usable, bytes);
+    return is_picked;
 }
 
 static bool
@@ -199,7 +215,7 @@ pick_level0(struct lsm *lsm, uint32_t base, struct compaction *job)
                        lsm->is_idle ? LEVEL0_OVERLAP_MAX : LEVEL0_OVERLAP_WAIT)) {
         goto out; /* Lazily: more tables share the rewriting. */
     }
-    is_picked = pick_level0_down(lsm, base, usable, count, job);
+    is_picked = pick_level0_down(lsm, base, usable, count, COMPACT_BY_COUNT, job);
     /* Taken: waiting costs nothing until writers feel it. */
     if (!is_picked && lsm_level0_count(lsm) >= due * LSM_LEVEL0_SLOW_FACTOR) {
         is_picked = pick_level0_within(lsm, usable, count, job);
@@ -369,7 +385,7 @@ compact_pick(struct lsm *lsm, struct compaction *job)
 {
     struct level_targets targets;
 
-    if (compact_pick_drop(lsm, job)) {
+    if (compact_pick_drop(lsm, job) || compact_pick_expired_drop(lsm, job)) {
         return true;
     }
     /* By hand goes first, as long as writers do not feel it. */
@@ -379,7 +395,8 @@ compact_pick(struct lsm *lsm, struct compaction *job)
     }
     level_targets_find(lsm, &targets);
     return pick_level0_move(lsm, targets.base, job) || pick_by_score(lsm, &targets, job) ||
-           compact_pick_garbage(lsm, &targets, job) || pick_values(lsm, job);
+           compact_pick_expired(lsm, job) || compact_pick_garbage(lsm, &targets, job) ||
+           compact_pick_scanned(lsm, &targets, job) || pick_values(lsm, job);
 }
 
 /* ---- By hand. ---- */

@@ -75,6 +75,8 @@ job_relabel(struct lsm *lsm, struct compaction *job)
     edit_removes_inputs(&edit, job);
     if (job->is_move) {
         edit_add_table(&edit, job->output_level, job->inputs[0][0]);
+    } else if (job->reason == COMPACT_EXPIRED) {
+        SOMETIMES("lsm: tables were dropped unread because all in them had expired");
     } else {
         SOMETIMES("lsm: tables under a range delete were dropped unread");
     }
@@ -204,7 +206,8 @@ part_open(struct part *part, struct version *version, uint64_t memtables_oldest)
         .vlog = lsm->vlog,
         .level = job->output_level,
         .table_bytes = job->output_level == 0 ? 0 : lsm->options.table_bytes,
-        .compress = true,
+        .block_bytes = lsm->options.block_bytes,
+        .compress = lsm_compresses(lsm, job->output_level),
         .lower = part->has_lower ? part->lower : slice_of(NULL, 0),
         .upper = part->has_upper ? part->upper : slice_of(NULL, 0),
         .grandparents = job->output_level > 0 && job->output_level + 1 < LSM_LEVELS
@@ -385,6 +388,8 @@ work_count(const struct work *work, uint64_t bytes_written)
     stats->compaction_write_bytes += bytes_written;
     stats->level_write_bytes[job->output_level] += bytes_written;
     SOMETIMES_IF(job->reason == COMPACT_WITHIN, "lsm: tables of level 0 were merged into one");
+    SOMETIMES_IF(job->reason == COMPACT_EXPIRED, "lsm: a table was rewritten for what had expired");
+    SOMETIMES_IF(job->reason == COMPACT_BY_SCANS, "lsm: tables were compacted because of scans");
 }
 
 static YIELDS err_t
@@ -435,6 +440,10 @@ compaction_run(struct lsm *lsm, struct compaction *job)
     lsm->stats.compactions_running++;
     SOMETIMES_IF(lsm->stats.compactions_running > 1, "lsm: several compactions ran at once");
     err = job->is_move || job->is_drop ? job_relabel(lsm, job) : job_rewrite(lsm, job);
+    if (err == ERR_OK) {
+        lsm->stats.expired_compactions += job->reason == COMPACT_EXPIRED;
+        lsm->stats.scan_compactions += job->reason == COMPACT_BY_SCANS;
+    }
     list_remove(&job->link);
     lsm->stats.compactions_running--;
     lsm_report(lsm, &lsm->compact_error, err == ERR_CANCELED ? ERR_OK : err);

@@ -79,7 +79,8 @@ table_make(struct lsm *lsm, struct memtable *memtable, struct edit *edit, uint64
         .cache = lsm->cache,
         .vlog = lsm->vlog,
         .level = 0,
-        .compress = true,
+        .block_bytes = lsm->options.block_bytes,
+        .compress = lsm_compresses(lsm, 0),
     };
     struct collect collect;
     struct output output;

@@ -66,9 +66,9 @@ writer_need(struct lsm_ingest *ingest)
     char path[LSM_PATH_BYTES_MAX];
     struct table_writer_options options = {
         .path = path,
-        .block_bytes = TABLE_BLOCK_BYTES_DEFAULT,
+        .block_bytes = lsm->options.block_bytes,
         .filter_bits_per_key = TABLE_FILTER_BITS_PER_KEY,
-        .compress = true,
+        .compress = lsm_compresses(lsm, LSM_LEVELS - 1), /* Where most of them will be. */
     };
 
     if (ingest->writer != NULL) {

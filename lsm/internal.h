@@ -109,6 +109,7 @@ struct lsm {
     struct list running; /* Compactions. */
     uint32_t by_hand;    /* Calls of lsm_compact that go on. */
     bool garbage_waits;  /* Tables with many deletes wait for the horizon or a snapshot. */
+    bool expiry_waits;   /* Something in tables will expire. */
     err_t flush_error;   /* Of the last attempt; ERR_OK when it went well. */
     err_t compact_error;
     char error_message[ERR_MESSAGE_BYTES_MAX];
@@ -119,10 +120,18 @@ struct lsm {
     } listeners[LSM_FLUSHED_LISTENERS_MAX];
     uint32_t listener_count;
     uint32_t iterators;
+    uint64_t memtable_skips;     /* Steps of scans over what is gone by the active memtable. */
     struct lsm_iter *iter_spare; /* Closed, ready for the next open; or NULL. */
     struct lsm_stats stats;
     struct lsm_metrics metrics;
 };
+
+/* Are tables of the level written compressed? */
+static inline bool
+lsm_compresses(const struct lsm *lsm, uint32_t level)
+{
+    return (lsm->options.plain_levels & 1u << level) == 0;
+}
 
 /* Unique in the folder; `lsm` is a struct lsm: the value log and outputs ask through it. */
 uint64_t lsm_file_number_new(void *lsm);
@@ -165,6 +174,12 @@ uint64_t lsm_memtables_oldest(const struct lsm *lsm, const struct memtable *exce
 
 /* lsm_iter.c: before a memtable or the version is replaced, so that nothing idle keeps it. */
 void lsm_iter_spare_drop(struct lsm *lsm);
+
+/* compact_scanned.c: a scan has stepped over so many versions that are gone because of one in this
+ * table, or in the active memtable (NULL). Does not suspend. */
+void lsm_scan_skipped(struct lsm *lsm, struct lsm_table *table, uint64_t steps);
+/* Would a flush have been cheaper than what scans have lost in the active memtable? */
+bool lsm_scans_want_rotation(const struct lsm *lsm);
 
 /* lsm_read.c: the value a pointer stands for. */
 YIELDS err_t lsm_large_read(struct lsm *lsm, struct slice pointer, struct arena *arena,

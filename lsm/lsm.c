@@ -1,6 +1,7 @@
 /* lsm/lsm.c - opening and closing the tree of a shard; statistics. */
 #include <stdio.h>
 
+#include "lsm/block.h"
 #include "lsm/internal.h"
 #include "lsm/vlog_internal.h"
 
@@ -26,6 +27,8 @@ options_take(struct lsm *lsm, const struct lsm_options *options)
     to->cache_bytes = to->cache_bytes > 0 ? to->cache_bytes : MIB(32);
     to->table_bytes = to->table_bytes > 0 ? to->table_bytes : MIB(64);
     to->level0_tables = to->level0_tables > 0 ? to->level0_tables : 4;
+    to->block_bytes = to->block_bytes > 0 ? to->block_bytes : TABLE_BLOCK_BYTES_DEFAULT;
+    to->scan_skips_min = to->scan_skips_min > 0 ? to->scan_skips_min : 64 << 10;
     if (to->level_base_bytes == 0) {
         to->level_base_bytes = to->memtable_bytes * to->level0_tables / 2;
     }
@@ -144,6 +147,7 @@ meta_check(const char *path, const struct table_meta *is, const struct table_met
         is->ts_newest != said->ts_newest || is->raw_bytes != said->raw_bytes ||
         is->largest_is_exclusive != said->largest_is_exclusive ||
         is->one_version_per_key != said->one_version_per_key ||
+        !table_expiry_equal(&is->expiry, &said->expiry) ||
         !slice_equal(is->smallest, said->smallest) || !slice_equal(is->largest, said->largest)) {
         return err_set(ERR_CORRUPT, "%s: its properties are not those in the manifest", path);
     }
@@ -448,6 +452,7 @@ lsm_new(const struct lsm_options *options)
     fiber_group_init(&lsm->background);
     io_random(&lsm->hash_seed, sizeof(lsm->hash_seed));
     lsm->cache = block_cache_new(lsm->options.cache_bytes);
+    block_cache_guides_limit(lsm->cache, lsm->options.guide_bytes);
     lsm->entries = entry_cache_new(lsm->options.cache_bytes);
     return lsm;
 }
@@ -462,6 +467,10 @@ lsm_open(const struct lsm_options *options, struct lsm_recovered *recovered_out,
     if (strlen(options->dir) > LSM_DIR_BYTES_MAX) {
         return err_set(ERR_LIMIT, "%s: a folder's name may have %u bytes", options->dir,
                        LSM_DIR_BYTES_MAX);
+    }
+    if (options->block_bytes > BLOCK_TARGET_BYTES_MAX) {
+        return err_set(ERR_INVALID, "%s: a block may have %u bytes, not %u", options->dir,
+                       BLOCK_TARGET_BYTES_MAX, options->block_bytes);
     }
     lsm = lsm_new(options);
     TRY(state_load(lsm));

@@ -26,7 +26,13 @@ struct lsm_options {
                                   level that takes it. 0: half of level0_tables memtables. */
     uint32_t level0_tables;    /* Compact at; 0: 4. Writers wait at four times that, and are paced
                                     so that they do not get there (lsm/pace.c). */
-    bool background_off;       /* Tests: flush and compact only when called. */
+    uint32_t block_bytes;    /* Of tables that are written from now on, before compression: at most
+                                  BLOCK_TARGET_BYTES_MAX, ERR_INVALID above. 0: about 4 KiB. */
+    uint32_t plain_levels;   /* A bit a level: its tables are written without compression. A
+                                  table that moves to another level stays as it is. */
+    uint64_t guide_bytes;    /* Indexes and filters in memory, a part of cache_bytes; 0: half. */
+    uint64_t scan_skips_min; /* Scans that step over less do not cause compactions; 0: 64 Ki. */
+    bool background_off;     /* Tests: flush and compact only when called. */
     /* Called by a flush before its manifest edit, with the lsn given to lsm_rotate: returns when
      * the log is durable up to there. So flushed_lsn never lies beyond what a crash leaves of the
      * log, and tables hold nothing that the log could lose. NULL: do not wait. */
@@ -232,6 +238,8 @@ struct lsm_stats {
         tables_dropped;
     uint64_t slowdowns, slowdown_us; /* Short waits for background work; stalls are full stops. */
     uint64_t compactions_running, compaction_debt_bytes;
+    uint64_t expired_compactions, scan_compactions; /* Because of what had expired; of scans. */
+    uint64_t scan_skips; /* Versions that scans stepped over: deleted, expired, superseded. */
     /* By compactions, and by flushes into level 0. */
     uint64_t level_read_bytes[LSM_LEVELS], level_write_bytes[LSM_LEVELS];
     uint64_t scrub_rounds, scrub_tables, scrub_bytes, scrub_damages;

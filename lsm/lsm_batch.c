@@ -221,7 +221,9 @@ static YIELDS err_t
 block_take(struct lsm_iter *iter, struct batch_rows *rows, struct table_iter *table_iter,
            uint32_t rows_max)
 {
+    const struct merge_child *child = iter->merge.heap[0].child;
     uint32_t first = rows->row_count;
+    uint32_t live = rows->batch.count;
     struct block_rows out = {.capacity = rows_max - first,
                              .keys = rows->keys + first,
                              .values = rows->values + first,
@@ -243,6 +245,10 @@ block_take(struct lsm_iter *iter, struct batch_rows *rows, struct table_iter *ta
     rows->copied = (size_t)(last.data + last.size - rows->bytes);
     below = rows_below_upper(iter, out.keys, out.count);
     rows_select(iter, rows, below, !out.has_expiry && !out.has_special_kind);
+    live = rows->batch.count - live;
+    if (live < below) {
+        lsm_iter_skipped(iter, child, child->tables[child->table_index], below - live);
+    }
     fiber_work(out.count / ROWS_A_WORK_UNIT + 1);
     iter->current = NULL;
     if (below == out.count) {

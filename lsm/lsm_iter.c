@@ -337,26 +337,49 @@ key_copy(struct lsm_iter *iter, struct slice key)
     buf_append(&iter->key, key.data, key.size);
 }
 
-/* From any version of a key to the next key. */
-static YIELDS err_t
-key_leave(struct lsm_iter *iter)
+void
+lsm_iter_skipped(struct lsm_iter *iter, const struct merge_child *child, struct lsm_table *table,
+                 uint64_t steps)
+{
+    if (child->kind == MERGE_LEVEL) {
+        lsm_scan_skipped(iter->lsm, table, steps);
+    } else if (child->memtable_iter.memtable == iter->lsm->active) {
+        lsm_scan_skipped(iter->lsm, NULL, steps);
+    }
+}
+
+/* From the version of a key that decides to the next key. is_gone: there was no value. */
+static inline YIELDS err_t
+key_leave(struct lsm_iter *iter, bool is_gone)
 {
     const struct lsm_entry *entry = merge_entry(&iter->merge);
+    const struct merge_child *child = iter->merge.heap[0].child;
+    struct lsm_table *table = NULL;
     merge_head head = iter->merge.heap[0].head;
+    uint32_t steps = 0;
     err_t err;
 
     if (merge_next_is_other_key(&iter->merge)) {
+        if (is_gone) {
+            lsm_iter_skipped(iter, child, merge_table(&iter->merge), 1);
+        }
         TRY(merge_step(&iter->merge));
         step_count(iter);
         return ERR_OK;
     }
+    table = merge_table(&iter->merge);
     key_copy(iter, entry->key);
     do {
         TRY(merge_step(&iter->merge));
         step_count(iter);
+        steps++;
         entry = merge_entry(&iter->merge);
     } while (entry != NULL && iter->merge.heap[0].head == head &&
              slice_equal(entry->key, buf_slice(&iter->key)));
+    /* What a memtable supersedes by values is no reason to flush it. */
+    if (is_gone || (steps > 1 && table != NULL)) {
+        lsm_iter_skipped(iter, child, table, steps - !is_gone);
+    }
 out:
     return err;
 }
@@ -441,7 +464,7 @@ lsm_iter_settle(struct lsm_iter *iter)
             iter->current = entry;
             break;
         }
-        TRY(key_leave(iter));
+        TRY(key_leave(iter, true));
     }
 out:
     return err;
@@ -453,6 +476,9 @@ static YIELDS err_t
 backward_key_take(struct lsm_iter *iter, bool *found_out)
 {
     const struct lsm_entry *entry = merge_entry(&iter->merge);
+    const struct merge_child *child = NULL; /* That has it, */
+    struct lsm_table *table = NULL;         /* in this table. */
+    uint32_t steps = 0;
     err_t err = ERR_OK;
 
     *found_out = false;
@@ -460,6 +486,9 @@ backward_key_take(struct lsm_iter *iter, bool *found_out)
     while (entry != NULL && slice_equal(entry->key, buf_slice(&iter->key))) {
         if (entry->ts <= iter->snapshot) {
             *found_out = true;
+            child = iter->merge.heap[0].child;
+            table = merge_table(&iter->merge);
+            steps++;
             iter->entry = *entry;
             buf_clear(&iter->value);
             buf_append(&iter->value, entry->value.data, entry->value.size);
@@ -470,6 +499,11 @@ backward_key_take(struct lsm_iter *iter, bool *found_out)
     }
     iter->entry.key = buf_slice(&iter->key);
     iter->entry.value = buf_slice(&iter->value);
+    if (steps > 0 && !lsm_iter_sees(iter, &iter->entry)) {
+        lsm_iter_skipped(iter, child, table, steps);
+    } else if (steps > 1 && table != NULL) {
+        lsm_iter_skipped(iter, child, table, steps - 1);
+    }
 out:
     return err;
 }
@@ -600,7 +634,7 @@ lsm_iter_next(struct lsm_iter *iter)
     ASSERT(iter->current != NULL);
     iter_begin_move(iter);
     if (state == ITER_FORWARD) {
-        TRY(key_leave(iter));
+        TRY(key_leave(iter, false));
     } else {
         /* Behind the oldest version of the current key. */
         TRY(merge_seek(&iter->merge, buf_slice(&iter->key), 0));

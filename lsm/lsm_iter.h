@@ -68,6 +68,11 @@ YIELDS err_t lsm_iter_settle(struct lsm_iter *iter);
 /* After an error the merge stands anywhere. Gives the error back. */
 err_t lsm_iter_failed(struct lsm_iter *iter, err_t err);
 
+/* So many versions were stepped over because of one of this child's, which was in `table` (NULL for
+ * a memtable's). */
+void lsm_iter_skipped(struct lsm_iter *iter, const struct merge_child *child,
+                      struct lsm_table *table, uint64_t steps);
+
 /* lsm_batch.c */
 void batch_rows_free(struct batch_rows **rows);   /* Accepts NULL. */
 void batch_rows_release(struct batch_rows *rows); /* What the last batch pinned. Accepts NULL. */

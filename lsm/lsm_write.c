@@ -96,7 +96,7 @@ lsm_wants_rotation(const struct lsm *lsm)
            log_span >= lsm->options.memtable_bytes * LSM_LOG_SPAN_FACTOR ||
            active->keys_range_deleted >= LSM_RANGE_DELETED_KEYS ||
            active->ranges.borders.count >= LSM_RANGE_BORDERS_MAX ||
-           active->tables_range_deleted > 0;
+           active->tables_range_deleted > 0 || lsm_scans_want_rotation(lsm);
 }
 
 void
@@ -161,6 +161,7 @@ lsm_rotate(struct lsm *lsm, uint64_t lsn, struct slice note)
     }
     lsm->frozen_newest = frozen;
     lsm->frozen_count++;
+    lsm->memtable_skips = 0;
     lsm->active = lsm->spare;
     lsm->spare = NULL; /* The flush fiber makes the next one. */
     if (lsm->active == NULL) {

@@ -26,7 +26,7 @@
 #include "lsm/vlog.h"
 
 enum {
-    MANIFEST_FORMAT = 2,
+    MANIFEST_FORMAT = 3,
     MANIFEST_HEADER_BYTES = 64,
     MANIFEST_PAYLOAD_BYTES_MAX = 256 << 20,
     MANIFEST_CHECKPOINT_BYTES_MAX = 128 << 20, /* All named checkpoints together. */

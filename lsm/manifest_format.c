@@ -220,6 +220,9 @@ encode_table(struct buf *out, const struct manifest_table *table)
     buf_append_varint(out, meta->ts_oldest);
     buf_append_varint(out, meta->ts_newest);
     buf_append_varint(out, meta->raw_bytes);
+    buf_append_varint(out, meta->expiry.entries);
+    buf_append_varint(out, meta->expiry.half_us);
+    buf_append_varint(out, meta->expiry.all_us);
     buf_append_varint(out, flags);
     encode_bytes(out, meta->smallest);
     encode_bytes(out, meta->largest);
@@ -430,6 +433,9 @@ decode_table(struct reader *reader, struct manifest_table *table)
     meta->ts_oldest = read_number(reader, UINT64_MAX);
     meta->ts_newest = read_number(reader, UINT64_MAX);
     meta->raw_bytes = read_number(reader, UINT64_MAX);
+    meta->expiry.entries = read_number(reader, meta->entries);
+    meta->expiry.half_us = read_number(reader, UINT64_MAX);
+    meta->expiry.all_us = read_number(reader, UINT64_MAX);
     flags = read_number(reader, ADD_FLAGS_ALL);
     meta->largest_is_exclusive = (flags & ADD_LARGEST_IS_EXCLUSIVE) != 0;
     meta->one_version_per_key = (flags & ADD_ONE_VERSION_PER_KEY) != 0;
@@ -444,6 +450,7 @@ decode_table(struct reader *reader, struct manifest_table *table)
     }
     if (reader->is_bad || meta->file_number == 0 || meta->ts_oldest > meta->ts_newest ||
         (table->is_stamped && meta->ts_oldest != meta->ts_newest) ||
+        !table_expiry_is_sound(&meta->expiry, meta->entries, meta->deletes) ||
         slice_compare(meta->smallest, meta->largest) > 0) {
         return false;
     }

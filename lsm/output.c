@@ -102,7 +102,7 @@ writer_need(struct output *output)
     char path[LSM_PATH_BYTES_MAX];
     struct table_writer_options options = {
         .path = path,
-        .block_bytes = TABLE_BLOCK_BYTES_DEFAULT,
+        .block_bytes = output->options.block_bytes,
         .filter_bits_per_key = TABLE_FILTER_BITS_PER_KEY,
         .compress = output->options.compress,
     };

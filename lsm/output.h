@@ -30,6 +30,7 @@ struct output_options {
     struct vlog *vlog;
     uint32_t level;
     uint64_t table_bytes; /* 0: one table, however large. */
+    uint32_t block_bytes;
     bool compress;
     struct slice lower; /* Of the keys that will come; empty: open. Range deletes are cut there. */
     struct slice upper;

@@ -12,6 +12,7 @@
 #include "engine/base/mem.h"
 #include "engine/io/io.h"
 #include "lsm/entry.h"
+#include "lsm/expiry.h"
 
 enum {
     /* Uncompressed target; with the entry that reaches it a block of small entries still fits the
@@ -33,7 +34,8 @@ struct table_meta {
     uint64_t deletes; /* LSM_DELETE entries. */
     uint64_t range_deletes;
     uint64_t ts_oldest, ts_newest;
-    uint64_t raw_bytes;    /* Keys and values before compression. */
+    uint64_t raw_bytes; /* Keys and values before compression. */
+    struct table_expiry expiry;
     struct slice smallest; /* First key, or start of the first range delete. */
     struct slice largest;  /* Last key; or the end of the last range delete, then exclusive. */
     bool largest_is_exclusive;
@@ -148,6 +150,8 @@ void block_cache_free(struct block_cache **cache);
  * end by themselves after the last unpin. Before the files' folder or the shard goes away. */
 YIELDS void block_cache_drain(struct block_cache *cache);
 void block_cache_resize(struct block_cache *cache, uint64_t capacity_bytes);
+/* Indexes and filters take so much of the capacity at most, and half of it in any case; 0: half. */
+void block_cache_guides_limit(struct block_cache *cache, uint64_t bytes);
 /* Part of the capacity is used by others for a while (memtables that wait for their flush), but a
  * quarter of it stays. Costs nothing by itself: block_cache_settle evicts what is too much now. */
 void block_cache_lend(struct block_cache *cache, uint64_t bytes);

@@ -15,7 +15,7 @@ enum {
     FOOTER_SECTIONS_OFFSET = 40,
     FOOTER_SECTION_BYTES = 16,
     FOOTER_CHECKSUM_OFFSET = TABLE_FOOTER_BYTES - 8,
-    PROPERTIES_FIXED_BYTES = 88,
+    PROPERTIES_FIXED_BYTES = 112,
     PROPERTY_ONE_VERSION = 1,
     PROPERTY_LARGEST_EXCLUSIVE = 2,
     PROPERTY_FLAGS_ALL = 3,
@@ -135,6 +135,9 @@ properties_encode(const struct table_properties *properties, struct buf *out)
     put_le32(at + 72, flags);
     put_le32(at + 76, (uint32_t)meta->smallest.size);
     put_le32(at + 80, (uint32_t)meta->largest.size);
+    put_le64(at + 88, meta->expiry.entries);
+    put_le64(at + 96, meta->expiry.half_us);
+    put_le64(at + 104, meta->expiry.all_us);
     out->size += PROPERTIES_FIXED_BYTES;
     buf_append(out, meta->smallest.data, meta->smallest.size);
     buf_append(out, meta->largest.data, meta->largest.size);
@@ -148,7 +151,8 @@ properties_check(const struct table_properties *properties)
     if (meta->deletes > meta->entries || meta->ts_oldest > meta->ts_newest ||
         slice_compare(meta->smallest, meta->largest) > 0 ||
         (properties->block_count == 0) != (meta->entries == 0) ||
-        properties->block_count > meta->entries) {
+        properties->block_count > meta->entries ||
+        !table_expiry_is_sound(&meta->expiry, meta->entries, meta->deletes)) {
         return err_set(ERR_CORRUPT, "properties contradict each other");
     }
     return ERR_OK;
@@ -179,6 +183,9 @@ properties_decode(struct slice raw, struct table_properties *properties_out)
     flags = get_le32(at + 72);
     smallest_bytes = get_le32(at + 76);
     largest_bytes = get_le32(at + 80);
+    meta->expiry.entries = get_le64(at + 88);
+    meta->expiry.half_us = get_le64(at + 96);
+    meta->expiry.all_us = get_le64(at + 104);
     if ((flags & ~(uint32_t)PROPERTY_FLAGS_ALL) != 0 || get_le32(at + 84) != 0 ||
         smallest_bytes > LSM_KEY_BYTES_MAX || largest_bytes > LSM_KEY_BYTES_MAX ||
         raw.size != PROPERTIES_FIXED_BYTES + (size_t)smallest_bytes + largest_bytes) {

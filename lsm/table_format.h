@@ -12,7 +12,7 @@
 #include "lsm/table.h"
 
 enum {
-    TABLE_FORMAT_VERSION = 2,
+    TABLE_FORMAT_VERSION = 3,
     TABLE_FOOTER_BYTES = 128,
 };
 

@@ -10,6 +10,7 @@ enum { VERIFY_READ_AHEAD_BYTES = 1 << 20, VERIFY_ENTRIES_A_UNIT = 1, VERIFY_WORK
 /* What a walk over all entries counts, to be compared with the properties. */
 struct table_audit {
     struct table_meta meta;
+    struct expiry_tally expiry;
     struct buf last_key;
     uint64_t last_ts;
     struct buf first_key;
@@ -26,6 +27,7 @@ audit_count(struct table_audit *audit, const struct lsm_entry *entry, bool is_ne
     meta->ts_oldest = MIN(meta->ts_oldest, entry->ts);
     meta->ts_newest = MAX(meta->ts_newest, entry->ts);
     meta->raw_bytes += entry->key.size + entry->value.size;
+    expiry_tally_add(&audit->expiry, entry);
     buf_clear(&audit->last_key);
     buf_append(&audit->last_key, entry->key.data, entry->key.size);
     audit->last_ts = entry->ts;
@@ -87,13 +89,15 @@ audit_compare(const struct table_audit *audit, const struct table *table)
 {
     const struct table_meta *seen = &audit->meta;
     const struct table_meta *told = &table->meta;
+    const struct table_expiry expiry = expiry_tally_result(&audit->expiry);
 
     if (seen->entries != told->entries || seen->deletes != told->deletes ||
         seen->range_deletes != told->range_deletes || seen->ts_oldest != told->ts_oldest ||
         seen->ts_newest != told->ts_newest || !slice_equal(seen->smallest, told->smallest) ||
         !slice_equal(seen->largest, told->largest) ||
         seen->largest_is_exclusive != told->largest_is_exclusive ||
-        seen->one_version_per_key != told->one_version_per_key) {
+        seen->one_version_per_key != told->one_version_per_key ||
+        !table_expiry_equal(&expiry, &told->expiry)) {
         return err_set(ERR_CORRUPT,
                        "table %s: the properties (%llu entries) are not those of its contents "
                        "(%llu entries)",

@@ -60,7 +60,8 @@ struct table_writer {
     struct buf first_key; /* Of the table. */
     uint64_t last_ts;
     uint32_t block_count;
-    struct table_meta meta; /* Without keys until the end. */
+    struct table_meta meta; /* Without keys and expiry until the end. */
+    struct expiry_tally expiry;
 };
 
 /* ---- Pieces. ---- */
@@ -243,6 +244,7 @@ writer_count(struct table_writer *writer, const struct lsm_entry *entry, bool is
     meta->ts_oldest = MIN(meta->ts_oldest, entry->ts);
     meta->ts_newest = MAX(meta->ts_newest, entry->ts);
     meta->raw_bytes += entry->key.size + entry->value.size;
+    expiry_tally_add(&writer->expiry, entry);
     writer->last_ts = entry->ts;
 }
 
@@ -517,6 +519,7 @@ writer_put_end(struct table_writer *writer)
         TRY(writer_finish_block(writer));
     }
     data_bytes = writer_position(writer);
+    writer->meta.expiry = expiry_tally_result(&writer->expiry);
     TRY(writer_put_frame(writer, FRAME_INDEX, index_builder_finish(&writer->index), true,
                          &offsets[SECTION_INDEX], &bytes[SECTION_INDEX]));
     TRY(writer_put_filter(writer, &offsets[SECTION_FILTER], &bytes[SECTION_FILTER]));

@@ -31,6 +31,8 @@ struct lsm_table {
     bool is_shunned;       /* Corrupt: not compacted again. */
     bool is_obsolete;      /* In no newer version: the last unpin removes the file. */
     bool cover_is_checked; /* Its range deletes have dropped what tables they can. */
+    uint64_t scan_skips;   /* Steps of scans over what a version here made void, */
+    uint64_t scan_mark;    /* and at how many compaction looks again. */
     uint64_t collected_floor; /* What it could do without up to here was left out when it was
                                  written; 0: not known. */
 };

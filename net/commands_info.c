@@ -465,6 +465,9 @@ orbit_tree(struct info *info)
     number_put(info, "lsm_scrub_damages", lsm->scrub_damages);
     number_put(info, "lsm_tables_shunned", lsm->tables_shunned);
     number_put(info, "lsm_tables_dropped", lsm->tables_dropped);
+    number_put(info, "lsm_expired_compactions", lsm->expired_compactions);
+    number_put(info, "lsm_scan_compactions", lsm->scan_compactions);
+    number_put(info, "lsm_scan_skips", lsm->scan_skips);
     for (uint32_t level = 0; level < LSM_LEVELS; level++) {
         if (lsm->level_tables[level] > 0 || lsm->level_write_bytes[level] > 0) {
             orbit_level(info, level);

@@ -121,6 +121,9 @@ lsm_add(struct lsm_stats *into, struct store *store)
     }
     into->tables_shunned += stats.tables_shunned;
     into->tables_dropped += stats.tables_dropped;
+    into->expired_compactions += stats.expired_compactions;
+    into->scan_compactions += stats.scan_compactions;
+    into->scan_skips += stats.scan_skips;
     into->point_reads += stats.point_reads;
     into->point_reads_memtable += stats.point_reads_memtable;
     into->filter_skips += stats.filter_skips;

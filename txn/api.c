@@ -345,6 +345,9 @@ shard_open(void *arg)
         .memory_bytes = db->memory_bytes,
         .durability = db->durability,
         .interval_us = db->interval_us,
+        .lsm = {.block_bytes = db->block_bytes,
+                .plain_levels = db->no_compression ? UINT32_MAX : 0,
+                .guide_bytes = db->index_bytes},
     };
     struct store *store;
     struct txns *txns;
@@ -405,6 +408,9 @@ options_apply(struct orbit *db, const struct orbit_options *options)
                        (unsigned long long)memory, db->shards, API_SHARD_MEMORY_MIN);
     }
     db->memory_bytes = memory / db->shards;
+    db->block_bytes = options->block_bytes;
+    db->no_compression = options->no_compression;
+    db->index_bytes = (options->index_bytes + db->shards - 1) / db->shards;
     return ERR_OK;
 }
 

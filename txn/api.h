@@ -32,6 +32,9 @@ struct orbit {
     uint32_t shards;
     int lock_fd;
     uint64_t memory_bytes; /* Of each shard. */
+    uint64_t index_bytes;  /* The same. */
+    uint32_t block_bytes;
+    bool no_compression;
     enum wal_durability durability;
     uint64_t interval_us;
     pthread_t owner;            /* ORBIT_INLINE: who may call. */

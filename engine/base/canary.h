@@ -16,6 +16,7 @@
     X(FLUSH_BEFORE_LOG, "lsm: a table is made durable before the log that its writes came from")   \
     X(SNAPSHOT_FORGOTTEN, "lsm: compaction drops versions that only a held snapshot needs")        \
     X(DELETE_DROPPED_EARLY, "lsm: a delete is dropped although an older version lies below")       \
+    X(EXPIRED_DROPPED_EARLY, "lsm: an expired table is dropped although older versions lie below") \
     X(STORE_YIELD_MISPLACED, "txn: a fiber yields between reading a sequence and using it")        \
     X(REPLY_BEFORE_DURABLE, "txn: a batch at sync is acknowledged before its record is durable")   \
     X(ENTRY_CACHE_STALE, "lsm: a flush leaves what it replaces in the entry cache")                \

@@ -15,6 +15,9 @@ struct bench_engine_options {
     uint64_t data_bytes;  /* At most this much will be stored: keys and values. */
     uint32_t threads;     /* Client threads, a writer in the background included. */
     uint32_t shards;      /* Orbit, when there are several threads. */
+    uint64_t index_bytes; /* Orbit: for indexes and filters; 0: its own choice. */
+    uint32_t block_bytes; /* Orbit: the same. */
+    bool no_compression;  /* Orbit. */
     uint32_t depth;       /* orbit-async: operations outstanding at a time. */
     bool is_sync;         /* Every write durable before it returns. */
     bool is_direct;       /* No page cache, where the engine has a choice. */

@@ -68,6 +68,9 @@ database_open(const struct bench_engine_options *options, void **db_out)
         .shards = options->threads > 1 ? options->shards : 1,
         .memory_bytes = memory_for(options->cache_bytes),
         .durability = options->is_sync ? ORBIT_SYNC : ORBIT_NONE,
+        .block_bytes = options->block_bytes,
+        .no_compression = options->no_compression,
+        .index_bytes = options->index_bytes,
     };
 
     ASSERT(db != NULL);

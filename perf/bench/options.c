@@ -30,6 +30,9 @@ const char bench_usage[] =
     "  --cache MIB         block cache (default 256); memtables come on top\n"
     "  --memory-limit MIB  run each engine in a control group with this much memory, page cache\n"
     "                      included\n"
+    "  --block-bytes N     Orbit: blocks of tables before compression (default 3840)\n"
+    "  --compression yes|no  Orbit (default yes)\n"
+    "  --index-budget MIB  Orbit: memory for indexes and filters (default: half of the cache)\n"
     "  --direct            no page cache, for the engines that have a choice\n"
     "  --duration S        seconds of each workload that is not a fill (default 5)\n"
     "  --warm yes|no       read all before reads are measured, and S/2 seconds of each workload\n"
@@ -70,6 +73,9 @@ static const struct rule {
     {"--threads", KIND_NUMBER32, FIELD(threads), 1, 256},
     {"--shards", KIND_NUMBER32, FIELD(shards), 1, 256},
     {"--batch", KIND_NUMBER32, FIELD(batch), 1, 1024},
+    {"--block-bytes", KIND_NUMBER32, FIELD(block_bytes), 256, 256 << 10},
+    {"--index-budget", KIND_MIB, FIELD(index_bytes), 1, 1 << 20},
+    {"--compression", KIND_YES, FIELD(is_compressed), 0, 0},
     {"--warm", KIND_YES, FIELD(is_warm), 0, 0},
     {"--direct", KIND_FLAG, FIELD(is_direct), 0, 0},
     {"--keep", KIND_FLAG, FIELD(keeps), 0, 0},
@@ -177,6 +183,7 @@ bench_options_parse(struct bench_options *options, int argc, char **argv)
         .batch = 32,
         .shards = 1,
         .is_warm = true,
+        .is_compressed = true,
     };
     for (int i = 1; i < argc; i++) {
         const struct rule *rule = rule_find(argv[i]);

@@ -8,8 +8,9 @@ struct bench_options {
     const char *engines, *workloads; /* Lists with commas. */
     const char *dir, *json, *plot;   /* NULL: not given. */
     uint64_t keys, ops, seed, cache_bytes, limit_bytes, duration_ms, write_rate;
-    uint32_t key_bytes, value_bytes, threads, batch, shards;
-    bool is_direct, is_warm, keeps, uses_existing;
+    uint64_t index_bytes;
+    uint32_t key_bytes, value_bytes, threads, batch, shards, block_bytes;
+    bool is_direct, is_warm, is_compressed, keeps, uses_existing;
     bool is_help, is_version;
 };
 

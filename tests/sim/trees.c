@@ -55,6 +55,10 @@ options_draw(struct run *run, struct lsm_options *lsm)
     lsm->table_bytes = run_between(run, 8 << 10, 128 << 10);
     lsm->level_base_bytes = UINT64_C(128) << run_below(run, 11);
     lsm->level0_tables = (uint32_t)run_between(run, 1, 5);
+    lsm->block_bytes = run_chance(run, 50) ? (uint32_t)run_between(run, 64, 16 << 10) : 0;
+    lsm->plain_levels = run_chance(run, 50) ? (uint32_t)run_below(run, 1 << LSM_LEVELS) : 0;
+    lsm->guide_bytes = run_chance(run, 30) ? run_between(run, 1, 64 << 10) : 0;
+    lsm->scan_skips_min = run_chance(run, 50) ? run_between(run, 1, 200) : 0;
 }
 
 static YIELDS void
@@ -91,6 +95,8 @@ trees_init(struct trees *trees, struct run *run, uint32_t max)
     trees->delete_percent = (uint32_t)run_between(run, 5, 40);
     trees->log_delay_us_max = run_between(run, 100, 50000);
     trees->is_horizon_close = run_chance(run, 30);
+    trees->expire_percent = run_chance(run, 25) ? (uint32_t)run_between(run, 60, 100) : 10;
+    trees->is_queue = run_chance(run, 20);
 }
 
 static void
@@ -154,7 +160,7 @@ put_draw(struct trees *trees, struct history_write *write)
     } else {
         write->bytes = (uint32_t)trees_draw(trees_chance(15) ? trees->value_bytes_max : 80);
     }
-    if (trees_chance(10)) { /* Past or soon, as the batch's time will show. */
+    if (trees_chance(trees->expire_percent)) { /* Past or soon, as the batch's time will show. */
         write->expire_us = (trees->history.ts >> 12) + trees_draw(trees_chance(50) ? 200 : 500000);
     }
 }
@@ -181,6 +187,22 @@ trees_write_draw(struct trees *trees, struct history_write *write, bool may_be_r
     }
 }
 
+/* What is put at one end is deleted at the other, round and round. */
+static void
+queue_write_draw(struct trees *trees, struct history_write *write)
+{
+    struct history *history = &trees->history;
+    bool is_put = trees->queue_head == trees->queue_tail || trees_chance(50);
+
+    memset(write, 0, sizeof(*write));
+    write->id = history->next_id++;
+    write->key = (is_put ? trees->queue_tail++ : trees->queue_head++) % history->key_count;
+    write->kind = HISTORY_DELETE;
+    if (is_put) {
+        put_draw(trees, write);
+    }
+}
+
 static void
 batch_draw(struct trees *trees, struct batch *batch)
 {
@@ -188,7 +210,11 @@ batch_draw(struct trees *trees, struct batch *batch)
     batch->count = trees_chance(50) ? 1 : 1 + (uint32_t)trees_draw(TREES_BATCH_WRITES_MAX);
     batch->bytes = TREES_BATCH_LOG_BYTES;
     for (uint32_t i = 0; i < batch->count; i++) {
-        trees_write_draw(trees, &batch->writes[i], true);
+        if (trees->is_queue && trees_chance(90)) {
+            queue_write_draw(trees, &batch->writes[i]);
+        } else {
+            trees_write_draw(trees, &batch->writes[i], true);
+        }
         batch->bytes += is_large(&batch->writes[i]) ? VLOG_POINTER_BYTES : batch->writes[i].bytes;
     }
 }

@@ -59,10 +59,13 @@ struct trees {
     bool is_stopping;
     bool is_slow;          /* The workers pause. */
     bool is_horizon_close; /* It follows each write, as a store's does. */
+    bool is_queue;         /* Most writes put at one end or delete at the other: */
+    uint32_t queue_head, queue_tail;
     uint32_t running;
     uint32_t value_bytes_max;
     uint32_t large_permille;
     uint32_t delete_percent;
+    uint32_t expire_percent; /* Of the puts. */
     uint64_t log_delay_us_max;
     uint64_t horizon;
     uint64_t commits;                 /* That succeeded, in this life. */

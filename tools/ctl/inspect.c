@@ -101,10 +101,11 @@ table_line_print(const struct manifest_table *table)
     const struct table_meta *meta = &table->meta;
 
     printf("  table %016llx level=%u bytes=%llu entries=%llu deletes=%llu range_deletes=%llu "
-           "ts=%llu..%llu%s%s",
+           "expiring=%llu ts=%llu..%llu%s%s",
            (ull)meta->file_number, table->level, (ull)meta->file_bytes, (ull)meta->entries,
-           (ull)meta->deletes, (ull)meta->range_deletes, (ull)meta->ts_oldest, (ull)meta->ts_newest,
-           table->is_stamped ? " stamped" : "", table->is_pending ? " pending" : "");
+           (ull)meta->deletes, (ull)meta->range_deletes, (ull)meta->expiry.entries,
+           (ull)meta->ts_oldest, (ull)meta->ts_newest, table->is_stamped ? " stamped" : "",
+           table->is_pending ? " pending" : "");
     key_print("smallest", meta->smallest);
     key_print(meta->largest_is_exclusive ? "end" : "largest", meta->largest);
     for (uint32_t i = 0; i < table->vlog_use_count; i++) {

@@ -11,3 +11,4 @@ test_lsm_SOURCES += tests/unit/lsm/test_memtable.c tests/unit/lsm/test_range_del
 test_lsm_SOURCES += tests/unit/lsm/test_entry_cache.c
 test_lsm_SOURCES += tests/unit/lsm/test_vlog.c tests/unit/lsm/test_cache.c
 test_lsm_SOURCES += tests/unit/lsm/test_changes.c tests/unit/lsm/test_check.c tests/unit/lsm/test_checkpoint.c tests/unit/lsm/test_compaction.c tests/unit/lsm/test_version.c
+test_lsm_SOURCES += tests/unit/lsm/test_compact_expired.c tests/unit/lsm/test_compact_scanned.c tests/unit/lsm/test_expiry.c
