@@ -387,7 +387,6 @@ static YIELDS void
 spares_expire(struct wal *wal)
 {
     if (wal->spare_count > 0 && shard_now_us() - wal->spare_used_us >= WAL_SPARE_IDLE_US) {
-        SOMETIMES("wal: spare segments were given back");
         spares_drop(wal);
     }
 }
