@@ -11,6 +11,7 @@
 #include "engine/rt/msg.h"
 #include "net/config.h"
 #include "net/monitor.h"
+#include "net/transaction.h"
 
 #include "engine/base/poison.h"
 
@@ -47,6 +48,8 @@ dispatch_init(void)
     table_bind(net_commands_command);
     table_bind(net_commands_monitor);
     table_bind(net_commands_debug);
+    table_bind(net_commands_transaction);
+    table_bind(net_commands_txn);
     for (uint32_t id = 0; id < command_ids(); id++) {
         const struct command *command = command_by_id(id);
 
@@ -124,6 +127,12 @@ request_execute(struct net *net, struct session *session, struct kv_request *req
         net_error_count(net, answer);
     }
     stats_note(net, session, request, ticks, has_failed);
+}
+
+void
+dispatch_execute(struct session *session, struct kv_request *request)
+{
+    request_execute(net_self(), session, request);
 }
 
 /* ---- A run of requests for another shard ---- */
@@ -272,6 +281,7 @@ request_init(struct session *session, struct kv_request *request, const struct c
         .db = session->db,
         .reply = &session->output,
         .arena = &session->arena,
+        .origin = &session->origin,
         .no_touch = session->no_touch,
         .now_ms = io_wall_us() / 1000,
     };
@@ -351,6 +361,18 @@ run_local(struct session *session, struct kv_request *request)
     reply_mode_apply(session, reply_start);
 }
 
+/* As a statement of the session's transaction, which waits at its home for what it has read. */
+static YIELDS void
+run_in_txn(struct session *session, struct kv_request *request)
+{
+    uint64_t reply_start = session_output_end(session);
+    uint32_t home = (uint32_t)(session->txn >> TXN_HOME_SHIFT);
+
+    txn_execute(session, request);
+    durability_note(session, request, reply_start, home, request->lsn);
+    reply_mode_apply(session, reply_start);
+}
+
 /* Gather what follows for the same shard: parses ahead; stops at the first that differs. */
 static void
 run_gather(struct session *session, struct run *run, struct slice input, uint32_t shard)
@@ -422,31 +444,38 @@ static YIELDS bool
 request_route(struct session *session, struct kv_request *request, struct slice input,
               uint64_t consumed)
 {
-    uint64_t reply_start = session_output_end(session);
     uint32_t shard = shard_id();
 
-    if (request->command->layer == COMMAND_DATA) {
-        switch (kv_route(request->command, request->argv, request->argc, &shard)) {
-        case KV_ROUTE_ANY:
-            break;
-        case KV_ROUTE_SHARD:
-            if (shard != shard_id()) {
-                run_remote(session, request, shard, input, consumed);
-                return true;
-            }
-            break;
-        case KV_ROUTE_CROSS:
-            reply_error(&session->output,
-                        "CROSSSLOT the keys of this command lie on several shards; give them one "
-                        "{hash tag} or run the server with --shards 1");
-            net_command_stats(session->net, request->command)->rejected++;
-            net_error_count(session->net, SLICE("-CROSSSLOT"));
-            reply_mode_apply(session, reply_start);
-            return false;
-        }
+    if (__builtin_expect(session->txn != 0, 0) && request->command->layer != COMMAND_SESSION) {
+        run_in_txn(session, request);
+        return false;
+    }
+    /* A command whose keys lie on several shards runs here, and reads and writes theirs. */
+    if (request->command->layer == COMMAND_DATA &&
+        kv_route(request->command, request->argv, request->argc, &shard) == KV_ROUTE_SHARD &&
+        shard != shard_id()) {
+        run_remote(session, request, shard, input, consumed);
+        return true;
     }
     run_local(session, request);
     return false;
+}
+
+/* Between MULTI and EXEC a request that is refused ends the transaction. */
+static void
+request_refused(struct session *session, const struct slice *argv, uint32_t argc,
+                struct reply_mark mark)
+{
+    const struct command *command = command_resolve(argv, argc);
+
+    if (session->multi == NULL) {
+        return;
+    }
+    if (command != NULL && strcmp(command_full_name(command), "exec") == 0) {
+        multi_exec_refused(session, mark);
+    } else {
+        multi_note_error(session);
+    }
 }
 
 void
@@ -454,6 +483,7 @@ dispatch_request(struct session *session, struct slice input, uint64_t consumed)
 {
     uint32_t argc = session->parser.arg_count;
     uint64_t reply_start = session_output_end(session);
+    struct reply_mark mark = reply_mark(&session->output);
     const struct slice *argv = arguments_get(session, input, &session->arena);
     const struct command *command = command_check(session, argv, argc);
     struct kv_request request;
@@ -461,9 +491,12 @@ dispatch_request(struct session *session, struct slice input, uint64_t consumed)
 
     session->request_bytes = consumed;
     if (command == NULL) {
+        request_refused(session, argv, argc, mark);
         net_error_count(session->net,
                         slice_of(session->output.buf.data + (reply_start - session->output.gone),
                                  session_output_end(session) - reply_start));
+        reply_mode_apply(session, reply_start);
+    } else if (session->multi != NULL && multi_queue(session, command, argv, argc)) {
         reply_mode_apply(session, reply_start);
     } else {
         pause_wait(session, command);

@@ -28,6 +28,12 @@ extern const struct net_command net_commands_info[];
 extern const struct net_command net_commands_command[];
 extern const struct net_command net_commands_monitor[]; /* SLOWLOG, LATENCY, MEMORY */
 extern const struct net_command net_commands_debug[];
+extern const struct net_command net_commands_transaction[];
+extern const struct net_command net_commands_txn[];
+
+/* Runs a request whose checks are done, with its statistics, on this shard; replies go to
+ * request->reply. For those who run queued commands and statements of transactions. */
+YIELDS void dispatch_execute(struct session *session, struct kv_request *request);
 
 /* The reply to HELP of a container, made from the table. */
 void dispatch_help(struct kv_request *request);

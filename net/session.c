@@ -9,6 +9,7 @@
 #include "net/config.h"
 #include "net/dispatch.h"
 #include "net/net.h"
+#include "net/transaction.h"
 
 #include "engine/base/poison.h"
 
@@ -401,6 +402,8 @@ static const struct io_conn_handlers session_handlers = {
 void
 session_reset(struct session *session)
 {
+    multi_discard(session);
+    txn_leave(session);
     session->db = 0;
     session->is_authenticated = config_values(session->net->config)->password[0] == '\0';
     session->no_evict = false;
@@ -409,6 +412,10 @@ session_reset(struct session *session)
     session->reply_mode = SESSION_REPLY_ON;
     session->output.resp = 2;
     session->user = "default";
+    session->origin = (struct txn_origin){
+        .principal = slice_from_text(session->user),
+        .protocol = SLICE("resp"),
+    };
     session_text_set(&session->name, SLICE(""));
 }
 
@@ -474,6 +481,8 @@ session_maybe_free(struct session *session)
     list_remove(&session->ready_link);
     list_remove(&session->dirty_link);
     list_remove(&session->wait_link);
+    multi_discard(session);
+    txn_leave(session);
     buf_fini(&session->input);
     buf_fini(&session->incoming);
     buf_fini(&session->sending);

@@ -80,6 +80,13 @@ struct session {
     char *name, *lib_name, *lib_version; /* NUL-terminated; NULL when unset; session_text_set. */
     const char *user;
 
+    /* Transactions: net/transaction.h. */
+    struct session_multi *multi; /* Between MULTI and EXEC; otherwise NULL. */
+    struct kv_watch *watches;
+    struct txn_origin origin; /* Of what it writes: in every commit record. */
+    uint64_t txn;  /* Id of the interactive transaction that commands belong to; 0: none. */
+    bool is_as_of; /* It only reads at a time in the past: ORBIT.ASOF. */
+
     /* For CLIENT LIST, WAITAOF and timeouts. */
     uint64_t created_us, active_us; /* shard_now_us */
     const struct command *last_command;

@@ -111,8 +111,8 @@ YIELDS void kv_execute(struct kv_request *request);
 bool kv_is_exclusive(const struct command *command);
 
 /* EXEC: several commands as one transaction of this shard, each with its reply behind an array
- * header. Commands of the session's layer are run by run_session, which may happen again when
- * others' commits came between. */
+ * header. `run` runs one: by kv_execute, or as the session does; all of them may run again, from
+ * the first on, when others' commits came between. */
 struct kv_watch;
 struct kv_multi {
     struct kv_request *requests; /* reply, arena and txn are set here. */
@@ -122,7 +122,7 @@ struct kv_multi {
     struct arena *arena;
     const struct txn_origin *origin;
     uint64_t now_ms;
-    YIELDS void (*run_session)(void *arg, struct kv_request *request);
+    YIELDS void (*run)(void *arg, struct kv_request *request);
     void *arg;
     lsn_t lsn; /* Out. */
 };

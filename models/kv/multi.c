@@ -147,16 +147,12 @@ requests_run(struct multi_run *run)
         request->txn = run->txn;
         request->reply = multi->reply;
         request->keyspaces = run->is_exclusive ? run->keyspaces : NULL;
-        if (request->command->layer == COMMAND_SESSION) {
-            multi->run_session(multi->arg, request);
-        } else {
-            request->err = ERR_OK;
-            kv_execute(request);
-            if (request->err != ERR_OK) {
-                return request->err;
-            }
-        }
+        request->err = ERR_OK;
+        multi->run(multi->arg, request);
         request->txn = NULL;
+        if (request->err != ERR_OK) {
+            return request->err;
+        }
     }
     return ERR_OK;
 }
@@ -253,6 +249,13 @@ kv_execute_multi(struct kv_multi *multi)
     multi_execute(multi, true);
 }
 
+static YIELDS void
+alone_run(void *arg, struct kv_request *request)
+{
+    (void)arg;
+    kv_execute(request);
+}
+
 void
 kv_execute_alone(struct kv_request *request)
 {
@@ -263,6 +266,7 @@ kv_execute_alone(struct kv_request *request)
         .arena = request->arena,
         .origin = request->origin,
         .now_ms = request->now_ms,
+        .run = alone_run,
     };
 
     multi_execute(&multi, false);

@@ -180,14 +180,30 @@ main(void)
     uint32_t printed = 0;
 
     command_table_init();
-    fputs("# The Redis protocol\n\n"
-          "Made from the tables that the server runs by (`tools/docs/main.c`); do not edit.\n\n"
-          "Orbit speaks RESP2 and RESP3, and inline commands. Its level of compatibility is\n"
-          "Redis 7.2. Commands of one connection take effect in their order, and replies leave\n"
-          "in that order, each when what it tells is durable. With several shards a command\n"
-          "whose keys lie on more than one of them is refused with CROSSSLOT.\n\n"
-          "## Commands that Orbit has\n",
-          stdout);
+    fputs(
+        "# The Redis protocol\n\n"
+        "Made from the tables that the server runs by (`tools/docs/main.c`); do not edit.\n\n"
+        "Orbit speaks RESP2 and RESP3, and inline commands. Its level of compatibility is\n"
+        "Redis 7.2. Commands of one connection take effect in their order, and replies leave\n"
+        "in that order, each when what it tells is durable. Each command is a transaction,\n"
+        "wherever its keys lie: it takes effect as a whole, and one that answers an error has\n"
+        "changed nothing.\n\n"
+        "MULTI, EXEC and WATCH are those of Redis, and what EXEC runs is one transaction over\n"
+        "all shards. A command that fails in EXEC changes nothing; the others take effect. A key\n"
+        "that was missing when it was watched and is missing at EXEC counts as unchanged.\n\n"
+        "ORBIT.BEGIN [SERIALIZABLE | REPEATABLE READ | READ COMMITTED] [READ ONLY] begins a\n"
+        "transaction that the session's commands belong to until ORBIT.COMMIT or\n"
+        "ORBIT.ROLLBACK; the default is SERIALIZABLE. Its writes lock their keys. An error reply\n"
+        "of a command leaves it open; CONFLICT (run it again), DEADLOCK, LOCKED and errors of\n"
+        "the disk roll it back, and commands then answer TXNABORTED until ORBIT.ROLLBACK.\n"
+        "FLUSHDB, FLUSHALL, SWAPDB, MULTI and WATCH are refused inside. The end of the\n"
+        "connection rolls back. ORBIT.TXN TOKEN gives a token, by which another session of the\n"
+        "same user drives the same transaction (ORBIT.TXN JOIN token); either may end it, and\n"
+        "the end of one connection leaves it to the others. ORBIT.ASOF with microseconds since\n"
+        "1970 lets the session read at that time, as far back as versions are kept;\n"
+        "ORBIT.ASOF LATEST returns to the present.\n\n"
+        "## Commands that Orbit has\n",
+        stdout);
     group_count = collect_groups(groups);
     for (uint32_t g = 0; g < group_count; g++) {
         printed += print_group(groups[g]);

@@ -16,6 +16,8 @@
 
 #define ORBIT_VERSION_TEXT PACKAGE_VERSION
 
+#define SHARD_MEMORY_MIN (UINT64_C(64) << 20)
+
 struct option_row {
     const char *key;
     const char *argument; /* NULL: a switch. */
@@ -202,7 +204,8 @@ static const struct option_row option_rows[] = {
     {"config", "FILE", "read FILE first: \"key = value\" lines with the names of these flags",
      set_config},
     {"data-dir", "DIR", "folder of the data, made if missing (./orbit-data)", set_data_dir},
-    {"shards", "N", "shards, each with a thread and a log of its own (1)", set_shards},
+    {"shards", "N", "shards, each with a thread and a log of its own (one a processor)",
+     set_shards},
     {"bind", "ADDR", "numeric address to listen on (127.0.0.1)", set_bind},
     {"redis-port", "N", "port of the Redis protocol (6379); 0 turns it off", set_redis_port},
     {"memory", "SIZE", "memory for memtables, caches and sessions, as 512M or 8G (1G)", set_memory},
@@ -420,6 +423,29 @@ pointers_set(struct options *options)
     options->server.password = options->password;
 }
 
+/* As many as the data folder has; a new one gets one a processor, as long as each has memory enough
+ * to work with. */
+static uint32_t
+shards_default(const struct options *options)
+{
+    uint64_t most = MAX(options->server.memory_bytes / SHARD_MEMORY_MIN, UINT64_C(1));
+    long cores = options->cpu_count > 0 ? (long)options->cpu_count : sysconf(_SC_NPROCESSORS_ONLN);
+    char path[PATH_MAX];
+    uint32_t there = 0;
+
+    for (; there < SHARDS_MAX; there++) {
+        int size = snprintf(path, sizeof(path), "%s/shard-%u", options->data_dir, there);
+
+        if (size >= (int)sizeof(path) || access(path, F_OK) != 0) {
+            break;
+        }
+    }
+    if (there > 0) {
+        return there;
+    }
+    return (uint32_t)MIN(MIN(MAX((uint64_t)cores, UINT64_C(1)), most), (uint64_t)SHARDS_MAX);
+}
+
 err_t
 options_parse(int argc, char **argv, struct options *options)
 {
@@ -427,7 +453,6 @@ options_parse(int argc, char **argv, struct options *options)
 
     memset(options, 0, sizeof(*options));
     options->server.redis_port = 6379;
-    options->server.shards = 1;
     options->server.memory_bytes = SERVER_MEMORY_DEFAULT;
     options->server.durability = WAL_SYNC;
     options->server.maxclients = NET_MAXCLIENTS_DEFAULT;
@@ -443,6 +468,9 @@ options_parse(int argc, char **argv, struct options *options)
     TRY(flags_parse(argc, argv, false, options));
     TRY(password_read(options));
     TRY(combination_check(options));
+    if (options->server.shards == 0) {
+        options->server.shards = shards_default(options);
+    }
     pointers_set(options);
     err = ERR_OK;
 out:

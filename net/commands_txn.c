@@ -1,0 +1,382 @@
+/* net/commands_txn.c - ORBIT.BEGIN, ORBIT.COMMIT, ORBIT.ROLLBACK, ORBIT.TXN, ORBIT.ASOF.
+ *
+ * A session's transaction lives on its home shard, and the session's commands travel there. The net
+ * of the home shard counts the sessions that drive it: when the last one goes, it is rolled back.
+ * When it has ended by itself or by another session, commands are refused until the session says
+ * ORBIT.ROLLBACK: what was meant to be in a transaction never runs outside of one. */
+#include <stdio.h>
+
+#include "engine/base/assert.h"
+#include "engine/rt/msg.h"
+#include "engine/rt/shard.h"
+#include "net/dispatch.h"
+#include "net/transaction.h"
+#include "txn/clock.h"
+
+#include "engine/base/poison.h"
+
+static uint32_t
+home_of(uint64_t id)
+{
+    return (uint32_t)(id >> TXN_HOME_SHIFT);
+}
+
+/* ---- Who drives a transaction: on its home shard ---- */
+
+struct attach {
+    uint64_t id;
+    bool is_leaving;
+    bool is_last; /* Out. */
+};
+
+static void
+attach_run(void *arg)
+{
+    struct attach *attach = arg;
+    struct net *net = net_self();
+    struct txn_user *user = NULL;
+
+    LIST_FOR_EACH(node, &net->txn_users) {
+        user = LIST_ENTRY(node, struct txn_user, link);
+        if (user->id == attach->id) {
+            break;
+        }
+        user = NULL;
+    }
+    attach->is_last = user == NULL;
+    if (!attach->is_leaving && user == NULL) {
+        user = MEM_NEW(MEM_SESSIONS, struct txn_user);
+        user->id = attach->id;
+        user->sessions = 1;
+        list_push_back(&net->txn_users, &user->link);
+    } else if (!attach->is_leaving) {
+        user->sessions++;
+    } else if (user != NULL && --user->sessions == 0) {
+        attach->is_last = true;
+        list_remove(&user->link);
+        MEM_FREE(MEM_SESSIONS, user);
+    }
+}
+
+static YIELDS void
+session_attach(struct session *session, uint64_t id)
+{
+    struct attach attach = {.id = id};
+
+    msg_call(home_of(id), MSG_INLINE, attach_run, &attach);
+    session->txn = id;
+}
+
+/* True when no other session drives it. */
+static YIELDS bool
+detach(uint64_t id)
+{
+    struct attach attach = {.id = id, .is_leaving = true};
+
+    msg_call(home_of(id), MSG_INLINE, attach_run, &attach);
+    return attach.is_last;
+}
+
+static YIELDS void
+leave_run(void *arg)
+{
+    uint64_t *id = arg;
+
+    if (detach(*id)) {
+        (void)txn_abort_id(*id); /* It may have ended by itself. */
+    }
+    mem_free(MEM_SESSIONS, id, sizeof(*id));
+}
+
+void
+txn_leave(struct session *session)
+{
+    uint64_t *id;
+
+    if (session->txn == 0) {
+        return;
+    }
+    id = mem_alloc(MEM_SESSIONS, sizeof(*id));
+    *id = session->txn;
+    session->txn = 0;
+    session->is_as_of = false;
+    if (!fiber_group_spawn(&session->net->fibers, "leave txn", FIBER_FOREGROUND, FIBER_STACK_SMALL,
+                           leave_run, id)) {
+        /* No fiber is left: its idle timeout, or the end of the server, rolls it back. */
+        mem_free(MEM_SESSIONS, id, sizeof(*id));
+    }
+}
+
+/* ---- Statements ---- */
+
+struct statement {
+    struct session *session; /* Borrowed: its fiber waits. */
+    struct kv_request *request;
+    struct reply reply; /* Out: made at the home shard, owned here after the answer. */
+    bool is_there;      /* Out: the transaction still is. */
+    lsn_t lsn;
+};
+
+static YIELDS void
+statement_run(struct txn *txn, void *arg)
+{
+    struct statement *statement = arg;
+    struct kv_request *request = statement->request;
+    struct arena arena;
+
+    arena_init(&arena, MEM_SESSIONS);
+    request->arena = &arena;
+    request->reply = &statement->reply;
+    request->txn = txn;
+    dispatch_execute(statement->session, request);
+    request->txn = NULL;
+    if (request->err != ERR_OK) {
+        /* It cannot go on: others need not wait for its locks until the client says so. */
+        txn_abort(&txn);
+    }
+    arena_fini(&arena);
+    statement->is_there = true;
+}
+
+static YIELDS void
+home_run(void *arg)
+{
+    struct statement *statement = arg;
+
+    reply_init(&statement->reply, statement->session->output.resp);
+    (void)txn_run(statement->session->txn, statement_run, statement);
+    mem_disown(MEM_SESSIONS, statement->reply.buf.data, statement->reply.buf.capacity);
+}
+
+void
+txn_execute(struct session *session, struct kv_request *request)
+{
+    struct statement statement = {.session = session, .request = request};
+    struct reply *reply = request->reply;
+    struct arena *arena = request->arena;
+
+    msg_call(home_of(session->txn), MSG_FIBER, home_run, &statement);
+    mem_adopt(MEM_SESSIONS, statement.reply.buf.data, statement.reply.buf.capacity);
+    request->reply = reply;
+    request->arena = arena;
+    if (statement.is_there) {
+        buf_append(&reply->buf, statement.reply.buf.data, statement.reply.buf.size);
+        reply->errors += statement.reply.errors;
+    } else {
+        reply_error(reply, "TXNABORTED the transaction has ended; ORBIT.ROLLBACK leaves it");
+    }
+    reply_fini(&statement.reply);
+}
+
+/* ---- Beginning ---- */
+
+static bool
+is_word(const struct kv_request *request, uint32_t at, const char *text)
+{
+    return at < request->argc && command_word_is(request->argv[at], text);
+}
+
+/* [SERIALIZABLE | REPEATABLE READ | READ COMMITTED] [READ ONLY | READ WRITE] */
+static bool
+options_parse(struct kv_request *request, struct txn_options *options)
+{
+    uint32_t at = 1;
+
+    options->isolation = TXN_SERIALIZABLE;
+    while (at < request->argc) {
+        if (is_word(request, at, "serializable")) {
+            at += 1;
+        } else if (is_word(request, at, "repeatable") && is_word(request, at + 1, "read")) {
+            options->isolation = TXN_REPEATABLE_READ;
+            at += 2;
+        } else if (is_word(request, at, "read") && is_word(request, at + 1, "committed")) {
+            options->isolation = TXN_READ_COMMITTED;
+            at += 2;
+        } else if (is_word(request, at, "read") && is_word(request, at + 1, "only")) {
+            options->read_only = true;
+            at += 2;
+        } else {
+            reply_error(request->reply, "ERR syntax error");
+            return false;
+        }
+    }
+    return true;
+}
+
+static YIELDS bool
+begin(struct session *session, struct kv_request *request, struct txn_options *options)
+{
+    struct txn *txn;
+    err_t err;
+
+    if (session->multi != NULL || request->txn != NULL || session->txn != 0) {
+        reply_error(request->reply, "ERR a transaction is open already");
+        return false;
+    }
+    options->principal = slice_from_text(session->user);
+    options->protocol = SLICE("resp");
+    err = txn_begin(options, &txn);
+    if (err != ERR_OK) {
+        reply_err(request->reply, err);
+        return false;
+    }
+    session_attach(session, txn_id(txn));
+    return true;
+}
+
+static YIELDS void
+run_begin(struct session *session, struct kv_request *request)
+{
+    struct txn_options options = {0};
+
+    if (options_parse(request, &options) && begin(session, request, &options)) {
+        reply_ok(request->reply);
+    }
+}
+
+/* ---- Ending ---- */
+
+static bool
+has_txn(struct session *session, struct kv_request *request)
+{
+    if (session->txn == 0) {
+        reply_error(request->reply, "ERR no transaction is open");
+    }
+    return session->txn != 0;
+}
+
+static YIELDS void
+run_commit(struct session *session, struct kv_request *request)
+{
+    struct txn_done done = {0};
+    uint64_t id = session->txn;
+    err_t err;
+
+    if (!has_txn(session, request)) {
+        return;
+    }
+    session->txn = 0;
+    session->is_as_of = false;
+    (void)detach(id);
+    err = txn_commit_id(id, &done);
+    if (err != ERR_OK) {
+        reply_err(request->reply, err);
+        return;
+    }
+    request->lsn = MAX(request->lsn, done.lsn);
+    reply_ok(request->reply);
+}
+
+static YIELDS void
+run_rollback(struct session *session, struct kv_request *request)
+{
+    uint64_t id = session->txn;
+
+    if (!has_txn(session, request)) {
+        return;
+    }
+    session->txn = 0;
+    session->is_as_of = false;
+    (void)detach(id);
+    (void)txn_abort_id(id); /* If it has ended before, there is nothing to roll back. */
+    reply_ok(request->reply);
+}
+
+/* ---- Hand-over ---- */
+
+static YIELDS void
+run_token(struct session *session, struct kv_request *request)
+{
+    char token[TXN_TOKEN_BYTES + 1];
+    err_t err;
+
+    if (!has_txn(session, request)) {
+        return;
+    }
+    err = txn_token(session->txn, token);
+    if (err != ERR_OK) {
+        reply_err(request->reply, err);
+    } else {
+        reply_bulk_text(request->reply, token);
+    }
+}
+
+static YIELDS void
+run_join(struct session *session, struct kv_request *request)
+{
+    uint64_t id;
+    err_t err;
+
+    if (session->multi != NULL || session->txn != 0) {
+        reply_error(request->reply, "ERR a transaction is open already");
+        return;
+    }
+    err = txn_join(request->argv[2], slice_from_text(session->user), &id);
+    if (err != ERR_OK) {
+        reply_err(request->reply, err);
+        return;
+    }
+    session_attach(session, id);
+    reply_ok(request->reply);
+}
+
+static YIELDS void
+run_help(struct session *session, struct kv_request *request)
+{
+    (void)session;
+    dispatch_help(request);
+}
+
+/* ---- The past ---- */
+
+static YIELDS void
+as_of_leave(struct session *session, struct kv_request *request)
+{
+    if (session->txn != 0 && !session->is_as_of) {
+        reply_error(request->reply, "ERR a transaction is open already");
+        return;
+    }
+    if (session->is_as_of) {
+        run_rollback(session, request);
+        return;
+    }
+    reply_ok(request->reply);
+}
+
+static YIELDS void
+run_as_of(struct session *session, struct kv_request *request)
+{
+    struct txn_options options = {.isolation = TXN_REPEATABLE_READ, .read_only = true};
+    int64_t time_us;
+
+    if (is_word(request, 1, "latest")) {
+        as_of_leave(session, request);
+        return;
+    }
+    if (!reply_parse_int(request->argv[1], &time_us) || time_us <= 0 ||
+        time_us >= INT64_MAX >> CLOCK_COUNTER_BITS) {
+        reply_error(request->reply, "ERR the time is microseconds since 1970, or LATEST");
+        return;
+    }
+    if (session->is_as_of) { /* From one time to another. */
+        uint64_t id = session->txn;
+
+        session->txn = 0;
+        session->is_as_of = false;
+        (void)detach(id);
+        (void)txn_abort_id(id);
+    }
+    /* All commits of that microsecond are seen. */
+    options.as_of = (uint64_t)time_us << CLOCK_COUNTER_BITS | ((1 << CLOCK_COUNTER_BITS) - 1);
+    if (begin(session, request, &options)) {
+        session->is_as_of = true;
+        reply_ok(request->reply);
+    }
+}
+
+const struct net_command net_commands_txn[] = {
+    {"orbit.asof", run_as_of},      {"orbit.begin", run_begin},
+    {"orbit.commit", run_commit},   {"orbit.rollback", run_rollback},
+    {"orbit.txn|help", run_help},   {"orbit.txn|join", run_join},
+    {"orbit.txn|token", run_token}, {NULL, NULL},
+};
