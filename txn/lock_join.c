@@ -6,7 +6,6 @@
  * is held now. It covers more keys than were asked for, which makes others wait, never go wrong. It
  * is done a group at a time, around the newest lock, so that nobody waits for a great clearance. */
 #include "engine/base/assert.h"
-#include "engine/base/sometimes.h"
 #include "txn/lock_internal.h"
 
 #include "engine/base/poison.h"
@@ -150,5 +149,4 @@ lock_owner_join(struct locks *locks, struct lock_owner *owner, struct lock_targe
     buf_init(&end, MEM_SESSIONS);
     group_join(locks, owner, group.targets, group.count, (enum lock_mode)group.mode, &end);
     buf_fini(&end);
-    SOMETIMES("txn: neighbouring locks became a range");
 }

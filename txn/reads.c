@@ -9,7 +9,6 @@
 #include <stdlib.h>
 
 #include "engine/base/assert.h"
-#include "engine/base/sometimes.h"
 #include "engine/rt/fiber.h"
 
 #include "engine/base/poison.h"
@@ -261,7 +260,6 @@ reads_coarsen(struct reads *reads)
     }
     reads_replace(reads, &joined);
     buf_fini(&key);
-    SOMETIMES("txn: a read set was made coarse");
 }
 
 /* Room for one more: afterwards at least half of each bound is free. */
