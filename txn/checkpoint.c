@@ -802,6 +802,12 @@ names_recover(struct store *store)
     uint32_t at = 0;
     err_t err = ERR_OK;
 
+    if (lsm_checkpoint_get(store->lsm, 0, &info)) {
+        /* A kill may have left a mark in the cache only: what is trusted now must not be undone by
+         * a power cut. */
+        err = io_sync_dir(CHECKPOINTS_DIR);
+        TRY(err == ERR_NOT_FOUND ? ERR_OK : err);
+    }
     while (lsm_checkpoint_get(store->lsm, at, &info)) {
         struct io_file *file = NULL;
 
