@@ -60,7 +60,7 @@ id_take(struct kv *kv, uint64_t *id_out)
     err_t err = ERR_OK;
 
     for (uint32_t attempt = 0; kv->collection_next == kv->collection_end; attempt++) {
-        uint64_t first;
+        uint64_t first = 0;
 
         err = block_take(kv, &first);
         if (err == ERR_OK && kv->collection_next == kv->collection_end) {

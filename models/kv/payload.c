@@ -252,7 +252,7 @@ payload_read_string(struct slice payload, uint64_t bytes_max, struct arena *aren
 {
     struct payload_reader reader;
     struct slice string;
-    uint8_t type;
+    uint8_t type = 0;
     err_t err;
 
     TRY(payload_open(payload, bytes_max, arena, &reader, &type));
