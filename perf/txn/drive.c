@@ -14,6 +14,7 @@
 #include "engine/base/prng.h"
 
 enum { LOAD_KEYS = 5000, BRANCHES = 16, TELLERS = 10, LOCAL_PERCENT = 85 };
+enum { HELD_WRITES = 16, HELD_READS = 64 };
 #define NS_A_MS UINT64_C(1000000)
 
 struct drive_run {
@@ -37,7 +38,7 @@ struct client {
 struct txn_workload {
     const char *name;
     void (*make)(struct client *client, struct txn_work *work);
-    bool is_held; /* A reader, writers, and a snapshot in the second half. */
+    bool is_held; /* Reads between writes, and a snapshot in the second half. */
     bool has_branches;
     uint32_t sum_a_transaction; /* Over all that is checked. */
 };
@@ -368,69 +369,95 @@ client_init(struct client *client, struct drive_run *run, uint32_t index)
 
 /* ---- A snapshot held under load. ---- */
 
-/* Reads for a while: how many a second, and their median. */
-static bool
-reads_measure(struct client *reader, uint64_t duration_ms, double *rate_out, double *p50_out)
-{
-    const struct drive_options *options = reader->run->options;
-    uint64_t start_ns = measure_now_ns(CLOCK_MONOTONIC);
-    uint64_t end_ns = start_ns + duration_ms * NS_A_MS;
-    uint64_t now_ns = start_ns;
-    uint64_t count = 0;
+struct reads {
+    uint64_t count, cpu_ns;
+};
 
-    meter_reset(reader->meter, start_ns);
-    while (now_ns < end_ns) {
-        uint64_t number = draw(reader, options->keys);
-        uint64_t before_ns = now_ns;
+static bool
+held_writes(struct client *client, uint32_t count)
+{
+    struct drive_run *run = client->run;
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct txn_work work = {.count = 0};
+        uint64_t before_ns = measure_now_ns(CLOCK_MONOTONIC);
+        uint64_t now_ns;
+
+        run->options->workload->make(client, &work);
+        if (!run->options->engine->run(client->session, &work, &client->conflicts)) {
+            return false;
+        }
+        now_ns = measure_now_ns(CLOCK_MONOTONIC);
+        client->transactions++;
+        meter_record(client->meter, now_ns, now_ns - before_ns, 1);
+    }
+    return true;
+}
+
+static bool
+held_reads(struct client *client, uint32_t count, struct reads *reads)
+{
+    const struct drive_options *options = client->run->options;
+    uint64_t before_ns = measure_now_ns(CLOCK_PROCESS_CPUTIME_ID);
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t number = draw(client, options->keys);
         struct txn_access access;
         uint64_t value;
 
         key_make(&access, 'k', number, number % 2);
-        if (!options->engine->get(reader->session, access.key, &value)) {
+        if (!options->engine->get(client->session, access.key, &value)) {
             return false;
         }
-        now_ns = measure_now_ns(CLOCK_MONOTONIC);
-        meter_record(reader->meter, now_ns, now_ns - before_ns, 1);
-        count++;
     }
-    *rate_out = (double)count * 1e9 / (double)(now_ns - start_ns);
-    *p50_out = meter_quantile_us(reader->meter, 0.5);
+    reads->count += count;
+    reads->cpu_ns += measure_now_ns(CLOCK_PROCESS_CPUTIME_ID) - before_ns;
     return true;
 }
 
-static void
-sleep_ms(uint64_t ms)
+/* Writes as fast as it goes; in the end of the time rounds of reads in between, which are
+ * measured. */
+static bool
+held_half(struct client *client, double *read_us_out)
 {
-    struct timespec pause = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000 * 1000000)};
+    const struct drive_options *options = client->run->options;
+    uint64_t end_ns = measure_now_ns(CLOCK_MONOTONIC) + options->hold_ms * NS_A_MS;
+    uint64_t reads_ns = end_ns - MIN(options->duration_ms, options->hold_ms) * NS_A_MS;
+    struct reads reads = {0};
+    uint64_t now_ns = 0;
+    bool is_fine = true;
 
-    nanosleep(&pause, NULL);
+    while (is_fine && now_ns < end_ns) {
+        is_fine = held_writes(client, HELD_WRITES);
+        if (is_fine && now_ns >= reads_ns) {
+            is_fine = held_reads(client, HELD_READS, &reads);
+        }
+        now_ns = measure_now_ns(CLOCK_MONOTONIC);
+    }
+    *read_us_out = (double)reads.cpu_ns / 1e3 / (double)MAX(reads.count, UINT64_C(1));
+    return is_fine;
 }
 
-/* The same load for the same time, first without a snapshot and then with one; reads are measured
- * at the end of each. */
+/* The same load for the same time, first without a snapshot and then with one. */
 static bool
-held_read(struct client *reader, struct drive_figures *figures)
+held_run(struct client *client, struct drive_figures *figures)
 {
-    const struct drive_options *options = reader->run->options;
-    uint64_t load_ms = options->hold_ms - MIN(options->hold_ms, options->duration_ms);
+    const struct drive_options *options = client->run->options;
     void *snapshot = NULL;
     bool is_fine;
 
-    if (options->engine->hold == NULL ||
-        !options->engine->session_open(reader->run->db, &reader->session)) {
-        return options->engine->hold == NULL;
+    if (options->engine->hold == NULL) {
+        fprintf(stderr, "%s: no snapshots here\n", options->engine->name);
+        return false;
     }
-    sleep_ms(load_ms);
-    is_fine = reads_measure(reader, options->duration_ms, &figures->reads_free,
-                            &figures->read_p50_free) &&
-              options->engine->hold(reader->run->db, &snapshot);
+    is_fine = options->engine->session_open(client->run->db, &client->session) &&
+              held_half(client, &figures->read_us_free) &&
+              options->engine->hold(client->run->db, &snapshot);
     if (is_fine) {
-        sleep_ms(load_ms);
-        is_fine = reads_measure(reader, options->duration_ms, &figures->reads_held,
-                                &figures->read_p50_held);
+        is_fine = held_half(client, &figures->read_us_held);
         options->engine->let_go(snapshot);
     }
-    options->engine->session_close(reader->session);
+    options->engine->session_close(client->session);
     return is_fine;
 }
 
@@ -440,24 +467,18 @@ static bool
 clients_run(struct drive_run *run, struct client *clients, uint32_t count,
             struct drive_figures *figures)
 {
-    bool is_held = run->options->workload->is_held;
-    struct client reader;
     bool is_fine = true;
 
-    for (uint32_t i = is_held ? 0 : 1; i < count; i++) {
+    if (run->options->workload->is_held) {
+        return held_run(&clients[0], figures);
+    }
+    for (uint32_t i = 1; i < count; i++) {
         int error = pthread_create(&clients[i].thread, NULL, client_main, &clients[i]);
 
         ASSERT(error == 0);
     }
-    if (is_held) {
-        client_init(&reader, run, count);
-        is_fine = held_read(&reader, figures);
-        free(reader.meter);
-        atomic_store(&run->is_stopped, true);
-    } else {
-        client_main(&clients[0]); /* On the thread that opened the database. */
-    }
-    for (uint32_t i = is_held ? 0 : 1; i < count; i++) {
+    client_main(&clients[0]); /* On the thread that opened the database. */
+    for (uint32_t i = 1; i < count; i++) {
         pthread_join(clients[i].thread, NULL);
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -493,7 +514,8 @@ static bool
 measured_run(struct drive_run *run, struct drive_figures *figures)
 {
     const struct drive_options *options = run->options;
-    uint32_t count = options->engine->is_async ? 1 : options->open.clients;
+    uint32_t count =
+        options->engine->is_async || options->workload->is_held ? 1 : options->open.clients;
     struct client *clients = calloc(count, sizeof(*clients));
     struct measure_usage before;
     bool is_fine;

@@ -23,8 +23,7 @@ struct drive_figures {
     uint64_t transactions, conflicts;
     double seconds, cpu_us; /* CPU of the process a transaction. */
     double p50_us, p99_us, max_us;
-    /* Of the workload held: reads a second and their median, without a snapshot and with one. */
-    double reads_free, reads_held, read_p50_free, read_p50_held;
+    double read_us_free, read_us_held; /* Of held: CPU a read, without a snapshot and with one. */
 };
 
 /* NULL when there is none of that name. */

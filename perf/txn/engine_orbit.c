@@ -334,4 +334,6 @@ const struct txn_engine txn_orbit_inline = {
     .get = session_get,
     .start = session_start,
     .wait = session_wait,
+    .hold = database_hold,
+    .let_go = snapshot_let_go,
 };

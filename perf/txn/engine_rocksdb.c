@@ -2,6 +2,7 @@
  * API, with lz4 and filters of 10 bits. What is read is read for update, so that both are as
  * strict as Orbit. */
 #include <rocksdb/c.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -237,6 +238,7 @@ session_run(void *arg, const struct txn_work *work, uint64_t *conflicts)
         }
         rocksdb_free(error);
         ++*conflicts;
+        (void)sched_yield();
     }
 }
 

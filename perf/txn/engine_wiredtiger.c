@@ -1,5 +1,6 @@
 /* perf/txn/engine_wiredtiger.c - WiredTiger: transactions at snapshot isolation, a row store with
  * snappy, the log on. */
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,6 +160,7 @@ session_run(void *arg, const struct txn_work *work, uint64_t *conflicts)
             return check(error, "transaction");
         }
         ++*conflicts;
+        (void)sched_yield();
     }
 }
 

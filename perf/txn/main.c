@@ -19,7 +19,7 @@ static const char usage[] =
     "                    pair         two keys of one shard\n"
     "                    pair-shards  two keys of two shards\n"
     "                    tpcb         account, teller, branch, a line of history\n"
-    "                    held         rmw beside a reader, then the same while a snapshot is held\n"
+    "                    held         rmw with reads in between, then the same while a snapshot is held\n"
     "  --clients N       transactions under way (default 1): threads, orbit-inline: one thread\n"
     "  --shards N        of orbit and orbit-session (default 1)\n"
     "  --keys N          default 100000\n"
@@ -174,15 +174,15 @@ figures_print(const struct drive_options *options, const char *workload,
     printf("{\"engine\": \"%s\", \"workload\": \"%s\", \"clients\": %u, \"shards\": %u, "
            "\"keys\": %llu, \"sync\": %s, \"think_us\": %llu, \"transactions\": %llu, "
            "\"conflicts\": %llu, \"seconds\": %.3f, \"per_s\": %.1f, \"cpu_us\": %.3f, "
-           "\"p50_us\": %.2f, \"p99_us\": %.2f, \"max_us\": %.1f, \"reads_free\": %.1f, "
-           "\"reads_held\": %.1f, \"read_p50_free\": %.2f, \"read_p50_held\": %.2f}\n",
+           "\"p50_us\": %.2f, \"p99_us\": %.2f, \"max_us\": %.1f, \"read_us_free\": %.3f, "
+           "\"read_us_held\": %.3f}\n",
            options->engine->name, workload, options->open.clients, options->open.shards,
            (unsigned long long)options->keys, options->open.is_sync ? "true" : "false",
            (unsigned long long)options->think_us, (unsigned long long)figures->transactions,
            (unsigned long long)figures->conflicts, figures->seconds,
            (double)figures->transactions / MAX(figures->seconds, 1e-9), figures->cpu_us,
-           figures->p50_us, figures->p99_us, figures->max_us, figures->reads_free,
-           figures->reads_held, figures->read_p50_free, figures->read_p50_held);
+           figures->p50_us, figures->p99_us, figures->max_us, figures->read_us_free,
+           figures->read_us_held);
 }
 
 int

@@ -15,7 +15,7 @@ BENCH = os.path.join(BUILD, "orbit-txn-bench")
 SECONDS_MAX = 240
 OWN = ["orbit", "orbit-inline", "orbit-session", "nothing"]
 ROWS = ["two shards against one, awake", "two shards against one, idle",
-        "reads beside a held snapshot"]
+        "CPU of a read beside a held snapshot"]
 
 
 def expect(condition, text):
