@@ -50,7 +50,25 @@ YIELDS void kv_command_type(struct kv_request *request);
 YIELDS void kv_command_unlink(struct kv_request *request);
 YIELDS void kv_command_memory_usage(struct kv_request *request);
 
-/* Sets: set_commands.c, set_random.c, set_algebra.c. */
+/* Hashes. */
+YIELDS void kv_command_hdel(struct kv_request *request);
+YIELDS void kv_command_hexists(struct kv_request *request);
+YIELDS void kv_command_hget(struct kv_request *request);
+YIELDS void kv_command_hgetall(struct kv_request *request);
+YIELDS void kv_command_hincrby(struct kv_request *request);
+YIELDS void kv_command_hincrbyfloat(struct kv_request *request);
+YIELDS void kv_command_hkeys(struct kv_request *request);
+YIELDS void kv_command_hlen(struct kv_request *request);
+YIELDS void kv_command_hmget(struct kv_request *request);
+YIELDS void kv_command_hmset(struct kv_request *request);
+YIELDS void kv_command_hrandfield(struct kv_request *request);
+YIELDS void kv_command_hscan(struct kv_request *request);
+YIELDS void kv_command_hset(struct kv_request *request);
+YIELDS void kv_command_hsetnx(struct kv_request *request);
+YIELDS void kv_command_hstrlen(struct kv_request *request);
+YIELDS void kv_command_hvals(struct kv_request *request);
+
+/* Sets: set_commands.c, set.c, set_algebra.c. */
 YIELDS void kv_command_sadd(struct kv_request *request);
 YIELDS void kv_command_scard(struct kv_request *request);
 YIELDS void kv_command_sdiff(struct kv_request *request);

@@ -250,6 +250,8 @@ uint8_t kv_access_frequency(struct kv *kv, const struct kv_object *object, uint6
 bool kv_word_is(struct slice word, const char *lower_case);
 /* Replies "value is not an integer or out of range" and returns false. */
 bool kv_parse_int(struct kv_request *request, struct slice text, int64_t *value_out);
+/* As Redis reads a float: all of the text, no space before it, in range, a number. No reply. */
+bool kv_parse_long_double(struct slice text, long double *value_out);
 /* A database number as MOVE and COPY read it; replies on an error. */
 bool kv_parse_db(struct kv_request *request, struct slice text, uint32_t *db_out);
 /* Absolute expiry from a positive count of seconds or milliseconds, relative or since 1970.

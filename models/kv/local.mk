@@ -6,10 +6,11 @@ models_sources += models/kv/command.c models/kv/command_table_collection.c \
     models/kv/command_table_sortedset.c models/kv/command_table_special.c \
     models/kv/command_table_string.c
 models_sources += models/kv/access.c models/kv/collection.c models/kv/crc64.c \
-    models/kv/databases.c models/kv/dump.c models/kv/exec.c models/kv/expire.c \
-    models/kv/expire_cycle.c models/kv/flush.c models/kv/generic.c models/kv/glob.c \
+    models/kv/databases.c models/kv/dict.c models/kv/dict_random.c models/kv/dump.c \
+    models/kv/exec.c models/kv/expire.c models/kv/expire_cycle.c models/kv/flush.c \
+    models/kv/generic.c models/kv/glob.c models/kv/hash.c models/kv/hash_commands.c \
     models/kv/key.c models/kv/keys.c models/kv/latch.c models/kv/lcs.c models/kv/listpack.c \
     models/kv/lzf.c models/kv/multi.c models/kv/object.c models/kv/payload.c models/kv/reply.c \
     models/kv/route.c models/kv/scan.c models/kv/set.c models/kv/set_algebra.c \
-    models/kv/set_commands.c models/kv/set_random.c models/kv/step.c models/kv/string.c \
-    models/kv/types.c models/kv/words.c
+    models/kv/set_commands.c models/kv/step.c models/kv/string.c models/kv/types.c \
+    models/kv/words.c

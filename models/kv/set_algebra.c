@@ -1,6 +1,6 @@
 /* models/kv/set_algebra.c - SINTER, SUNION, SDIFF and what is made of them. */
 #include "engine/base/assert.h"
-#include "models/kv/set.h"
+#include "models/kv/dict.h"
 
 #include "engine/base/poison.h"
 
@@ -19,7 +19,7 @@ sets_lookup(struct kv_request *request, uint32_t first, uint32_t count)
         return NULL;
     }
     for (uint32_t i = 0; i < count; i++) {
-        if (!set_lookup(request, request->argv[first + i], KV_LOOKUP_READ, &sets[i])) {
+        if (!dict_lookup(request, request->argv[first + i], KV_SET, KV_LOOKUP_READ, &sets[i])) {
             return NULL;
         }
     }
@@ -29,7 +29,7 @@ sets_lookup(struct kv_request *request, uint32_t first, uint32_t count)
 /* Keeps the members that are in the set (or are not). */
 static YIELDS err_t
 members_filter(struct kv_request *request, const struct kv_object *set, bool keeps_those_in,
-               struct set_members *members)
+               struct dict_fields *members)
 {
     bool is_in[MEMBERS_AT_ONCE];
     uint32_t kept = 0;
@@ -38,7 +38,7 @@ members_filter(struct kv_request *request, const struct kv_object *set, bool kee
     for (uint32_t done = 0; done < members->count; done += MEMBERS_AT_ONCE) {
         uint32_t chunk = MIN(members->count - done, (uint32_t)MEMBERS_AT_ONCE);
 
-        TRY(set_has(request, set, members->at + done, chunk, is_in));
+        TRY(dict_find(request, set, members->at + done, chunk, is_in));
         for (uint32_t i = 0; i < chunk; i++) {
             if (is_in[i] == keeps_those_in) {
                 members->at[kept++] = members->at[done + i];
@@ -54,19 +54,19 @@ out:
 /* The smallest set's members, as far as all others have them. */
 static YIELDS err_t
 intersect(struct kv_request *request, const struct kv_object *sets, uint32_t count,
-          struct set_members *members)
+          struct dict_fields *members)
 {
     uint32_t smallest = 0;
     err_t err;
 
-    *members = (struct set_members){0};
+    *members = (struct dict_fields){0};
     for (uint32_t i = 0; i < count; i++) {
         if (!sets[i].is_found) {
             return ERR_OK;
         }
         smallest = sets[i].head.count < sets[smallest].head.count ? i : smallest;
     }
-    TRY(set_load(request, &sets[smallest], members));
+    TRY(dict_load(request, &sets[smallest], members));
     for (uint32_t i = 0; i < count && members->count > 0; i++) {
         if (i != smallest) {
             TRY(members_filter(request, &sets[i], true, members));
@@ -78,31 +78,31 @@ out:
 
 static YIELDS err_t
 unite(struct kv_request *request, const struct kv_object *sets, uint32_t count,
-      struct set_members *members)
+      struct dict_fields *members)
 {
-    struct set_members one;
+    struct dict_fields one;
     err_t err = ERR_OK;
 
-    *members = (struct set_members){0};
+    *members = (struct dict_fields){0};
     for (uint32_t i = 0; i < count; i++) {
-        TRY(set_load(request, &sets[i], &one));
+        TRY(dict_load(request, &sets[i], &one));
         for (uint32_t j = 0; j < one.count; j++) {
-            TRY(set_members_add(request, members, one.at[j].name, false));
+            TRY(dict_fields_add(request, members, one.at[j].name, slice_of(NULL, 0), false));
         }
         kv_work(request, one.count);
     }
-    set_members_sort(request, members);
+    dict_fields_sort(request, members);
 out:
     return err;
 }
 
 static YIELDS err_t
 subtract(struct kv_request *request, const struct kv_object *sets, uint32_t count,
-         struct set_members *members)
+         struct dict_fields *members)
 {
     err_t err;
 
-    TRY(set_load(request, &sets[0], members));
+    TRY(dict_load(request, &sets[0], members));
     for (uint32_t i = 1; i < count && members->count > 0; i++) {
         TRY(members_filter(request, &sets[i], false, members));
     }
@@ -113,7 +113,7 @@ out:
 /* False after an error reply. */
 static YIELDS bool
 compute(struct kv_request *request, enum algebra algebra, uint32_t first, uint32_t count,
-        struct set_members *members_out)
+        struct dict_fields *members_out)
 {
     struct kv_object *sets = sets_lookup(request, first, count);
     err_t err = ERR_OK;
@@ -141,7 +141,7 @@ compute(struct kv_request *request, enum algebra algebra, uint32_t first, uint32
 static YIELDS void
 algebra_reply(struct kv_request *request, enum algebra algebra)
 {
-    struct set_members members;
+    struct dict_fields members;
 
     if (!compute(request, algebra, 1, request->argc - 1, &members)) {
         return;
@@ -156,7 +156,8 @@ algebra_reply(struct kv_request *request, enum algebra algebra)
 static YIELDS void
 algebra_store(struct kv_request *request, enum algebra algebra)
 {
-    struct set_members members;
+    const struct kv_head none = {.type = KV_SET};
+    struct dict_fields members;
     struct kv_object object;
     err_t err;
 
@@ -164,7 +165,7 @@ algebra_store(struct kv_request *request, enum algebra algebra)
         !kv_lookup(request, request->argv[1], 0, &object)) {
         return;
     }
-    err = set_store(request, &object, members.at, members.count);
+    err = dict_store(request, &object, KV_SET, &none, members.at, members.count);
     if (err != ERR_OK) {
         kv_fail(request, err);
     } else {
@@ -212,7 +213,7 @@ kv_command_sdiffstore(struct kv_request *request)
 void
 kv_command_sintercard(struct kv_request *request)
 {
-    struct set_members members;
+    struct dict_fields members;
     int64_t keys;
     int64_t limit = 0;
 

@@ -459,29 +459,13 @@ kv_command_decrby(struct kv_request *request)
     increment(request, -by);
 }
 
-/* A long double as Redis reads it: all of the text, no space before it, in range, a number. */
 static bool
-parse_long_double(struct kv_request *request, struct slice text, long double *value_out)
+parse_float(struct kv_request *request, struct slice text, long double *value_out)
 {
-    char copy[REPLY_NUMBER_BYTES_MAX];
-    long double value = 0;
-    char *end = copy;
-    bool is_valid = text.size > 0 && text.size < sizeof(copy) && text.data[0] > ' ';
-
-    if (is_valid) {
-        memcpy(copy, text.data, text.size);
-        copy[text.size] = '\0';
-        errno = 0;
-        value = strtold(copy, &end);
-        is_valid = end == copy + text.size && !isnan(value) &&
-                   !(errno == ERANGE && (isinf(value) || value == 0));
-        errno = 0;
-    }
-    if (!is_valid) {
+    if (!kv_parse_long_double(text, value_out)) {
         reply_error(request->reply, "ERR value is not a valid float");
         return false;
     }
-    *value_out = value;
     return true;
 }
 
@@ -495,8 +479,8 @@ kv_command_incrbyfloat(struct kv_request *request)
     long double by;
 
     if (!kv_lookup_string(request, request->argv[1], 0, &object, &text) ||
-        (object.is_found && !parse_long_double(request, text, &value)) ||
-        !parse_long_double(request, request->argv[2], &by)) {
+        (object.is_found && !parse_float(request, text, &value)) ||
+        !parse_float(request, request->argv[2], &by)) {
         return;
     }
     value += by;

@@ -1,6 +1,9 @@
 /* models/kv/words.c - reading the arguments of a call, with Redis's error texts. */
+#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <math.h>
+#include <stdlib.h>
 
 #include "engine/base/assert.h"
 #include "models/kv/internal.h"
@@ -94,4 +97,26 @@ kv_length_fits(struct kv_request *request, uint64_t old, uint64_t more)
         return false;
     }
     return true;
+}
+
+bool
+kv_parse_long_double(struct slice text, long double *value_out)
+{
+    char copy[REPLY_NUMBER_BYTES_MAX];
+    long double value;
+    char *end;
+    bool is_valid;
+
+    if (text.size == 0 || text.size >= sizeof(copy) || text.data[0] <= ' ') {
+        return false;
+    }
+    memcpy(copy, text.data, text.size);
+    copy[text.size] = '\0';
+    errno = 0;
+    value = strtold(copy, &end);
+    is_valid = end == copy + text.size && !isnan(value) &&
+               !(errno == ERANGE && (isinf(value) || value == 0));
+    errno = 0;
+    *value_out = is_valid ? value : *value_out;
+    return is_valid;
 }

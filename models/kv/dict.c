@@ -1,0 +1,731 @@
+/* models/kv/dict.c - sets and hashes: how they are stored. */
+#include "models/kv/dict.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "engine/base/assert.h"
+#include "models/kv/glob.h"
+
+#include "engine/base/poison.h"
+
+enum {
+    FIELD_KIND = 0,
+    FIELDS_FIRST = 16,
+    FIELDS_AT_ONCE = 128, /* Read together. */
+    WORK_UNITS_PER_FIELD = 5,
+};
+
+/* ---- Fields ---- */
+
+uint64_t
+dict_hash(struct slice name)
+{
+    return XXH3_64bits(name.data, name.size) >> 16;
+}
+
+struct dict_field
+dict_field_of(struct slice name)
+{
+    return (struct dict_field){.hash = dict_hash(name), .name = name};
+}
+
+static int
+name_compare(const struct dict_field *a, const struct dict_field *b)
+{
+    if (a->hash != b->hash) {
+        return a->hash < b->hash ? -1 : 1;
+    }
+    return slice_compare(a->name, b->name);
+}
+
+static bool
+is_before(const struct dict_field *a, const struct dict_field *b)
+{
+    int order = name_compare(a, b);
+
+    return order != 0 ? order < 0 : a->order < b->order;
+}
+
+static bool
+is_same(const struct dict_field *a, const struct dict_field *b)
+{
+    return a->hash == b->hash && slice_equal(a->name, b->name);
+}
+
+static err_t
+fields_grow(struct kv_request *request, struct dict_fields *fields)
+{
+    uint32_t capacity = MAX((uint32_t)FIELDS_FIRST, fields->capacity * 2);
+    size_t bytes = (size_t)capacity * sizeof(*fields->at);
+    struct dict_field *at = NULL;
+
+    if (!mem_over(mem_account_current(), MEM_SESSIONS, bytes)) {
+        at = arena_alloc(request->arena, bytes);
+    }
+    if (at == NULL) {
+        return err_set(ERR_NO_MEMORY,
+                       "no memory for a collection of more than %u elements; raise --memory",
+                       fields->count);
+    }
+    if (fields->count > 0) {
+        memcpy(at, fields->at, fields->count * sizeof(*at));
+    }
+    fields->at = at;
+    fields->capacity = capacity;
+    return ERR_OK;
+}
+
+err_t
+dict_fields_add(struct kv_request *request, struct dict_fields *fields, struct slice name,
+                struct slice value, bool is_copied)
+{
+    err_t err = ERR_OK;
+
+    if (fields->count == fields->capacity) {
+        TRY(fields_grow(request, fields));
+    }
+    fields->at[fields->count] = (struct dict_field){
+        .hash = dict_hash(name),
+        .name = is_copied ? arena_copy(request->arena, name) : name,
+        .value = is_copied ? arena_copy(request->arena, value) : value,
+        .order = fields->count,
+    };
+    fields->count++;
+out:
+    return err;
+}
+
+void
+dict_fields_sort(struct kv_request *request, struct dict_fields *fields)
+{
+    struct dict_field *at = fields->at;
+    uint32_t kept = 0;
+
+    for (uint32_t gap = fields->count / 2; gap > 0; gap /= 2) {
+        for (uint32_t i = gap; i < fields->count; i++) {
+            struct dict_field field = at[i];
+            uint32_t to = i;
+
+            while (to >= gap && is_before(&field, &at[to - gap])) {
+                at[to] = at[to - gap];
+                to -= gap;
+            }
+            at[to] = field;
+        }
+        kv_work(request, fields->count / 8);
+    }
+    for (uint32_t i = 0; i < fields->count; i++) {
+        if (i + 1 == fields->count || !is_same(&at[i], &at[i + 1])) {
+            at[kept++] = at[i];
+        }
+    }
+    fields->count = kept;
+}
+
+/* ---- Encodings ---- */
+
+static bool
+is_integer(struct slice name)
+{
+    int64_t value;
+
+    return reply_parse_int(name, &value);
+}
+
+/* What Redis would hold so many fields in, this one among them. */
+static enum dict_encoding
+encoding_with(uint8_t type, enum dict_encoding encoding, uint64_t count,
+              const struct dict_field *field)
+{
+    const struct kv_encoding_limits *limits = &kv_self()->config.limits;
+    uint64_t count_max = type == KV_SET ? limits->set_listpack : limits->hash_listpack;
+    uint64_t bytes_max = type == KV_SET ? limits->set_listpack_value : limits->hash_listpack_value;
+
+    if (encoding == DICT_INTSET && (!is_integer(field->name) || count > limits->set_intset)) {
+        encoding = DICT_LISTPACK;
+    }
+    if (encoding == DICT_LISTPACK &&
+        (count > count_max || field->name.size > bytes_max || field->value.size > bytes_max)) {
+        encoding = DICT_HASHTABLE;
+    }
+    return encoding;
+}
+
+const char *
+dict_encoding_name(const struct kv_object *object)
+{
+    static const char *const names[DICT_ENCODINGS] = {"intset", "listpack", "hashtable"};
+    uint8_t encoding = object->head.body.size > 0 ? object->head.body.data[0] : DICT_HASHTABLE;
+
+    return names[MIN(encoding, (uint8_t)DICT_HASHTABLE)];
+}
+
+/* ---- Lookup ---- */
+
+/* The packed fields behind the encoding. */
+static struct slice
+packed_of(const struct kv_object *object)
+{
+    return slice_of(object->head.body.data + 1, object->head.body.size - 1);
+}
+
+static bool
+has_values(const struct kv_object *object)
+{
+    return object->head.type == KV_HASH;
+}
+
+static err_t
+head_check(const struct kv_object *object)
+{
+    if (object->head.body.size == 0 || object->head.body.data[0] >= DICT_ENCODINGS) {
+        return err_set(ERR_CORRUPT, "the head of a %s has no encoding",
+                       kv_type_ops(object->head.type)->name);
+    }
+    return dict_is_spread(object)
+               ? ERR_OK
+               : kv_packed_check(packed_of(object),
+                                 object->head.count * (has_values(object) ? 2 : 1));
+}
+
+bool
+dict_lookup(struct kv_request *request, struct slice name, enum kv_type type, uint32_t flags,
+            struct kv_object *object_out)
+{
+    err_t err;
+
+    if (!kv_lookup(request, name, flags, object_out) || !kv_is_type(request, object_out, type)) {
+        return false;
+    }
+    err = object_out->is_found ? head_check(object_out) : ERR_OK;
+    if (err != ERR_OK) {
+        kv_fail(request, err);
+    }
+    return err == ERR_OK;
+}
+
+/* The next packed field; head_check has found names and values in pairs. */
+static bool
+packed_next(struct kv_packed *packed, bool is_pair, struct slice *name_out, struct slice *value_out)
+{
+    *value_out = slice_of(NULL, 0);
+    return kv_packed_next(packed, name_out) && (!is_pair || kv_packed_next(packed, value_out));
+}
+
+/* ---- Elements ---- */
+
+static struct slice
+element_of(struct kv_request *request, const struct dict_field *field)
+{
+    uint8_t *at = arena_alloc(request->arena, DICT_HASH_BYTES + field->name.size);
+    uint8_t hash[8];
+
+    put_be64(hash, field->hash << 16);
+    memcpy(at, hash, DICT_HASH_BYTES);
+    if (field->name.size > 0) {
+        memcpy(at + DICT_HASH_BYTES, field->name.data, field->name.size);
+    }
+    return slice_of(at, DICT_HASH_BYTES + field->name.size);
+}
+
+static struct slice
+hash_bytes(uint8_t out[8], uint64_t hash)
+{
+    put_be64(out, hash << 16);
+    return slice_of(out, DICT_HASH_BYTES);
+}
+
+err_t
+dict_scan_open(struct kv_request *request, const struct kv_object *object, uint64_t hash,
+               struct txn_scan **scan_out)
+{
+    struct kv_collection collection = kv_collection_of(object);
+    uint8_t bytes[8];
+
+    return kv_elements_open(request, &collection, FIELD_KIND, hash_bytes(bytes, hash), scan_out);
+}
+
+err_t
+dict_scan_seek(struct kv_request *request, const struct kv_object *object, struct txn_scan *scan,
+               uint64_t hash)
+{
+    struct kv_collection collection = kv_collection_of(object);
+    uint8_t bytes[8];
+
+    return kv_elements_seek(scan, request, &collection, FIELD_KIND, hash_bytes(bytes, hash));
+}
+
+err_t
+dict_scan_field(struct kv_request *request, struct txn_scan *scan, struct dict_field *field_out)
+{
+    struct slice element = kv_element_at(scan);
+
+    if (element.size < DICT_HASH_BYTES) {
+        return err_set(ERR_CORRUPT, "a field of a collection has a key of %zu bytes", element.size);
+    }
+    *field_out = (struct dict_field){
+        .hash = (uint64_t)get_be16(element.data) << 32 | get_be32(element.data + 2),
+        .name = slice_of(element.data + DICT_HASH_BYTES, element.size - DICT_HASH_BYTES),
+        .value = kv_element_value(scan),
+    };
+    if (txn_scan_entry(scan)->kind == LSM_PUT_LARGE) {
+        return txn_scan_value(scan, request->arena, &field_out->value);
+    }
+    return ERR_OK;
+}
+
+static YIELDS err_t
+spread_load(struct kv_request *request, const struct kv_object *object, struct dict_fields *fields)
+{
+    struct txn_scan *scan = NULL;
+    struct dict_field field;
+    err_t err;
+
+    TRY(dict_scan_open(request, object, 0, &scan));
+    while (txn_scan_is_valid(scan)) {
+        TRY(dict_scan_field(request, scan, &field));
+        TRY(dict_fields_add(request, fields, field.name, field.value, true));
+        TRY(txn_scan_next(scan));
+        kv_work(request, WORK_UNITS_PER_FIELD);
+    }
+    err = ERR_OK;
+out:
+    if (scan != NULL) {
+        txn_scan_close(&scan);
+    }
+    return err;
+}
+
+err_t
+dict_load(struct kv_request *request, const struct kv_object *object,
+          struct dict_fields *fields_out)
+{
+    struct dict_fields fields = {0};
+    err_t err = ERR_OK;
+
+    if (object->is_found && dict_is_spread(object)) {
+        TRY(spread_load(request, object, &fields));
+    } else if (object->is_found) {
+        struct kv_packed packed = {packed_of(object)};
+        struct slice name;
+        struct slice value;
+
+        while (packed_next(&packed, has_values(object), &name, &value)) {
+            TRY(dict_fields_add(request, &fields, name, value, false));
+        }
+    }
+    *fields_out = fields;
+out:
+    return err;
+}
+
+/* ---- Finding ---- */
+
+static void
+packed_find(const struct kv_object *object, struct dict_field *fields, uint32_t count, bool *is_in)
+{
+    struct kv_packed packed = {packed_of(object)};
+    struct slice name;
+    struct slice value;
+
+    memset(is_in, 0, count * sizeof(*is_in));
+    while (packed_next(&packed, has_values(object), &name, &value)) {
+        for (uint32_t i = 0; i < count; i++) {
+            if (slice_equal(name, fields[i].name)) {
+                is_in[i] = true;
+                fields[i].value = value;
+            }
+        }
+    }
+}
+
+static YIELDS err_t
+spread_find(struct kv_request *request, const struct kv_object *object, struct dict_field *fields,
+            uint32_t count, bool *is_in)
+{
+    struct kv_collection collection = kv_collection_of(object);
+    struct slice elements[FIELDS_AT_ONCE];
+    struct lsm_value values[FIELDS_AT_ONCE];
+    err_t err = ERR_OK;
+
+    for (uint32_t done = 0; done < count; done += FIELDS_AT_ONCE) {
+        uint32_t chunk = MIN(count - done, (uint32_t)FIELDS_AT_ONCE);
+
+        for (uint32_t i = 0; i < chunk; i++) {
+            elements[i] = element_of(request, &fields[done + i]);
+        }
+        TRY(kv_element_get_many(request, &collection, FIELD_KIND, elements, chunk, values));
+        for (uint32_t i = 0; i < chunk; i++) {
+            is_in[done + i] = values[i].is_found;
+            if (values[i].is_found) {
+                fields[done + i].value = values[i].value;
+            }
+        }
+        kv_work(request, chunk * WORK_UNITS_PER_FIELD);
+    }
+out:
+    return err;
+}
+
+static err_t
+names_fit(const struct dict_field *fields, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (fields[i].name.size > DICT_NAME_BYTES_MAX) {
+            return err_set(ERR_LIMIT, "the element of %zu bytes is longer than the limit of %d",
+                           fields[i].name.size, DICT_NAME_BYTES_MAX);
+        }
+    }
+    return ERR_OK;
+}
+
+err_t
+dict_find(struct kv_request *request, const struct kv_object *object, struct dict_field *fields,
+          uint32_t count, bool *is_in)
+{
+    err_t err = ERR_OK;
+
+    if (object->is_found && dict_is_spread(object)) {
+        TRY(names_fit(fields, count));
+        TRY(spread_find(request, object, fields, count, is_in));
+    } else if (object->is_found) {
+        packed_find(object, fields, count, is_in);
+    } else {
+        memset(is_in, 0, count * sizeof(*is_in));
+    }
+out:
+    return err;
+}
+
+/* ---- Changes ---- */
+
+/* The head with this encoding; its body is in the arena. */
+static void
+head_body_set(struct kv_request *request, struct kv_head *head, enum dict_encoding encoding,
+              struct slice packed)
+{
+    uint8_t *body = arena_alloc(request->arena, 1 + packed.size);
+
+    body[0] = (uint8_t)encoding;
+    if (packed.size > 0) {
+        memcpy(body + 1, packed.data, packed.size);
+    }
+    head->body = slice_of(body, 1 + packed.size);
+}
+
+static size_t
+packed_size(const struct dict_field *fields, uint32_t count, bool is_pair)
+{
+    size_t size = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        size += kv_packed_size(fields[i].name.size);
+        size += is_pair ? kv_packed_size(fields[i].value.size) : 0;
+    }
+    return size;
+}
+
+static uint8_t *
+item_append(uint8_t *at, struct slice item)
+{
+    at += put_varint(at, item.size);
+    if (item.size > 0) {
+        memcpy(at, item.data, item.size);
+    }
+    return at + item.size;
+}
+
+/* Fields in packed form, in the arena. */
+static struct slice
+pack(struct kv_request *request, const struct dict_field *fields, uint32_t count, bool is_pair)
+{
+    uint8_t *bytes = arena_alloc(request->arena, packed_size(fields, count, is_pair));
+    uint8_t *at = bytes;
+
+    for (uint32_t i = 0; i < count; i++) {
+        at = item_append(at, fields[i].name);
+        at = is_pair ? item_append(at, fields[i].value) : at;
+    }
+    return slice_of(bytes, (size_t)(at - bytes));
+}
+
+static void
+spread_put(struct kv_request *request, const struct kv_collection *collection,
+           const struct dict_field *fields, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        kv_element_put(request, collection, FIELD_KIND, element_of(request, &fields[i]),
+                       fields[i].value);
+        kv_work(request, WORK_UNITS_PER_FIELD);
+    }
+}
+
+static enum dict_encoding
+encoding_grown(uint8_t type, enum dict_encoding encoding, uint64_t count,
+               const struct dict_field *fields, uint32_t added)
+{
+    for (uint32_t i = 0; i < added; i++) {
+        encoding = encoding_with(type, encoding, count + i + 1, &fields[i]);
+    }
+    return encoding;
+}
+
+static enum dict_encoding
+encoding_smallest(uint8_t type)
+{
+    return type == KV_SET ? DICT_INTSET : DICT_LISTPACK;
+}
+
+/* All fields, whatever was there: packed if they fit. */
+static YIELDS err_t
+fields_write(struct kv_request *request, struct kv_object *object, uint8_t type,
+             const struct kv_head *old, enum dict_encoding encoding,
+             const struct dict_field *fields, uint32_t count)
+{
+    bool is_pair = type == KV_HASH;
+    struct kv_head head = *old;
+    struct kv_collection collection;
+    err_t err;
+
+    TRY(names_fit(fields, count));
+    head.type = type;
+    head.count = count;
+    head.flags &= (uint8_t) ~(KV_HEAD_SPREAD | KV_HEAD_PAYLOAD);
+    if (count <= KV_PACKED_ITEMS_MAX &&
+        packed_size(fields, count, is_pair) <= KV_PACKED_BYTES_MAX) {
+        head_body_set(request, &head, encoding, pack(request, fields, count, is_pair));
+    } else {
+        TRY(kv_collection_new(request, object, &collection));
+        head.flags |= KV_HEAD_SPREAD;
+        head.collection = collection.id;
+        head_body_set(request, &head, encoding, slice_of(NULL, 0));
+        spread_put(request, &collection, fields, count);
+    }
+    kv_put_collection(request, object, &head);
+out:
+    return err;
+}
+
+err_t
+dict_store(struct kv_request *request, struct kv_object *object, enum kv_type type,
+           const struct kv_head *head, const struct dict_field *fields, uint32_t count)
+{
+    if (count == 0) {
+        kv_remove(request, object);
+        return ERR_OK;
+    }
+    return fields_write(request, object, type, head,
+                        encoding_grown(type, encoding_smallest(type), 0, fields, count), fields,
+                        count);
+}
+
+/* Into one that is packed or missing: written anew, with fields that were there in their places. */
+static YIELDS err_t
+packed_put(struct kv_request *request, struct kv_object *object, uint8_t type,
+           enum dict_encoding encoding, const struct dict_field *fields, uint32_t count,
+           const bool *is_in)
+{
+    const struct kv_head none = {.type = type};
+    struct dict_fields all;
+    err_t err;
+
+    TRY(dict_load(request, object, &all));
+    for (uint32_t i = 0; i < count; i++) {
+        if (!is_in[i]) {
+            TRY(dict_fields_add(request, &all, fields[i].name, fields[i].value, false));
+            continue;
+        }
+        for (uint32_t j = 0; j < all.count; j++) {
+            if (slice_equal(all.at[j].name, fields[i].name)) {
+                all.at[j].value = fields[i].value;
+            }
+        }
+    }
+    TRY(fields_write(request, object, type, object->is_found ? &object->head : &none, encoding,
+                     all.at, all.count));
+out:
+    return err;
+}
+
+err_t
+dict_put(struct kv_request *request, struct kv_object *object, enum kv_type type,
+         const struct dict_field *fields, uint32_t count, uint32_t *added_out)
+{
+    uint64_t old_count = object->is_found ? object->head.count : 0;
+    enum dict_encoding encoding =
+        object->is_found ? (enum dict_encoding)object->head.body.data[0] : encoding_smallest(type);
+    struct dict_field *asked = arena_alloc(request->arena, count * sizeof(*asked));
+    bool *is_in = arena_alloc(request->arena, count * sizeof(*is_in));
+    uint64_t grown = old_count;
+    err_t err;
+
+    if (asked == NULL || is_in == NULL) {
+        return err_set(ERR_NO_MEMORY, "no memory for %u elements", count);
+    }
+    TRY(names_fit(fields, count));
+    memcpy(asked, fields, count * sizeof(*asked));
+    TRY(dict_find(request, object, asked, count, is_in));
+    for (uint32_t i = 0; i < count; i++) {
+        grown += !is_in[i];
+        encoding = encoding_with(type, encoding, grown, &fields[i]);
+    }
+    *added_out = (uint32_t)(grown - old_count);
+    if (*added_out == 0 && type == KV_SET) {
+        return ERR_OK;
+    }
+    if (object->is_found && dict_is_spread(object)) {
+        struct kv_collection collection = kv_collection_of(object);
+        struct kv_head head = object->head;
+
+        spread_put(request, &collection, fields, count);
+        head.count = grown;
+        head_body_set(request, &head, encoding, slice_of(NULL, 0));
+        kv_put_collection(request, object, &head);
+    } else {
+        TRY(packed_put(request, object, type, encoding, fields, count, is_in));
+    }
+out:
+    return err;
+}
+
+/* What is left of a packed one, in its head. */
+static YIELDS err_t
+packed_remove(struct kv_request *request, const struct kv_object *object, struct kv_head *head,
+              const struct dict_field *fields, uint32_t count)
+{
+    struct dict_fields all;
+    uint32_t kept = 0;
+    err_t err;
+
+    TRY(dict_load(request, object, &all));
+    for (uint32_t i = 0; i < all.count; i++) {
+        bool is_removed = false;
+
+        for (uint32_t j = 0; j < count && !is_removed; j++) {
+            is_removed = is_same(&all.at[i], &fields[j]);
+        }
+        if (!is_removed) {
+            all.at[kept++] = all.at[i];
+        }
+    }
+    head_body_set(request, head, (enum dict_encoding)object->head.body.data[0],
+                  pack(request, all.at, kept, has_values(object)));
+out:
+    return err;
+}
+
+static void
+spread_remove(struct kv_request *request, const struct kv_object *object,
+              const struct dict_field *fields, uint32_t count, const bool *is_in)
+{
+    struct kv_collection collection = kv_collection_of(object);
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (is_in[i]) {
+            kv_element_delete(request, &collection, FIELD_KIND, element_of(request, &fields[i]));
+        }
+        kv_work(request, WORK_UNITS_PER_FIELD);
+    }
+}
+
+err_t
+dict_remove(struct kv_request *request, struct kv_object *object, const struct dict_field *fields,
+            uint32_t count, uint32_t *removed_out)
+{
+    struct dict_field *asked = arena_alloc(request->arena, count * sizeof(*asked));
+    bool *is_in = arena_alloc(request->arena, count * sizeof(*is_in));
+    struct kv_head head = object->head;
+    uint32_t removed = 0;
+    err_t err;
+
+    if (asked == NULL || is_in == NULL) {
+        return err_set(ERR_NO_MEMORY, "no memory for %u elements", count);
+    }
+    memcpy(asked, fields, count * sizeof(*asked));
+    TRY(dict_find(request, object, asked, count, is_in));
+    for (uint32_t i = 0; i < count; i++) {
+        removed += is_in[i];
+    }
+    *removed_out = removed;
+    if (removed == 0) {
+        return ERR_OK;
+    }
+    if (removed > head.count) {
+        return err_set(ERR_CORRUPT, "a %s counts fewer elements than it has",
+                       kv_type_ops(head.type)->name);
+    }
+    head.count -= removed;
+    if (dict_is_spread(object)) {
+        spread_remove(request, object, fields, count, is_in);
+    } else {
+        TRY(packed_remove(request, object, &head, fields, count));
+    }
+    kv_put_collection(request, object, &head);
+out:
+    return err;
+}
+
+/* ---- Pages ---- */
+
+static bool
+matches(const struct kv_scan_options *options, const struct dict_field *field)
+{
+    return options->pattern.data == NULL || kv_glob_match(options->pattern, field->name, false);
+}
+
+/* Fields of one hash are never parted. */
+static YIELDS err_t
+spread_page(struct kv_request *request, const struct kv_object *object,
+            const struct kv_scan_options *options,
+            void (*visit)(void *arg, const struct dict_field *field), void *arg, uint64_t *next_out)
+{
+    struct txn_scan *scan = NULL;
+    struct dict_field field;
+    uint64_t last = 0;
+    uint64_t seen = 0;
+    err_t err;
+
+    TRY(dict_scan_open(request, object, options->cursor, &scan));
+    for (; txn_scan_is_valid(scan); seen++) {
+        TRY(dict_scan_field(request, scan, &field));
+        if (seen >= options->count && field.hash != last) {
+            *next_out = field.hash;
+            break;
+        }
+        last = field.hash;
+        if (matches(options, &field)) {
+            visit(arg, &field);
+        }
+        TRY(txn_scan_next(scan));
+        kv_work(request, WORK_UNITS_PER_FIELD);
+    }
+    err = ERR_OK;
+out:
+    if (scan != NULL) {
+        txn_scan_close(&scan);
+    }
+    return err;
+}
+
+err_t
+dict_page(struct kv_request *request, const struct kv_object *object,
+          const struct kv_scan_options *options,
+          void (*visit)(void *arg, const struct dict_field *field), void *arg, uint64_t *next_out)
+{
+    struct dict_fields fields;
+    err_t err;
+
+    *next_out = 0;
+    if (object->is_found && dict_is_spread(object)) {
+        return spread_page(request, object, options, visit, arg, next_out);
+    }
+    TRY(dict_load(request, object, &fields)); /* A packed one comes whole. */
+    for (uint32_t i = 0; i < fields.count; i++) {
+        if (matches(options, &fields.at[i])) {
+            visit(arg, &fields.at[i]);
+        }
+    }
+out:
+    return err;
+}

@@ -1,0 +1,273 @@
+#!/usr/bin/python3
+"""The same random commands to redis-server and to Orbit: every reply and the final state must agree.
+
+  differential.py [--seed N] [--commands N] [--groups string,hash,set] [--shards N] [--resp 2|3]
+
+Commands, keys and values are drawn from one seed, with edge values, wrong types and wrong numbers of
+arguments among them. What may differ is named in this file: the order of unordered replies, random
+picks (their number is compared), and what stands in DIFFERENT. A difference prints the command and both
+replies, with the seed, and the exit status is 1.
+"""
+
+import argparse
+import os
+import random
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+import server  # noqa: E402  (the path is set above)
+
+BATCH = 50  # Commands in flight together.
+KEYS = 12  # Few, so that commands meet.
+DIFFERENCES_MAX = 10
+
+UNORDERED = {"SMEMBERS", "SINTER", "SUNION", "SDIFF", "HKEYS", "HVALS", "KEYS"}
+PAIRS = {"HGETALL"}
+PICKS = {"SRANDMEMBER", "HRANDFIELD", "RANDOMKEY"}  # Only how many came is compared.
+
+# What Orbit answers otherwise: (command, Orbit's reply, Redis's, why).
+DIFFERENT = [
+    ("OBJECT", b"embstr", b"raw", "strings have one form; the name goes by the bytes alone"),
+    ("OBJECT", b"int", b"embstr", "the same"),
+    ("OBJECT", b"int", b"raw", "the same"),
+    ("OBJECT", b"listpack", b"hashtable", "Redis 7.2 has listpacks of sets, 7.0 has not"),
+]
+
+
+def key(rng):
+    return b"k%d" % rng.randrange(KEYS)
+
+
+def word(rng):
+    """A value: small numbers, texts, bytes, empty, long."""
+    kind = rng.randrange(12)
+    if kind < 4:
+        return b"%d" % rng.randrange(-5, 30)
+    if kind < 8:
+        return b"f%d" % rng.randrange(40)
+    if kind == 8:
+        return rng.choice([b"", b"\x00\xff\r\n", b"9223372036854775807", b"-9223372036854775808", b"3.5",
+                           b"1e300", b"nan", b"inf", b" 1", b"0x10", b"+1", b"007"])
+    if kind == 9:
+        return b"v" * rng.choice([63, 64, 65, 100, 2000])
+    return b"%d.%d" % (rng.randrange(-9, 9), rng.randrange(100))
+
+
+def number(rng):
+    return rng.choice([b"0", b"1", b"-1", b"2", b"3", b"5", b"10", b"100", b"-100", b"x", b"",
+                       b"9223372036854775807", b"-9223372036854775808", b"9223372036854775808"])
+
+
+def small(rng):
+    return b"%d" % rng.randrange(-6, 12)
+
+
+def words(rng, low, high):
+    return [word(rng) for _ in range(rng.randint(low, high))]
+
+
+def pairs(rng, low, high):
+    return [part for _ in range(rng.randint(low, high)) for part in (word(rng), word(rng))]
+
+
+def string_commands(rng):
+    return rng.choice([
+        lambda: [b"SET", key(rng), word(rng)],
+        lambda: [b"SET", key(rng), word(rng), rng.choice([b"NX", b"XX", b"GET", b"KEEPTTL"])],
+        lambda: [b"GET", key(rng)],
+        lambda: [b"GETDEL", key(rng)],
+        lambda: [b"APPEND", key(rng), word(rng)],
+        lambda: [b"INCR", key(rng)],
+        lambda: [b"INCRBY", key(rng), number(rng)],
+        lambda: [b"INCRBYFLOAT", key(rng), word(rng)],
+        lambda: [b"GETRANGE", key(rng), small(rng), small(rng)],
+        lambda: [b"SETRANGE", key(rng), b"%d" % rng.randrange(20), word(rng)],
+        lambda: [b"STRLEN", key(rng)],
+        lambda: [b"MSET"] + [part for _ in range(3) for part in (key(rng), word(rng))],
+        lambda: [b"MGET"] + [key(rng) for _ in range(3)],
+    ])()
+
+
+def generic_commands(rng):
+    return rng.choice([
+        lambda: [b"DEL", key(rng)],
+        lambda: [b"DEL", key(rng), key(rng)],
+        lambda: [b"EXISTS", key(rng), key(rng)],
+        lambda: [b"TYPE", key(rng)],
+        lambda: [b"RENAME", key(rng), key(rng)],
+        lambda: [b"RENAMENX", key(rng), key(rng)],
+        lambda: [b"COPY", key(rng), key(rng)],
+        lambda: [b"COPY", key(rng), key(rng), b"REPLACE"],
+        lambda: [b"PERSIST", key(rng)],
+        lambda: [b"EXPIRE", key(rng), b"10000"],
+        lambda: [b"OBJECT", b"ENCODING", key(rng)],
+        lambda: [b"TOUCH", key(rng)],
+        lambda: [b"DBSIZE"],
+    ])()
+
+
+def hash_commands(rng):
+    return rng.choice([
+        lambda: [b"HSET", key(rng)] + pairs(rng, 1, 4),
+        lambda: [b"HSET", key(rng)] + pairs(rng, 20, 150),
+        lambda: [b"HSET", key(rng)] + words(rng, 1, 3),
+        lambda: [b"HMSET", key(rng)] + pairs(rng, 1, 3),
+        lambda: [b"HSETNX", key(rng), word(rng), word(rng)],
+        lambda: [b"HGET", key(rng), word(rng)],
+        lambda: [b"HMGET", key(rng)] + words(rng, 1, 5),
+        lambda: [b"HGETALL", key(rng)],
+        lambda: [b"HKEYS", key(rng)],
+        lambda: [b"HVALS", key(rng)],
+        lambda: [b"HLEN", key(rng)],
+        lambda: [b"HSTRLEN", key(rng), word(rng)],
+        lambda: [b"HEXISTS", key(rng), word(rng)],
+        lambda: [b"HDEL", key(rng)] + words(rng, 1, 6),
+        lambda: [b"HINCRBY", key(rng), word(rng), number(rng)],
+        lambda: [b"HINCRBYFLOAT", key(rng), word(rng), word(rng)],
+        lambda: [b"HRANDFIELD", key(rng)],
+        lambda: [b"HRANDFIELD", key(rng), small(rng)],
+        lambda: [b"HRANDFIELD", key(rng), small(rng), b"WITHVALUES"],
+    ])()
+
+
+def set_commands(rng):
+    return rng.choice([
+        lambda: [b"SADD", key(rng)] + words(rng, 1, 5),
+        lambda: [b"SADD", key(rng)] + words(rng, 20, 200),
+        lambda: [b"SREM", key(rng)] + words(rng, 1, 6),
+        lambda: [b"SISMEMBER", key(rng), word(rng)],
+        lambda: [b"SMISMEMBER", key(rng)] + words(rng, 1, 5),
+        lambda: [b"SCARD", key(rng)],
+        lambda: [b"SMEMBERS", key(rng)],
+        lambda: [b"SMOVE", key(rng), key(rng), word(rng)],
+        lambda: [b"SRANDMEMBER", key(rng)],
+        lambda: [b"SRANDMEMBER", key(rng), small(rng)],
+        lambda: [rng.choice([b"SINTER", b"SUNION", b"SDIFF"])] + [key(rng) for _ in range(rng.randint(1, 3))],
+        lambda: [rng.choice([b"SINTERSTORE", b"SUNIONSTORE", b"SDIFFSTORE"])] +
+                [key(rng) for _ in range(rng.randint(2, 4))],
+        lambda: [b"SINTERCARD", b"2", key(rng), key(rng)],
+    ])()
+
+
+GROUPS = {"string": string_commands, "generic": generic_commands, "hash": hash_commands,
+          "set": set_commands}
+
+
+def draw(rng, groups):
+    command = GROUPS[rng.choice(groups)](rng)
+    if rng.randrange(60) == 0:  # A wrong number of arguments.
+        command = command[:rng.randint(1, len(command))]
+    return command
+
+
+def canonical(command, reply):
+    """What must be equal: without an order where there is none."""
+    name = command[0].decode().upper()
+    if isinstance(reply, Exception):
+        return ("error", str(reply))
+    if name in PICKS:
+        return len(reply) if isinstance(reply, list) else reply is None
+    if name in UNORDERED and isinstance(reply, (list, set, frozenset)):
+        return sorted(reply)
+    if name in PAIRS:
+        if isinstance(reply, dict):
+            return sorted(reply.items())
+        if isinstance(reply, list):
+            return sorted(zip(reply[0::2], reply[1::2]))
+    return reply
+
+
+def is_excused(command, ours, theirs):
+    name = command[0].decode().upper()
+    return any(entry[:3] == (name, ours, theirs) for entry in DIFFERENT)
+
+
+READS = {b"string": [b"GET"], b"hash": [b"HGETALL"], b"set": [b"SMEMBERS"],
+         b"list": [b"LRANGE", b"0", b"-1"], b"zset": [b"ZRANGE", b"0", b"-1", b"WITHSCORES"],
+         b"stream": [b"XRANGE", b"-", b"+"]}
+
+
+def contents(connection, name):
+    kind = connection.call("TYPE", name)
+    kind = kind if isinstance(kind, bytes) else kind.encode()
+    if kind == b"none":
+        return None
+    read = READS[kind]
+    command = [read[0], name] + read[1:]
+    return kind, canonical(command, connection.call(*command))
+
+
+class Run:
+    def __init__(self, orbit, redis, options):
+        self.orbit, self.redis = orbit, redis
+        self.rng = random.Random(options.seed)
+        self.groups = options.groups.split(",")
+        self.differences = 0
+
+    def report(self, command, ours, theirs):
+        self.differences += 1
+        print("difference: %.300r\n  orbit: %.300r\n  redis: %.300r" % (command, ours, theirs))
+
+    def batch(self, count):
+        commands = [draw(self.rng, self.groups) for _ in range(count)]
+        ours = self.orbit.pipeline(commands)
+        theirs = self.redis.pipeline(commands)
+        for command, own, other in zip(commands, ours, theirs):
+            if canonical(command, own) != canonical(command, other) and \
+                    not is_excused(command, own, other):
+                self.report(command, own, other)
+
+    def compare_state(self):
+        for i in range(KEYS):
+            name = b"k%d" % i
+            own, other = contents(self.orbit, name), contents(self.redis, name)
+            if own != other:
+                self.report([b"contents of", name], own, other)
+
+    def exchange_dumps(self):
+        """A key of each goes to the other by DUMP and RESTORE."""
+        for source, target in ((self.orbit, self.redis), (self.redis, self.orbit)):
+            name = key(self.rng)
+            payload = source.call("DUMP", name)
+            if payload is None:
+                continue
+            target.call("DEL", b"copy")
+            target.call("RESTORE", b"copy", "0", payload)
+            own, other = contents(source, name), contents(target, b"copy")
+            if own != other:
+                self.report([b"RESTORE of", name], own, other)
+            target.call("DEL", b"copy")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--commands", type=int, default=20000)
+    parser.add_argument("--groups", default=",".join(GROUPS), help="of " + ", ".join(GROUPS))
+    parser.add_argument("--shards", type=int, default=2)
+    parser.add_argument("--resp", type=int, default=2, choices=[2, 3])
+    options = parser.parse_args()
+    with server.Server(shards=options.shards, durability="none") as orbit_server, \
+            server.Server(kind="redis", durability="none") as redis_server, \
+            server.Connection(orbit_server.port) as orbit, server.Connection(redis_server.port) as redis:
+        if options.resp == 3:
+            orbit.call("HELLO", "3")
+            redis.call("HELLO", "3")
+        run = Run(orbit, redis, options)
+        done = 0
+        while done < options.commands and run.differences < DIFFERENCES_MAX:
+            run.batch(min(BATCH, options.commands - done))
+            done += BATCH
+            if done % (BATCH * 20) == 0:
+                run.compare_state()
+                run.exchange_dumps()
+        run.compare_state()
+    print("%d commands, seed %d, %s, RESP%d: %d differences" %
+          (done, options.seed, options.groups, options.resp, run.differences))
+    print("%d passed, %d failed" % (run.differences == 0, run.differences > 0))
+    return 1 if run.differences > 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
