@@ -134,7 +134,7 @@ FIBER_TEST(kv_set, a_member_that_is_too_long_is_refused_and_changes_nothing)
 
     kv_fixture_open();
     words[3] = slice_of(bytes, 70000);
-    cr_assert(slice_starts_with(kv_call(words, 4), SLICE("-ERR the member of 70000 bytes")));
+    cr_assert(slice_starts_with(kv_call(words, 4), SLICE("-ERR the element of 70000 bytes")));
     EXPECT(":0\r\n", "EXISTS", "s");
     words[3] = slice_of(bytes, 60000);
     cr_assert(slice_equal(kv_call(words, 4), SLICE(":2\r\n")));
