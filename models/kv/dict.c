@@ -96,18 +96,24 @@ out:
     return err;
 }
 
-void
-dict_fields_sort(struct kv_request *request, struct dict_fields *fields)
+static bool
+came_before(const struct dict_field *a, const struct dict_field *b)
+{
+    return a->order < b->order;
+}
+
+static YIELDS void
+shell_sort(struct kv_request *request, struct dict_fields *fields,
+           bool (*is_first)(const struct dict_field *a, const struct dict_field *b))
 {
     struct dict_field *at = fields->at;
-    uint32_t kept = 0;
 
     for (uint32_t gap = fields->count / 2; gap > 0; gap /= 2) {
         for (uint32_t i = gap; i < fields->count; i++) {
             struct dict_field field = at[i];
             uint32_t to = i;
 
-            while (to >= gap && is_before(&field, &at[to - gap])) {
+            while (to >= gap && is_first(&field, &at[to - gap])) {
                 at[to] = at[to - gap];
                 to -= gap;
             }
@@ -115,12 +121,30 @@ dict_fields_sort(struct kv_request *request, struct dict_fields *fields)
         }
         kv_work(request, fields->count / 8);
     }
+}
+
+void
+dict_fields_sort(struct kv_request *request, struct dict_fields *fields)
+{
+    struct dict_field *at = fields->at;
+    uint32_t kept = 0;
+
+    shell_sort(request, fields, is_before);
     for (uint32_t i = 0; i < fields->count; i++) {
         if (i + 1 == fields->count || !is_same(&at[i], &at[i + 1])) {
             at[kept++] = at[i];
         }
     }
     fields->count = kept;
+}
+
+void
+dict_fields_unique(struct kv_request *request, struct dict_fields *fields)
+{
+    if (fields->count > 1) {
+        dict_fields_sort(request, fields);
+        shell_sort(request, fields, came_before);
+    }
 }
 
 /* ---- Encodings ---- */

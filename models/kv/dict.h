@@ -35,6 +35,8 @@ err_t dict_fields_add(struct kv_request *request, struct dict_fields *fields, st
                       struct slice value, bool is_copied);
 /* By hash and name; of repeats the one that came last stays. */
 YIELDS void dict_fields_sort(struct kv_request *request, struct dict_fields *fields);
+/* Without repeats as well, but in the order of coming. */
+YIELDS void dict_fields_unique(struct kv_request *request, struct dict_fields *fields);
 
 /* The key as KV_SET or KV_HASH, or missing; false after an error reply. */
 YIELDS bool dict_lookup(struct kv_request *request, struct slice name, enum kv_type type,

@@ -288,9 +288,7 @@ pairs_put(struct kv_request *request, uint32_t *added_out)
     for (uint32_t i = 2; i < request->argc; i += 2) {
         TRY(dict_fields_add(request, &fields, request->argv[i], request->argv[i + 1], false));
     }
-    if (fields.count > 1) {
-        dict_fields_sort(request, &fields);
-    }
+    dict_fields_unique(request, &fields);
     TRY(dict_put(request, &object, KV_HASH, fields.at, fields.count, added_out));
     return true;
 out:
@@ -362,7 +360,7 @@ kv_command_hdel(struct kv_request *request)
         TRY(dict_fields_add(request, &fields, request->argv[i], slice_of(NULL, 0), false));
     }
     if (object.is_found) {
-        dict_fields_sort(request, &fields);
+        dict_fields_unique(request, &fields);
         TRY(dict_remove(request, &object, fields.at, fields.count, &removed));
     }
     reply_int(request->reply, removed);

@@ -6,7 +6,7 @@
 
 enum { WORK_UNITS_PER_MEMBER = 3 };
 
-/* The words of the call from `first` on, without repeats, in any order. */
+/* The words of the call from `first` on, without repeats. */
 static YIELDS err_t
 members_of_words(struct kv_request *request, uint32_t first, struct dict_fields *members_out)
 {
@@ -16,9 +16,7 @@ members_of_words(struct kv_request *request, uint32_t first, struct dict_fields 
     for (uint32_t i = first; i < request->argc; i++) {
         TRY(dict_fields_add(request, &members, request->argv[i], slice_of(NULL, 0), false));
     }
-    if (members.count > 1) {
-        dict_fields_sort(request, &members);
-    }
+    dict_fields_unique(request, &members);
     *members_out = members;
 out:
     return err;
