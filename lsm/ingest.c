@@ -29,6 +29,7 @@ struct lsm_ingest {
     struct buf last_key; /* Of all rows so far. */
     struct vlog_pointer *pointers;
     uint32_t pointer_count, pointer_capacity; /* Held until the table refers to their files. */
+    struct vlog_uses given;                   /* Of values that were in a value log before. */
 };
 
 struct lsm_ingest *
@@ -48,6 +49,14 @@ lsm_ingest_table_count(const struct lsm_ingest *ingest)
 {
     OBJ_CHECK(ingest, INGEST_MAGIC);
     return ingest->count;
+}
+
+struct lsm_table *
+lsm_ingest_table(const struct lsm_ingest *ingest, uint32_t index)
+{
+    OBJ_CHECK(ingest, INGEST_MAGIC);
+    ASSERT(index < ingest->count);
+    return ingest->tables[index];
 }
 
 uint64_t
@@ -110,12 +119,13 @@ static YIELDS err_t
 table_finish(struct lsm_ingest *ingest)
 {
     struct lsm *lsm = ingest->lsm;
-    struct vlog_uses uses = {0};
+    struct vlog_uses uses = ingest->given;
     char path[LSM_PATH_BYTES_MAX];
     struct table_meta meta;
     struct table *table = NULL;
     err_t err;
 
+    ingest->given = (struct vlog_uses){0};
     TRY(table_writer_finish(&ingest->writer, &meta));
     table_meta_fini(&meta);
     lsm_table_path(path, lsm->dir, ingest->file_number);
@@ -145,7 +155,8 @@ wants_cut(const struct lsm_ingest *ingest, struct slice key)
         return false;
     }
     bytes = table_writer_bytes(ingest->writer);
-    return bytes >= target || ingest->pointer_count >= OUTPUT_VLOG_FILES_MAX ||
+    return bytes >= target ||
+           ingest->pointer_count + ingest->given.count >= OUTPUT_VLOG_FILES_MAX ||
            (bytes >= target / OUTPUT_KEYSPACE_SHARE &&
             (last.size < LSM_KEYSPACE_BYTES || key.size < LSM_KEYSPACE_BYTES ||
              memcmp(last.data, key.data, LSM_KEYSPACE_BYTES) != 0));
@@ -193,6 +204,7 @@ YIELDS err_t
 lsm_ingest_add(struct lsm_ingest *ingest, const struct lsm_entry *entry)
 {
     uint8_t pointer_bytes[VLOG_POINTER_BYTES];
+    struct vlog_pointer given;
     struct lsm_entry row = *entry;
     err_t err;
 
@@ -207,6 +219,9 @@ lsm_ingest_add(struct lsm_ingest *ingest, const struct lsm_entry *entry)
     row.lsn = 0;
     if (row.kind == LSM_PUT && row.value.size > LSM_VALUE_INLINE_BYTES_MAX) {
         TRY(large_write(ingest, &row, pointer_bytes));
+    } else if (row.kind == LSM_PUT_LARGE) {
+        TRY(vlog_pointer_decode(row.value, &given));
+        vlog_uses_add(&ingest->given, &given);
     }
     TRY(table_writer_add(ingest->writer, &row));
     buf_clear(&ingest->last_key);
@@ -251,6 +266,7 @@ lsm_ingest_free(struct lsm_ingest **pointer)
         table_writer_abandon(&ingest->writer);
     }
     pointers_release(ingest);
+    vlog_uses_fini(&ingest->given);
     for (uint32_t i = 0; i < ingest->count; i++) {
         if (!ingest->is_applied && !ingest->is_kept) {
             ingest->tables[i]->is_obsolete = true;

@@ -23,6 +23,7 @@
 struct lsm;
 struct lsm_ingest;
 struct edit;
+struct lsm_table;
 
 enum { LSM_INGEST_TABLES_MAX = 1 << 16 };
 
@@ -30,7 +31,8 @@ enum { LSM_INGEST_TABLES_MAX = 1 << 16 };
 
 struct lsm_ingest *lsm_ingest_new(struct lsm *lsm);
 /* Keys must rise strictly; ts and lsn of the entry are not looked at; LSM_DELETE is allowed, values
- * above LSM_VALUE_INLINE_BYTES_MAX go to the value log. ERR_INVALID for a key out of order,
+ * above LSM_VALUE_INLINE_BYTES_MAX go to the value log, and an LSM_PUT_LARGE points to a value whose
+ * file somebody else refers to until the finish. ERR_INVALID for a key out of order,
  * ERR_LIMIT, ERR_NO_SPACE, ERR_IO. After an error only lsm_ingest_free may follow. */
 YIELDS err_t lsm_ingest_add(struct lsm_ingest *ingest, const struct lsm_entry *entry);
 /* Files and folder synced. No more rows. */
@@ -39,6 +41,8 @@ YIELDS err_t lsm_ingest_finish(struct lsm_ingest *ingest);
 YIELDS void lsm_ingest_free(struct lsm_ingest **ingest);
 
 uint32_t lsm_ingest_table_count(const struct lsm_ingest *ingest);
+/* For lsm/runs.c. */
+struct lsm_table *lsm_ingest_table(const struct lsm_ingest *ingest, uint32_t index);
 uint64_t lsm_ingest_rows(const struct lsm_ingest *ingest);
 /* What a log record keeps of table `index`, and lsm_ingest_reopen reads. */
 void lsm_ingest_describe(const struct lsm_ingest *ingest, uint32_t index, struct buf *out);

@@ -12,6 +12,7 @@
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
 #include "txn/commits.h"
+#include "txn/spill.h"
 
 #include "engine/base/poison.h"
 
@@ -65,7 +66,10 @@ writes_meet_reads(struct overlay *writes, struct reads *reads)
     struct meeting_writes meeting = {.reads = reads};
 
     if (!overlay_is_empty(writes) && !reads_is_empty(reads)) {
-        overlay_visit(writes, write_meets, &meeting);
+        meeting.is_met = writes->spill != NULL && spill_meets_reads(writes->spill, reads);
+        if (!meeting.is_met) {
+            overlay_visit(writes, write_meets, &meeting);
+        }
     }
     return meeting.is_met;
 }
@@ -300,9 +304,13 @@ part_commit(struct part *part, struct txn_done *done_out)
 {
     struct txns *txns = txns_self();
     struct store_batch *batch = &part->writes.batch;
-    struct store_room room = store_room_of(batch);
+    struct store_room room;
     err_t err;
 
+    if (part->writes.spill != NULL) {
+        TRY(spill_finish(&part->writes, store_lsm(txns->store)));
+    }
+    room = store_room_of(batch);
     store_commit_prefetch(txns->store, batch);
     TRY(batch_error(batch));
     if (batch->ops == 0) {
@@ -407,6 +415,9 @@ part_prepare(struct part *part, uint64_t *proposal_out)
     *proposal_out = 0;
     TRY(batch_error(&part->writes.batch));
     part_hold(part);
+    if (part->writes.spill != NULL) {
+        TRY(spill_finish(&part->writes, store_lsm(txns->store)));
+    }
     if (part->writes.batch.large_count > 0) {
         TRY(store_large_write(txns->store, &part->writes.batch, &part->large_written));
     }

@@ -3,6 +3,7 @@
 
 #include "engine/base/assert.h"
 #include "txn/overlay_index.h"
+#include "txn/spill.h"
 
 #include "engine/base/poison.h"
 
@@ -22,6 +23,7 @@ overlay_init(struct overlay *overlay, bool borrows_large)
     store_batch_init(&overlay->batch);
     overlay->borrows_large = borrows_large;
     list_init(&overlay->large_values);
+    list_init(&overlay->viewers);
 }
 
 static void
@@ -37,11 +39,18 @@ large_drop_newest(struct overlay *overlay)
 }
 
 void
-overlay_clear(struct overlay *overlay)
+overlay_large_drop(struct overlay *overlay)
 {
     while (!list_is_empty(&overlay->large_values)) {
         large_drop_newest(overlay);
     }
+}
+
+void
+overlay_clear(struct overlay *overlay)
+{
+    spill_free(&overlay->spill);
+    overlay_large_drop(overlay);
     overlay_index_reset(&overlay->index);
     if (overlay->batch.record.capacity > OVERLAY_KEPT_BYTES ||
         overlay->batch.large_capacity * sizeof(overlay->batch.large[0]) > OVERLAY_KEPT_BYTES) {
@@ -58,9 +67,8 @@ overlay_clear(struct overlay *overlay)
 void
 overlay_fini(struct overlay *overlay)
 {
-    while (!list_is_empty(&overlay->large_values)) {
-        large_drop_newest(overlay);
-    }
+    spill_free(&overlay->spill);
+    overlay_large_drop(overlay);
     overlay_index_free(&overlay->index);
     store_batch_fini(&overlay->batch);
 }
@@ -168,8 +176,8 @@ op_next(const struct overlay *overlay, struct record_reader *reader, struct reco
 }
 
 /* Stands before the first op. */
-static struct record_reader
-ops_begin(const struct overlay *overlay)
+struct record_reader
+overlay_ops_begin(const struct overlay *overlay)
 {
     struct record_header header;
     struct record_reader reader;
@@ -181,8 +189,8 @@ ops_begin(const struct overlay *overlay)
     return reader;
 }
 
-static void
-op_at(const struct overlay *overlay, uint32_t offset, struct record_op *op_out)
+void
+overlay_op_at(const struct overlay *overlay, uint32_t offset, struct record_op *op_out)
 {
     const struct buf *record = &overlay->batch.record;
     struct record_reader reader = {.at = record->data + offset,
@@ -211,7 +219,7 @@ range_may_hold_puts(const struct overlay *overlay, struct slice start, struct sl
     if (overlay->batch.ops == 0 || overlay->batch.ops > OVERLAY_LINEAR_OPS) {
         return overlay->batch.ops > 0;
     }
-    reader = ops_begin(overlay);
+    reader = overlay_ops_begin(overlay);
     while (reader.ops_left > 0) {
         op_next(overlay, &reader, &op);
         if (op_has_key(&op) && range_has(start, end, op.key)) {
@@ -234,7 +242,7 @@ range_delete_own(struct overlay *overlay, struct slice start, struct slice end)
         struct record_op op;
 
         if (overlay_index_op(index, overlay_key_at(place), ops, &offset)) {
-            op_at(overlay, offset, &op);
+            overlay_op_at(overlay, offset, &op);
             if (op.kind != RECORD_DELETE) { /* The index's copy of the key: the record may move. */
                 store_batch_delete(&overlay->batch, op.slot, tree_key_slice(tree_at(place)));
             }
@@ -266,7 +274,17 @@ overlay_mark(const struct overlay *overlay)
                                  .ops = overlay->batch.ops,
                                  .large_count = overlay->batch.large_count,
                                  .range_deletes = overlay->range_deletes,
-                                 .counters = overlay->counters};
+                                 .counters = overlay->counters,
+                                 .spills = spill_count(overlay->spill)};
+}
+
+struct overlay_limit
+overlay_limit(const struct overlay *overlay, const struct overlay_mark *mark)
+{
+    if (overlay->spill == NULL) {
+        return (struct overlay_limit){.ops = MIN(mark->ops, overlay->batch.ops)};
+    }
+    return spill_limit(overlay->spill, mark, overlay->batch.ops);
 }
 
 void
@@ -275,6 +293,10 @@ overlay_cut(struct overlay *overlay, const struct overlay_mark *mark)
     struct store_batch *batch = &overlay->batch;
 
     batch->error = ERR_OK;
+    if (mark->spills < spill_count(overlay->spill)) {
+        spill_cut(overlay, mark);
+        return;
+    }
     if (mark->ops >= batch->ops) {
         return;
     }
@@ -302,7 +324,7 @@ static enum overlay_answer
 get_linear(const struct overlay *overlay, struct slice key, uint32_t before,
            struct record_op *op_out)
 {
-    struct record_reader reader = ops_begin(overlay);
+    struct record_reader reader = overlay_ops_begin(overlay);
     enum overlay_answer answer = OVERLAY_NONE;
     struct record_op op;
 
@@ -319,31 +341,43 @@ get_linear(const struct overlay *overlay, struct slice key, uint32_t before,
 }
 
 enum overlay_answer
+overlay_get_newest(struct overlay *overlay, struct slice key, const struct overlay_mark *before,
+                   struct record_op *op_out)
+{
+    struct overlay_limit limit = overlay_limit(overlay, before);
+    struct overlay_index *index;
+    struct tree_position place;
+    uint32_t offset;
+
+    if (limit.ops == 0) {
+        return OVERLAY_NONE;
+    }
+    index = overlay_index_get(overlay);
+    place = tree_seek(overlay_index_keys(index), key);
+    if (!tree_position_is_valid(place) || !slice_equal(tree_key_slice(tree_at(place)), key) ||
+        !overlay_index_op(index, overlay_key_at(place), limit.ops, &offset)) {
+        return OVERLAY_NONE;
+    }
+    overlay_op_at(overlay, offset, op_out);
+    return op_out->kind == RECORD_DELETE ? OVERLAY_DELETED : OVERLAY_PUT;
+}
+
+enum overlay_answer
 overlay_get(struct overlay *overlay, struct slice key, const struct overlay_mark *before,
             struct record_op *op_out)
 {
     uint32_t limit = MIN(before->ops, overlay->batch.ops);
-    struct overlay_index *index;
-    struct tree_position place;
-    struct slice bound;
-    uint32_t offset;
+    enum overlay_answer answer;
 
+    ASSERT(overlay->spill == NULL);
     if (limit == 0) {
         return OVERLAY_NONE;
     }
     if (limit <= OVERLAY_LINEAR_OPS) {
         return get_linear(overlay, key, limit, op_out);
     }
-    index = overlay_index_get(overlay);
-    place = tree_seek(overlay_index_keys(index), key);
-    if (tree_position_is_valid(place) && slice_equal(tree_key_slice(tree_at(place)), key) &&
-        overlay_index_op(index, overlay_key_at(place), limit, &offset)) {
-        op_at(overlay, offset, op_out);
-        return op_out->kind == RECORD_DELETE ? OVERLAY_DELETED : OVERLAY_PUT;
-    }
-    return overlay->range_deletes > 0 && overlay_index_hides(index, key, limit, true, &bound)
-               ? OVERLAY_DELETED
-               : OVERLAY_NONE;
+    answer = overlay_get_newest(overlay, key, before, op_out);
+    return answer == OVERLAY_NONE && overlay_hides(overlay, key, before) ? OVERLAY_DELETED : answer;
 }
 
 int64_t
@@ -356,7 +390,7 @@ bool
 overlay_hides_to(struct overlay *overlay, struct slice key, const struct overlay_mark *before,
                  bool is_up, struct slice *bound_out)
 {
-    uint32_t limit = MIN(before->ops, overlay->batch.ops);
+    uint32_t limit = overlay_limit(overlay, before).ops;
 
     return overlay->range_deletes > 0 && limit > 0 &&
            overlay_index_hides(overlay_index_get(overlay), key, limit, is_up, bound_out);
@@ -386,13 +420,13 @@ static bool
 iter_settle(struct overlay_iter *iter, struct overlay_index *index, struct tree_position place,
             bool is_up)
 {
-    uint32_t limit = MIN(iter->before.ops, iter->overlay->batch.ops);
+    uint32_t limit = overlay_limit(iter->overlay, &iter->before).ops;
     uint32_t offset;
 
     iter->key = slice_of(NULL, 0);
     while (tree_position_is_valid(place)) {
         if (overlay_index_op(index, overlay_key_at(place), limit, &offset)) {
-            op_at(iter->overlay, offset, &iter->op);
+            overlay_op_at(iter->overlay, offset, &iter->op);
             iter->key = tree_key_slice(tree_at(place));
             iter->place = place;
             iter->generation = overlay_index_keys(index)->generation;
@@ -414,7 +448,7 @@ overlay_iter_seek(struct overlay_iter *iter, struct slice key)
     struct overlay_index *index;
 
     iter->key = slice_of(NULL, 0);
-    if (overlay_is_empty(iter->overlay)) {
+    if (iter->overlay->batch.ops == 0) {
         return false;
     }
     index = overlay_index_get(iter->overlay);
@@ -428,7 +462,7 @@ overlay_iter_seek_before(struct overlay_iter *iter, struct slice key)
     struct tree *keys;
 
     iter->key = slice_of(NULL, 0);
-    if (overlay_is_empty(iter->overlay)) {
+    if (iter->overlay->batch.ops == 0) {
         return false;
     }
     index = overlay_index_get(iter->overlay);
@@ -477,10 +511,10 @@ overlay_visit(struct overlay *overlay, bool (*visit)(void *arg, const struct rec
     struct record_reader reader;
     struct record_op op;
 
-    if (overlay_is_empty(overlay)) {
+    if (overlay->batch.ops == 0) {
         return;
     }
-    reader = ops_begin(overlay);
+    reader = overlay_ops_begin(overlay);
     do {
         op_next(overlay, &reader, &op);
     } while (visit(arg, &op) && reader.ops_left > 0);
@@ -497,7 +531,7 @@ overlay_next_after(const struct overlay *overlay, struct overlay_mark *mark,
     if (mark->ops >= batch->ops) {
         return false;
     }
-    reader = ops_begin(overlay);
+    reader = overlay_ops_begin(overlay);
     if (mark->ops > 0) {
         reader.at = batch->record.data + mark->record_bytes;
         reader.ops_left -= mark->ops;

@@ -18,6 +18,7 @@
 #include "txn/store.h"
 
 struct overlay_index;
+struct spill;
 
 enum {
     OVERLAY_LINEAR_OPS = 8,        /* So many writes are searched one by one, without an index. */
@@ -33,15 +34,19 @@ struct overlay {
     uint64_t large_bytes;
     uint32_t range_deletes; /* How many of the writes are such. */
     uint32_t counters;      /* And such. */
-    uint64_t cuts;          /* How often writes were taken back. */
+    uint64_t cuts;          /* How often writes were taken back, or written to disk. */
+    struct spill *spill;    /* What was written to disk to save memory (txn/spill.h); NULL: none. */
+    struct list viewers;    /* Iterators of own.h, whose marks must stay true. */
 };
 
 struct overlay_mark {
     size_t record_bytes;
     uint32_t ops, large_count, range_deletes, counters;
+    uint32_t spills; /* The record that the others count in began behind so many. */
 };
 /* Sees everything. */
-#define OVERLAY_ALL ((struct overlay_mark){.record_bytes = SIZE_MAX, .ops = UINT32_MAX})
+#define OVERLAY_ALL                                                                                \
+    ((struct overlay_mark){.record_bytes = SIZE_MAX, .ops = UINT32_MAX, .spills = UINT32_MAX})
 
 void overlay_init(struct overlay *overlay, bool borrows_large);
 void overlay_clear(struct overlay *overlay); /* For reuse. */
@@ -53,7 +58,7 @@ void overlay_origin(struct overlay *overlay, struct slice principal, struct slic
 static inline bool
 overlay_is_empty(const struct overlay *overlay)
 {
-    return overlay->batch.ops == 0;
+    return overlay->batch.ops == 0 && overlay->spill == NULL;
 }
 
 /* Errors are kept in overlay->batch.error, as store_batch_* keep them. */
@@ -81,6 +86,14 @@ enum overlay_answer overlay_get(struct overlay *overlay, struct slice key,
                                 const struct overlay_mark *before, struct record_op *op_out);
 /* What the writes add to a counter. */
 int64_t overlay_counter(struct overlay *overlay, uint32_t counter);
+/* The same of what is in memory, and without range deletes: for txn/own.c. */
+enum overlay_answer overlay_get_newest(struct overlay *overlay, struct slice key,
+                                       const struct overlay_mark *before, struct record_op *op_out);
+/* How many ops of the record, and what was spilled, lie before the mark. */
+struct overlay_limit {
+    uint32_t ops, spills;
+};
+struct overlay_limit overlay_limit(const struct overlay *overlay, const struct overlay_mark *mark);
 /* Has a range delete before `mark` hidden the key of the store? */
 bool overlay_hides(struct overlay *overlay, struct slice key, const struct overlay_mark *before);
 /* The same, and how far: nothing of the store is seen from the key up to *bound_out (is_up; itself

@@ -2,6 +2,7 @@
 #include "txn/overlay_index.h"
 
 #include "engine/base/assert.h"
+#include "lsm/range_delete.h"
 
 #include "engine/base/poison.h"
 
@@ -43,6 +44,11 @@ struct overlay_index {
     uint64_t idle_keys;
     struct counter_sum *sums; /* In the order of their first use. */
     uint32_t sum_count, sum_capacity;
+    /* Which range deletes came last, by op number + 1; kept only beside a spill, whose rows earlier
+     * ones do not hide. */
+    struct range_map latest;
+    struct snapshots none;
+    bool has_latest;
 };
 
 /* ---- Making and forgetting. ---- */
@@ -55,6 +61,8 @@ index_new(void)
     arena_init(&index->arena, MEM_SESSIONS);
     tree_init(&index->keys, &index->arena);
     tree_init(&index->borders, &index->arena);
+    range_map_init(&index->latest, &index->arena);
+    snapshots_init(&index->none);
     return index;
 }
 
@@ -81,7 +89,7 @@ overlay_index_reset(struct overlay_index **pointer)
     if (index == NULL) {
         return;
     }
-    if (overlay_index_bytes(index) > OVERLAY_KEPT_BYTES) {
+    if (overlay_index_bytes(index) > OVERLAY_KEPT_BYTES || index->has_latest) {
         overlay_index_free(pointer);
         return;
     }
@@ -219,6 +227,11 @@ range_index(struct overlay_index *index, uint32_t number, struct slice start, st
 {
     struct tree_position position;
 
+    if (index->has_latest) {
+        range_map_add(&index->latest,
+                      &(struct lsm_range_delete){.start = start, .end = end, .ts = number + 1ULL},
+                      &index->none);
+    }
     border_need(index, start);
     border_need(index, end);
     position = tree_seek(&index->borders, start);
@@ -297,6 +310,7 @@ overlay_index_get(struct overlay *overlay)
 
     if (index == NULL) {
         index = overlay->index = index_new();
+        index->has_latest = overlay->spill != NULL;
     }
     if (index->count == overlay->batch.ops) {
         return index;
@@ -358,6 +372,10 @@ overlay_index_cut(struct overlay *overlay, uint32_t ops)
     if (index == NULL || index->count <= ops) {
         return;
     }
+    if (index->has_latest && !range_map_is_empty(&index->latest)) {
+        overlay_index_free(&overlay->index); /* What came last before is not known there. */
+        return;
+    }
     while (index->count > ops) {
         const struct op *op = &index->ops[--index->count];
         struct record_reader reader = {.at = record->data + op->offset,
@@ -393,6 +411,32 @@ overlay_index_op(const struct overlay_index *index, const struct overlay_key *ke
     }
     *offset_out = index->ops[link - 1].offset;
     return true;
+}
+
+bool
+overlay_index_op_since(const struct overlay_index *index, const struct overlay_key *key,
+                       uint32_t from, uint32_t before, uint32_t *offset_out)
+{
+    uint32_t link = key->newest;
+
+    while (link > before) {
+        link = index->ops[link - 1].older;
+    }
+    if (link <= from) {
+        return false;
+    }
+    *offset_out = index->ops[link - 1].offset;
+    return true;
+}
+
+bool
+overlay_index_hides_since(const struct overlay_index *index, struct slice key, uint32_t from,
+                          uint32_t before)
+{
+    uint64_t lsn;
+
+    ASSERT(index->has_latest);
+    return range_map_ts(&index->latest, key, before, &lsn) > from;
 }
 
 static bool

@@ -40,6 +40,12 @@ struct overlay_key *overlay_key_at(struct tree_position position);
  * record. */
 bool overlay_index_op(const struct overlay_index *index, const struct overlay_key *key,
                       uint32_t before, uint32_t *offset_out);
+/* The same among numbers [from, before). */
+bool overlay_index_op_since(const struct overlay_index *index, const struct overlay_key *key,
+                            uint32_t from, uint32_t before, uint32_t *offset_out);
+/* Does a range delete with a number in [from, before) cover the key? Of overlays with a spill. */
+bool overlay_index_hides_since(const struct overlay_index *index, struct slice key, uint32_t from,
+                               uint32_t before);
 /* Is the key hidden by a range delete with a number below `before`? Then *bound_out is where the
  * hidden stretch ends (is_up: its end, not hidden any more; otherwise its start, hidden). Stays
  * until the next cut. */

@@ -4,6 +4,8 @@
 #include "engine/base/assert.h"
 #include "engine/base/sometimes.h"
 #include "engine/rt/shard.h"
+#include "txn/own.h"
+#include "txn/spill.h"
 #include "txn/txns.h"
 
 #include "engine/base/poison.h"
@@ -140,9 +142,13 @@ part_enter(struct part *part, const struct part_moment *moment)
 static void
 part_cut(struct part *part, const struct part_mark *mark, bool keeps_locks)
 {
+    struct overlay_mark end;
+
     overlay_cut(&part->writes, &mark->writes);
-    if (part->locked.ops > mark->writes.ops) {
-        part->locked = mark->writes;
+    end = overlay_mark(&part->writes);
+    if (part->locked.spills > end.spills ||
+        (part->locked.spills == end.spills && part->locked.ops > end.ops)) {
+        part->locked = end;
     }
     if (!keeps_locks) {
         lock_release_to(txns_self()->locks, &part->locks, mark->locks);
@@ -212,29 +218,35 @@ part_wait_decided_range(struct part *part, struct slice lower, struct slice uppe
     }
 }
 
-/* True when the transaction's own writes answer. */
-static bool
-own_get(struct part *part, struct slice key, struct arena *arena, struct lsm_value *value_out)
+/* Do the transaction's own writes answer? */
+static YIELDS err_t
+own_answer(struct part *part, struct slice key, struct arena *arena, struct lsm_value *value_out,
+           bool *is_answered_out)
 {
-    struct record_op op;
     enum overlay_answer answer;
+    struct record_op op;
+    err_t err;
 
+    *is_answered_out = false;
     if (overlay_is_empty(&part->writes)) {
-        return false;
+        return ERR_OK;
     }
-    answer = overlay_get(&part->writes, key, &part->sees, &op);
+    TRY(own_get(&part->writes, store_lsm(txns_self()->store), key, &part->sees, arena, &answer,
+                &op));
     if (answer == OVERLAY_NONE) {
-        return false;
+        return ERR_OK;
     }
+    *is_answered_out = true;
     *value_out = (struct lsm_value){0};
     if (answer == OVERLAY_PUT &&
         (op.expire_us == 0 || op.expire_us > part->snapshot >> CLOCK_COUNTER_BITS)) {
         value_out->is_found = true;
-        value_out->value = arena_copy(arena, op.value);
+        value_out->value = op.value;
         value_out->expire_us = op.expire_us;
         value_out->slot = op.slot;
     }
-    return true;
+out:
+    return err;
 }
 
 err_t
@@ -244,7 +256,8 @@ part_get(struct part *part, struct slice key, struct arena *arena, struct lsm_va
     bool is_answered = false;
     err_t err;
 
-    if (own_get(part, key, arena, value_out)) {
+    TRY(own_answer(part, key, arena, value_out, &is_answered));
+    if (is_answered) {
         return ERR_OK;
     }
     if (part_remembers_reads(part)) {
@@ -296,16 +309,23 @@ part_multi_get(struct part *part, const struct slice *keys, uint32_t count, stru
 {
     uint32_t *places = arena_alloc(arena, count * sizeof(*places));
     uint32_t others = 0;
+    bool is_answered;
+    err_t err = ERR_OK;
 
     if (places == NULL) {
         return err_set(ERR_NO_MEMORY, "no memory for reading %u keys", count);
     }
     for (uint32_t i = 0; i < count; i++) {
-        if (!own_get(part, keys[i], arena, &results[i])) {
+        TRY(own_answer(part, keys[i], arena, &results[i], &is_answered));
+        if (!is_answered) {
             places[others++] = i;
         }
     }
-    return others == 0 ? ERR_OK : others_get(part, keys, places, others, arena, results);
+    if (others > 0) {
+        err = others_get(part, keys, places, others, arena, results);
+    }
+out:
+    return err;
 }
 
 /* ---- Writing. ---- */
@@ -388,8 +408,35 @@ part_lock_writes(struct part *part)
         op.key = slice_of(op_bytes.data, op.key.size);
         TRY(write_lock(part, &op));
     }
-    err = ERR_OK;
+    err = part_spill_if_due(part);
 out:
     buf_fini(&op_bytes);
     return err;
+}
+
+YIELDS err_t
+part_spill(struct part *part)
+{
+    uint32_t count = mark_count(part);
+    struct overlay_mark *marks = mem_alloc(MEM_RUNTIME, (count + 2) * sizeof(*marks));
+    err_t err;
+
+    for (uint32_t i = 0; i < count; i++) {
+        marks[i] = mark_at(part, i)->writes;
+    }
+    marks[count] = part->statement.writes;
+    marks[count + 1] = part->sees;
+    err = spill_write(&part->writes, store_lsm(txns_self()->store), marks, count + 2);
+    part->locked = overlay_mark(&part->writes); /* All of it was locked. */
+    mem_free(MEM_RUNTIME, marks, (count + 2) * sizeof(*marks));
+    return err;
+}
+
+YIELDS err_t
+part_spill_if_due(struct part *part)
+{
+    return part->writes.batch.record.size > (size_t)STORE_BATCH_BYTES_MAX / 2 ||
+                   overlay_bytes(&part->writes) > (size_t)TXN_MEMORY_BYTES_MAX
+               ? part_spill(part)
+               : ERR_OK;
 }

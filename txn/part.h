@@ -92,6 +92,11 @@ YIELDS err_t part_lock_writes(struct part *part);
 YIELDS void part_wait_decided(struct part *part, struct slice key);
 YIELDS void part_wait_decided_range(struct part *part, struct slice lower, struct slice upper);
 void part_note_lsn(struct part *part, lsn_t lsn);
+/* If the writes take more memory than a transaction may (txn/spill.h): to disk with them. Errors:
+ * ERR_LIMIT, ERR_NO_SPACE, ERR_IO. */
+YIELDS err_t part_spill_if_due(struct part *part);
+/* The same whatever they take. All must be locked. */
+YIELDS err_t part_spill(struct part *part);
 
 /* ---- commit.c: docs/transactions.md has the protocol. ---- */
 

@@ -7,6 +7,7 @@
 
 #include "engine/base/assert.h"
 #include "engine/rt/shard.h"
+#include "txn/own.h"
 #include "txn/txns.h"
 
 #include "engine/base/poison.h"
@@ -29,7 +30,7 @@ struct passed {
 struct part_scan {
     struct part *part;
     struct lsm_iter *store;
-    struct overlay_iter own;
+    struct own_iter own;
     uint64_t snapshot;
     struct buf lower, upper;
     bool has_upper;
@@ -77,7 +78,7 @@ part_scan_open(struct part *part, uint64_t snapshot, const struct overlay_mark *
     buf_init(&scan->passed.high, MEM_SESSIONS);
     buf_set(&scan->lower, lower);
     buf_set(&scan->upper, upper);
-    overlay_iter_init(&scan->own, &part->writes, sees);
+    own_iter_init(&scan->own, &part->writes, sees, 0);
     TRY(lsm_iter_open(store_lsm(txns_self()->store), lower, upper, snapshot, &scan->store));
     *scan_out = scan;
     scan = NULL;
@@ -98,6 +99,7 @@ part_scan_close(struct part_scan **pointer)
         return;
     }
     passed_keep(scan);
+    own_iter_fini(&scan->own);
     lsm_iter_close(&scan->store);
     buf_fini(&scan->lower);
     buf_fini(&scan->upper);
@@ -208,7 +210,7 @@ static void
 own_take(struct part_scan *scan)
 {
     const struct record_op *op = &scan->own.op;
-    bool is_large = op->kind == RECORD_PUT_LARGE;
+    bool is_large = op->kind == RECORD_PUT_LARGE && !scan->own.is_pointer;
     size_t key_size = op->key.size;
 
     buf_set(&scan->own_bytes, op->key);
@@ -220,7 +222,7 @@ own_take(struct part_scan *scan)
         .value = is_large ? op->value : slice_of(scan->own_bytes.data + key_size, op->value.size),
         .expire_us = op->expire_us,
         .slot = op->slot,
-        .kind = LSM_PUT,
+        .kind = scan->own.is_pointer ? LSM_PUT_LARGE : LSM_PUT,
     };
     scan->at = AT_OWN;
 }
@@ -229,16 +231,6 @@ static YIELDS err_t
 store_step(struct part_scan *scan)
 {
     return scan->is_up ? lsm_iter_next(scan->store) : lsm_iter_previous(scan->store);
-}
-
-static void
-own_step(struct part_scan *scan)
-{
-    if (scan->is_up) {
-        overlay_iter_next(&scan->own);
-    } else {
-        overlay_iter_previous(&scan->own);
-    }
 }
 
 /* Does the own write come first, or is it of the same key? */
@@ -267,7 +259,8 @@ hidden_skip(struct part_scan *scan, bool *skipped_out)
     struct slice bound;
     err_t err = ERR_OK;
 
-    *skipped_out = overlay_hides_to(scan->own.overlay, key, &scan->own.before, scan->is_up, &bound);
+    *skipped_out = overlay_hides_to(scan->own.memory.overlay, key, &scan->own.memory.before,
+                                    scan->is_up, &bound);
     if (*skipped_out) {
         err = scan->is_up ? lsm_iter_seek(scan->store, bound)
                           : lsm_iter_seek_before(scan->store, bound);
@@ -291,7 +284,7 @@ settle(struct part_scan *scan)
             if (scan->is_both) {
                 TRY(store_step(scan));
             }
-            own_step(scan);
+            TRY(own_iter_step(&scan->own));
             if (++scan->work % HIDDEN_STEPS_A_WORK_UNIT == 0) {
                 fiber_work(1);
             }
@@ -345,7 +338,7 @@ part_scan_seek(struct part_scan *scan, struct slice key)
     scan->at = AT_NOTHING;
     TRY(lsm_iter_seek(scan->store, key));
     own_seen(scan);
-    overlay_iter_seek(&scan->own, key);
+    TRY(own_iter_seek(&scan->own, key));
     TRY(settle(scan));
 out:
     return err;
@@ -368,7 +361,7 @@ seek_down(struct part_scan *scan, struct slice key)
     scan->at = AT_NOTHING;
     TRY(key.size == 0 ? lsm_iter_last(scan->store) : lsm_iter_seek_before(scan->store, key));
     own_seen(scan);
-    overlay_iter_seek_before(&scan->own, key);
+    TRY(own_iter_seek_before(&scan->own, key));
     TRY(settle(scan));
 out:
     return err;
@@ -405,7 +398,7 @@ step_on(struct part_scan *scan)
         TRY(store_step(scan));
     }
     if (scan->at == AT_OWN) {
-        own_step(scan);
+        TRY(own_iter_step(&scan->own));
     }
     TRY(settle(scan));
 out:
@@ -434,11 +427,7 @@ step_anew(struct part_scan *scan, bool is_up)
         TRY(store_step(scan));
     }
     own_seen(scan);
-    if (is_up) {
-        overlay_iter_seek(&scan->own, target);
-    } else {
-        overlay_iter_seek_before(&scan->own, target);
-    }
+    TRY(is_up ? own_iter_seek(&scan->own, target) : own_iter_seek_before(&scan->own, target));
     TRY(settle(scan));
 out:
     return err;
@@ -492,6 +481,9 @@ part_scan_value(struct part_scan *scan, struct arena *arena, struct slice *value
     ASSERT(scan->at != AT_NOTHING);
     if (scan->at == AT_STORE) {
         return lsm_iter_value(scan->store, arena, value_out);
+    }
+    if (scan->entry.kind == LSM_PUT_LARGE) {
+        return lsm_runs_value(store_lsm(txns_self()->store), &scan->entry, arena, value_out);
     }
     *value_out = arena_copy(arena, scan->entry.value);
     if (value_out->data == NULL && scan->entry.value.size > 0) {

@@ -32,7 +32,7 @@ YIELDS err_t part_scan_previous(struct part_scan *scan);
 /* Were own writes made, or taken back, since its last move? Then only a move that seeks, or that
  * begins at its present entry, sees them. */
 bool part_scan_is_stale(const struct part_scan *scan);
-/* NULL: on no entry. Valid until the scan moves. An own large value stands in it whole, as an
- * LSM_PUT. */
+/* NULL: on no entry. Valid until the scan moves. An own large value may stand in it whole, as
+ * an LSM_PUT. */
 const struct lsm_entry *part_scan_entry(const struct part_scan *scan);
 YIELDS err_t part_scan_value(struct part_scan *scan, struct arena *arena, struct slice *value_out);

@@ -1,0 +1,76 @@
+/* txn/spill.h - the writes of a transaction that is larger than memory. For overlay.c and part.c.
+ *
+ *     overlay's record   | kept | ops since ...............|      <- still grows
+ *                           ^ range deletes, sums of counters of all that was spilled
+ *     spilled pieces     [0] [1] [2] ...  each a sorted run on disk (lsm/runs.h)
+ *
+ * When an overlay has become large, the newest write of each key goes to a run, and the record
+ * begins again with what cannot go there: range deletes and counters. The record is cut into
+ * pieces where somebody's mark stands, so that what lies before a mark is always a number of whole
+ * pieces and of kept ops, and taking back drops whole pieces. A range delete hides the rows of
+ * pieces before it, but not the later ones: its place among the kept ops tells.
+ *
+ * At the commit all pieces and the record are merged into one ingest, which the record then names:
+ * a small record, whatever was written. */
+#pragma once
+
+#include "lsm/ingest.h"
+#include "lsm/runs.h"
+#include "txn/overlay.h"
+#include "txn/reads.h"
+
+enum {
+    /* An overlay is spilled by the next flush when it takes more, or when its record has half of
+     * STORE_BATCH_BYTES_MAX: between two flushes it must not outgrow that. */
+    TXN_MEMORY_BYTES_MAX = 16 << 20,
+    SPILL_KEPT_BYTES_MAX = 4 << 20,   /* Of range deletes and counters: ERR_LIMIT. */
+    SPILL_AHEAD_BYTES_MAX = 16 << 20, /* Read ahead by the merge at the commit, over all runs. */
+};
+
+/* One piece. */
+struct spill_piece {
+    uint32_t begun;   /* How many pieces there were when its record began, */
+    uint32_t ops_to;  /* and where in that record it ends. */
+    uint32_t kept_to; /* So many of the kept ops are of this piece and those before. */
+    uint32_t runs_to; /* And so many runs. */
+};
+
+struct spill {
+    struct lsm_runs *runs;
+    struct spill_piece *pieces;
+    uint32_t count, capacity;
+    uint32_t kept;             /* The first so many ops of the record. */
+    struct buf low, high;      /* The bounds of all keys in runs, both inclusive. */
+    struct lsm_ingest *ingest; /* After spill_finish. */
+};
+
+static inline uint32_t
+spill_count(const struct spill *spill)
+{
+    return spill == NULL ? 0 : spill->count;
+}
+
+/* Removes the files, unless they were committed. Accepts NULL; clears the pointer. */
+void spill_free(struct spill **spill);
+/* What lies before the mark: kept or present ops, and pieces. */
+struct overlay_limit spill_limit(const struct spill *spill, const struct overlay_mark *mark,
+                                 uint32_t ops);
+/* overlay_cut to a mark that lies before some piece. */
+void spill_cut(struct overlay *overlay, const struct overlay_mark *mark);
+/* Writes all that is in memory to runs; the marks given, and those of viewers, stay true. Nothing
+ * is written to the overlay meanwhile. After an error the overlay is as before. Errors: ERR_LIMIT,
+ * ERR_NO_SPACE, ERR_IO. */
+YIELDS err_t spill_write(struct overlay *overlay, struct lsm *lsm, const struct overlay_mark *marks,
+                         uint32_t count);
+/* Before the commit: everything becomes one ingest, which the overlay's batch names. Harmless when
+ * repeated. Errors as above. */
+YIELDS err_t spill_finish(struct overlay *overlay, struct lsm *lsm);
+/* May its rows meet what was read? By their bounds. */
+bool spill_meets_reads(const struct spill *spill, struct reads *reads);
+/* The piece with the run of this number (from 1). */
+const struct spill_piece *spill_piece_of_run(const struct spill *spill, uint64_t run);
+
+/* ---- overlay.c, for these files ---- */
+void overlay_large_drop(struct overlay *overlay);
+struct record_reader overlay_ops_begin(const struct overlay *overlay);
+void overlay_op_at(const struct overlay *overlay, uint32_t offset, struct record_op *op_out);
