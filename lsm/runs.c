@@ -2,7 +2,6 @@
 #include "lsm/runs.h"
 
 #include "engine/base/assert.h"
-#include "engine/base/sometimes.h"
 #include "lsm/ingest.h"
 #include "lsm/internal.h"
 

@@ -10,7 +10,6 @@
  *     shard 2      [rows|    ]  <- fetch -  ...    /
  */
 #include "engine/base/assert.h"
-#include "engine/base/sometimes.h"
 #include "engine/rt/shard.h"
 #include "txn/part_scan.h"
 #include "txn/txns.h"
@@ -657,7 +656,6 @@ scan_step(struct txn_scan *scan, bool is_up)
         struct source *source = &scan->sources[i];
         bool is_stale = source_is_stale(scan, source);
 
-        SOMETIMES_IF(is_stale, "txn: own writes changed what a scan had fetched");
         if (source == current && source->local != NULL) {
             TRY(is_up ? part_scan_next(source->local) : part_scan_previous(source->local));
         } else if (turns || is_stale) {

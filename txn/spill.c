@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "engine/base/assert.h"
-#include "engine/base/sometimes.h"
 #include "txn/overlay_index.h"
 #include "txn/own.h"
 
@@ -151,7 +150,6 @@ spill_cut(struct overlay *overlay, const struct overlay_mark *mark)
     lsm_runs_cut(spill->runs, limit.spills == 0 ? 0 : spill->pieces[limit.spills - 1].runs_to);
     spill->count = limit.spills;
     spill->kept = limit.ops;
-    SOMETIMES("txn: spilled writes were taken back");
 }
 
 /* ---- Writing. ---- */
@@ -358,7 +356,6 @@ spill_write(struct overlay *overlay, struct lsm *lsm, const struct overlay_mark 
     if (err == ERR_OK) {
         overlay->spill->kept = keeping.ops;
         record_replace(overlay, &record, keeping.ops);
-        SOMETIMES("txn: a transaction's writes were spilled");
     } else {
         overlay->spill->count = before;
         lsm_runs_cut(overlay->spill->runs,
