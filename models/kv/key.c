@@ -196,9 +196,17 @@ err_t
 kv_head_decode(struct slice stored, struct kv_head *head_out)
 {
     struct kv_head head = {0};
-    size_t whole = head_size(stored);
     size_t size = 2;
+    size_t whole;
 
+    if (stored.size >= 2 && stored.data[0] == KV_STRING && stored.data[1] == 0) {
+        /* Most heads: a small string and nothing else. */
+        head.body = slice_of(stored.data + 2, stored.size - 2);
+        head.length = head.body.size;
+        *head_out = head;
+        return ERR_OK;
+    }
+    whole = head_size(stored);
     if (whole == 0) {
         return err_set(ERR_CORRUPT, "the head of a key has an unknown type, unknown flags or is "
                                     "too short");
