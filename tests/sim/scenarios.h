@@ -15,4 +15,5 @@ extern const struct scenario scenario_commit;
 extern const struct scenario scenario_kv;
 extern const struct scenario scenario_lsm;
 extern const struct scenario scenario_lsm_rot;
+extern const struct scenario scenario_multi;
 extern const struct scenario scenario_txn;
