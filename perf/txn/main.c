@@ -174,7 +174,7 @@ figures_print(const struct drive_options *options, const char *workload,
     printf("{\"engine\": \"%s\", \"workload\": \"%s\", \"clients\": %u, \"shards\": %u, "
            "\"keys\": %llu, \"sync\": %s, \"think_us\": %llu, \"transactions\": %llu, "
            "\"conflicts\": %llu, \"seconds\": %.3f, \"per_s\": %.1f, \"cpu_us\": %.3f, "
-           "\"p50_us\": %.2f, \"p99_us\": %.2f, \"max_us\": %.1f, \"read_us_free\": %.3f, "
+           "\"p50_us\": %.2f, \"p99_us\": %.2f, \"max_us\": %.2f, \"read_us_free\": %.3f, "
            "\"read_us_held\": %.3f}\n",
            options->engine->name, workload, options->open.clients, options->open.shards,
            (unsigned long long)options->keys, options->open.is_sync ? "true" : "false",
