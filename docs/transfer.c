@@ -2,8 +2,8 @@
  *
  * Build: cc transfer.c $(pkg-config --static --cflags --libs orbit) -o transfer
  * Run:   ./transfer FOLDER
- * Each run moves 10 from alice's savings to bob's checking account, and prints both. Whatever happens
- * meanwhile (other transfers, kill -9, power cut), no money appears or is lost. */
+ * Each run moves 10 from alice's savings to bob's checking account, and prints both. Whatever
+ * happens meanwhile (other transfers, kill -9, power cut), no money appears or is lost. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -276,8 +276,8 @@ int orbit_txn_commit(struct orbit_txn *txn, uint64_t *commit_us_out);
 int orbit_txn_abort(struct orbit_txn *txn);
 
 /* As the functions of single keys. They see the transaction's own writes. After an error other
- * than ORBIT_NOT_FOUND, ORBIT_INVALID, ORBIT_READ_ONLY and ORBIT_BUSY the transaction can only be rolled back, or
- * back to a savepoint. Writes lock their keys until the end. */
+ * than ORBIT_NOT_FOUND, ORBIT_INVALID, ORBIT_READ_ONLY and ORBIT_BUSY the transaction can only be
+ * rolled back, or back to a savepoint. Writes lock their keys until the end. */
 int orbit_txn_get(struct orbit_txn *txn, orbit_keyspace keyspace, const void *key, size_t key_size,
                   void **value_out, size_t *size_out);
 int orbit_txn_get_many(struct orbit_txn *txn, orbit_keyspace keyspace, const void *const *keys,
@@ -332,9 +332,9 @@ struct orbit_run_options {
  * roll back and return what it returned. A conflict with others runs it again, up to
  * ORBIT_RUN_TRIES_MAX times: so it should do nothing but read and write by the orbit_txn_*
  * functions and scans, compute, and keep results in *arg, which it sets anew each time. It runs on
- * a shard's thread, with 32 KiB of stack to spare, and others wait while it computes. It must not block
- * (sleep, locks, files). Any other call with the database is ORBIT_INVALID there. It locks nothing:
- * conflicts are found by the commit. commit_us_out may be NULL. */
+ * a shard's thread, with 32 KiB of stack to spare, and others wait while it computes. It must not
+ * block (sleep, locks, files). Any other call with the database is ORBIT_INVALID there. It locks
+ * nothing: conflicts are found by the commit. commit_us_out may be NULL. */
 typedef int (*orbit_txn_fn)(struct orbit_txn *txn, void *arg);
 int orbit_txn_run(struct orbit *db, const struct orbit_run_options *options, orbit_txn_fn fn,
                   void *arg, uint64_t *commit_us_out);

@@ -197,7 +197,7 @@ YIELDS err_t txn_abort_id(uint64_t id);
 struct txn_info {
     uint64_t id, snapshot, begun_us, statements, writes, write_bytes, locks, reads;
     uint64_t active_us; /* When its last statement ended: it is idle since, if its state says so. */
-    const char *state; /* "idle", "active", "waits for a lock", "committing" */
+    const char *state;  /* "idle", "active", "waits for a lock", "committing" */
     enum txn_isolation isolation;
     bool read_only;
     struct slice principal, protocol;
@@ -206,7 +206,7 @@ void txn_visit(void (*visit)(void *arg, const struct txn_info *info), void *arg)
 
 /* Of this shard, since it was opened. */
 struct txn_stats {
-    uint64_t open; /* Interactive ones, now. */
+    uint64_t open;                      /* Interactive ones, now. */
     uint64_t begun, committed, aborted; /* Interactive. */
     uint64_t serialization_failures;    /* Of all kinds. */
     uint64_t oldest_snapshot;           /* Of those that are open; UINT64_MAX: none. */

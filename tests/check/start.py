@@ -4,6 +4,7 @@ status and a message that names the cause; flags, file, password, readiness and 
 the manual says; orbitctl asks, stops and verifies; gdb lists the fibers."""
 
 import ctypes
+import json
 import os
 import re
 import signal
@@ -288,6 +289,23 @@ def what_was_acknowledged_before_a_stop_is_there_after_a_start():
             expect(connection.call("GET", "key:999") == b"value:999", "a value is wrong")
 
 
+def orbitctl_lists_transactions(port):
+    with Connection(port) as connection:
+        connection.call("ORBIT.BEGIN", "REPEATABLE", "READ")
+        connection.call("SET", "key:1", "v" * 100)
+        status, output = ctl(["--port", port, "txns", "--json"])
+        lines = [json.loads(line) for line in output.splitlines()]
+        expect(status == 0 and len(lines) == 1, f"txns: {status} {output}")
+        expect(lines[0]["isolation"] == "repeatable read" and lines[0]["state"] == "idle"
+               and lines[0]["holds_horizon"] == 1, f"txns: {output}")
+        status, output = ctl(["--port", port, "txns"])
+        expect(status == 0 and "repeatable read" in output and "*" in output, f"txns: {output}")
+        connection.call("ORBIT.ROLLBACK")
+    status, output = ctl(["--port", port, "txns", "--json"])
+    expect(status == 0 and output == "", f"no txns: {status} {output}")
+    expect(ctl(["txns", "now"])[0] == 64, "a wrong word behind txns has another status than 64")
+
+
 def orbitctl_asks_stops_and_verifies():
     with Case() as case:
         port = free_port()
@@ -296,6 +314,7 @@ def orbitctl_asks_stops_and_verifies():
             connection.pipeline([("SET", f"key:{i}", "v" * 100) for i in range(1000)])
         status, output = ctl(["--port", port, "info", "server"])
         expect(status == 0 and "orbit_version:" in output, f"info: {status} {output}")
+        orbitctl_lists_transactions(port)
         data = case.folder + "/data"
         status, output = ctl(["verify", data])
         expect(status == 2 and "stop it first" in output, f"verify while up: {status} {output}")
