@@ -21,6 +21,7 @@ struct store;
 struct meeting_word {
     uint64_t log_id;
     uint64_t clock;
+    uint64_t horizon;
 };
 
 struct meeting *meeting_new(struct store *store);

@@ -405,12 +405,14 @@ phase_finish(struct recovery *recovery)
 {
     struct store *store = recovery->store;
     uint64_t last = 0;
+    uint64_t horizon = 0; /* A snapshot below that of any tree may miss versions there. */
     err_t err;
 
     for (uint32_t i = 0; i < shard_count(); i++) {
         const struct meeting_word *word = meeting_word_of(recovery->meeting, i);
 
         last = MAX(last, word->clock);
+        horizon = MAX(horizon, word->horizon);
         store->log_ids[i] = word->log_id;
     }
     clock_init(&store->clock, last);
@@ -422,7 +424,7 @@ phase_finish(struct recovery *recovery)
         TRY(shape_commit(store->dir));
     }
     TRY(retain_open(store));
-    horizon_open(&store->horizon, store, recovery->options->retention_us, recovery->tables.horizon);
+    horizon_open(&store->horizon, store, recovery->options->retention_us, horizon);
     shard_slot_set(SHARD_SLOT_STORE, store);
 out:
     return err;
@@ -435,6 +437,7 @@ attend(struct recovery *recovery, err_t err)
         .log_id = recovery->shape.log_id,
         /* A clock that went on without commits may have moved the horizon beyond its ceiling. */
         .clock = MAX(MAX(recovery->clock_ceiling, recovery->ts_newest), recovery->tables.horizon),
+        .horizon = recovery->tables.horizon,
     };
 
     return meeting_attend(recovery->meeting, err, &word);
