@@ -714,12 +714,13 @@ out:
 err_t
 txn_commit_shards(struct txn *txn, struct txn_done *done_out)
 {
-    uint32_t writer = only_writer(txn);
     struct commit commit;
+    uint32_t writer;
     err_t err;
 
     ASSERT(txn->remotes != NULL);
-    part_hold(&txn->part);
+    part_hold(&txn->part); /* The messages take time: what was read here must be checked. */
+    writer = only_writer(txn);
     if (writer < shard_count()) {
         return commit_there(txn, writer, done_out);
     }

@@ -581,3 +581,60 @@ Test(commit, a_log_is_kept_for_other_shards_and_they_are_asked_to_let_it_go)
     run_on(1, small_check);
     shards_close();
 }
+
+/* ---- Reads at home, the only write elsewhere. ---- */
+
+static bool was_read;
+static uint64_t reader_ts, writer_ts;
+static err_t reader_err;
+
+static void
+read_here_write_there(void *arg)
+{
+    struct txn *txn = txn_begin_auto(false, NULL);
+    struct txn_done done = {.ts = UINT64_MAX};
+
+    (void)arg;
+    read_text(txn, shard_id(), "k"); /* From memory: nothing suspends before the commit. */
+    write_text(txn, 2, "other", "changed");
+    was_read = true;
+    reader_err = txn_commit(&txn, &done);
+    reader_ts = done.ts;
+}
+
+static void
+write_here(void *arg)
+{
+    struct txn *txn = txn_begin_auto(false, NULL);
+    struct txn_done done = {0};
+
+    (void)arg;
+    write_text(txn, shard_id(), "k", "newer");
+    cr_assert_eq(txn_commit(&txn, &done), ERR_OK);
+    writer_ts = done.ts;
+}
+
+static bool
+is_over(void *arg)
+{
+    (void)arg;
+    return reader_ts != 0 && writer_ts != 0;
+}
+
+Test(commit, what_was_read_at_home_is_checked_when_the_only_write_is_elsewhere)
+{
+    struct sim_options *sim = sim_world_options(world);
+
+    shards_begin();
+    run_on(0, commit_everywhere);
+    sim->message = (struct sim_range){500, 500};
+    sim_world_spawn(world, 0, "reader", read_here_write_there, NULL);
+    (void)sim_world_run(world, NULL, NULL, 100); /* Its messages are on their way. */
+    cr_assert(was_read);
+    cr_assert_eq(reader_ts, 0);
+    sim_world_spawn(world, 0, "writer", write_here, NULL);
+    cr_assert_eq(sim_world_run(world, is_over, NULL, LONG_US), SIM_STOP_DONE);
+    cr_assert(reader_err == ERR_SERIALIZATION || writer_ts > reader_ts,
+              "what was read had been overwritten at the time of the commit");
+    shards_close();
+}
