@@ -2,10 +2,11 @@
  *
  * A table says when half of its bytes have expired and when nothing but deletes is left (expiry.h);
  * "expired" is meant for every snapshot there is or will be, so it is the floor that tells the time
- * and not a clock. What has expired wholly goes unread where a delete in its place could go: nothing
- * older lies anywhere within the table's bounds. Else, and from its half on, the table is rewritten
- * where it is: what has expired goes, or stays as a delete of what it hides (collect.h), which is
- * then work for compact_garbage.c. No rewrite leaves anything that was due, so none is repeated. */
+ * and not a clock. What has expired wholly goes unread where a delete in its place could go:
+ * nothing older lies anywhere within the table's bounds. Else, and from its half on, the table is
+ * rewritten where it is: what has expired goes, or stays as a delete of what it hides (collect.h),
+ * which is then work for compact_garbage.c. No rewrite leaves anything that was due, so none is
+ * repeated. */
 #include "lsm/internal.h"
 
 #include "engine/base/canary.h"

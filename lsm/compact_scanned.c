@@ -4,8 +4,8 @@
  * them what they hide, just where every scan begins. Such a step is noted with the table that has
  * the version which decided, because to merge that one with what lies below it is what spares the
  * steps. The merge is begun when scans have lost with its tables what it will cost, so whatever
- * they do, compactions for their sake take no more time than they have lost before; how many deletes
- * a table has, and where, does not matter. Looks and marks; never suspends. */
+ * they do, compactions for their sake take no more time than they have lost before; how many
+ * deletes a table has, and where, does not matter. Looks and marks; never suspends. */
 #include "lsm/internal.h"
 
 #include "engine/base/assert.h"

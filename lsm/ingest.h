@@ -31,8 +31,8 @@ enum { LSM_INGEST_TABLES_MAX = 1 << 16 };
 
 struct lsm_ingest *lsm_ingest_new(struct lsm *lsm);
 /* Keys must rise strictly; ts and lsn of the entry are not looked at; LSM_DELETE is allowed, values
- * above LSM_VALUE_INLINE_BYTES_MAX go to the value log, and an LSM_PUT_LARGE points to a value whose
- * file somebody else refers to until the finish. ERR_INVALID for a key out of order,
+ * above LSM_VALUE_INLINE_BYTES_MAX go to the value log, and an LSM_PUT_LARGE points to a value
+ * whose file somebody else refers to until the finish. ERR_INVALID for a key out of order,
  * ERR_LIMIT, ERR_NO_SPACE, ERR_IO. After an error only lsm_ingest_free may follow. */
 YIELDS err_t lsm_ingest_add(struct lsm_ingest *ingest, const struct lsm_entry *entry);
 /* Files and folder synced. No more rows. */

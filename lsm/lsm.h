@@ -162,7 +162,8 @@ struct lsm_snapshot {
 };
 void lsm_snapshot_take(struct lsm *lsm, uint64_t ts, struct lsm_snapshot *snapshot);
 void lsm_snapshot_drop(struct lsm *lsm, struct lsm_snapshot *snapshot);
-/* The one after `at` in order of ts (NULL: the oldest); NULL at the end. Iterators hold one each. */
+/* The one after `at` in order of ts (NULL: the oldest); NULL at the end. Iterators hold one each.
+ */
 const struct lsm_snapshot *lsm_snapshot_next(const struct lsm *lsm, const struct lsm_snapshot *at);
 /* Version collection goes by one horizon over all shards, never lowered: versions that neither a
  * snapshot at or above the horizon nor one held here can see may go. Starts at 0 (nothing is

@@ -1,5 +1,5 @@
-/* lsm/memtable_recent.c - the last writes of a memtable, so that what changed in a large range since
- * a moment ago is known without walking the range.
+/* lsm/memtable_recent.c - the last writes of a memtable, so that what changed in a large range
+ * since a moment ago is known without walking the range.
  *
  * A ring of keys in the order of writing, each with the newest timestamp of the memtable after its
  * write. These rise, though timestamps themselves need not: so the walk back ends at the first one

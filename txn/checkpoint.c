@@ -317,8 +317,9 @@ calls_free(struct part_call *calls)
  *     all at once:          capture
  *     all at once:          commits go on
  *
- * So no commit is in one shard's part that has seen, or is half of, one that is missing in another's.
- * What a record in one log has for another shard, the recovery of the copy hands on as ever. */
+ * So no commit is in one shard's part that has seen, or is half of, one that is missing in
+ * another's. What a record in one log has for another shard, the recovery of the copy hands on as
+ * ever. */
 
 static YIELDS void
 capture_begin(void *arg)

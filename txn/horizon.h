@@ -58,8 +58,8 @@ struct horizon {
 };
 
 /* When all logs are replayed (a delete may hide what is still to come) and the clock is right.
- * `begin`: the horizon of the last life, below which versions may be gone; every shard's clock begins
- * at or above that of all. */
+ * `begin`: the horizon of the last life, below which versions may be gone; every shard's clock
+ * begins at or above that of all. */
 void horizon_open(struct horizon *horizon, struct store *store, uint64_t retention_us,
                   uint64_t begin);
 /* Before the tree is closed; the other shards' loops still turn. */

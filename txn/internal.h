@@ -28,7 +28,8 @@ enum {
                                         them is replayed, in less than 5 s. */
     STORE_CLOSE_LOG_BYTES = 16 << 20, /* A longer log is flushed by an orderly end. */
     STORE_OP_OVERHEAD = 96, /* A write in the memtable beside its record's bytes, at most. */
-    /* In the note: id and value of a counter, id and position of a log, and what is always there. */
+    /* In the note: id and value of a counter, id and position of a log, and what is always there.
+     */
     STORE_COUNTER_BYTES = 10,
     STORE_POSITION_BYTES = 16,
     STORE_NOTE_FIXED_BYTES = 8 + 4 + 4,

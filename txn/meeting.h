@@ -1,7 +1,7 @@
 /* txn/meeting.h - where the shards wait for each other while their stores are opened.
  *
- * Every shard attends the same rounds, also one that has failed: a round ends when all have said how
- * they fare, and one error is everybody's. For recovery.c. */
+ * Every shard attends the same rounds, also one that has failed: a round ends when all have said
+ * how they fare, and one error is everybody's. For recovery.c. */
 #pragma once
 
 #include <stdint.h>
@@ -27,8 +27,8 @@ struct meeting_word {
 struct meeting *meeting_new(struct store *store);
 void meeting_free(struct meeting **meeting); /* Accepts NULL; clears the pointer. */
 
-/* The next round: says `err` with its message and `word`, and returns when all have said theirs. The
- * first error by number of shard, with its text; ERR_TIMEOUT when one does not come. */
+/* The next round: says `err` with its message and `word`, and returns when all have said theirs.
+ * The first error by number of shard, with its text; ERR_TIMEOUT when one does not come. */
 YIELDS err_t meeting_attend(struct meeting *meeting, err_t err, const struct meeting_word *word);
 /* What a shard said in the last round. */
 const struct meeting_word *meeting_word_of(const struct meeting *meeting, uint32_t shard);

@@ -2,8 +2,8 @@
  *
  * The home shard is read where it lies (part_scan.h). Another one sends batches of rows: each
  * message opens a scan there, seeks to where the last batch ended, and closes it, so that nothing
- * of a scan stays on another shard. When one shard's rows are used up, the next batches of all those
- * that are half used are fetched with it, at the same time; batches grow as the scan goes on.
+ * of a scan stays on another shard. When one shard's rows are used up, the next batches of all
+ * those that are half used are fetched with it, at the same time; batches grow as the scan goes on.
  *
  *     home shard   part_scan ----------------------\
  *     shard 1      [rows|rows]  <- fetch -  ...     > least key (going up), shard number

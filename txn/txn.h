@@ -214,7 +214,8 @@ struct txn_stats {
 };
 void txn_stats_get(struct txn_stats *stats_out);
 
-/* ---- The shard's side: registered as SHARD_SLOT_TXN; opened after, closed before the store. ---- */
+/* ---- The shard's side: registered as SHARD_SLOT_TXN; opened after, closed before the store. ----
+ */
 struct txns;
 YIELDS err_t txns_open(struct txns **txns_out);
 /* Transactions that are open are rolled back. Accepts NULL; clears the pointer. */

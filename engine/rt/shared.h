@@ -12,7 +12,8 @@
 #include <stdint.h>
 
 enum shard_word {
-    SHARD_WORD_HORIZON, /* No snapshot that begins on the shard lies below, nor is one held there. */
+    SHARD_WORD_HORIZON, /* No snapshot that begins on the shard lies below, nor is one held there.
+                         */
     SHARD_WORD_CLOSED,  /* No commit in which the shard takes part comes at or below any more. */
     SHARD_WORD_CLOCK,   /* The shard's clock, now and then. */
     SHARD_WORD_COUNT,

@@ -62,7 +62,8 @@ struct kv_collection kv_collection_of(const struct kv_object *object);
 YIELDS err_t kv_collection_new(struct kv_request *request, const struct kv_object *object,
                                struct kv_collection *out);
 
-/* Elements have at most KV_ELEMENT_BYTES_MAX bytes (asserted): kv_element_fits replies otherwise. */
+/* Elements have at most KV_ELEMENT_BYTES_MAX bytes (asserted): kv_element_fits replies otherwise.
+ */
 bool kv_element_fits(struct kv_request *request, const char *what, size_t bytes);
 void kv_element_put(struct kv_request *request, const struct kv_collection *collection,
                     uint8_t kind, struct slice element, struct slice value);

@@ -7,7 +7,8 @@
 #define COMMAND_CONTAINER_SUMMARY "A container of subcommands."
 
 #define COMMAND_TABLES(X)                                                                          \
-    X(collection) X(connection) X(generic) X(server) X(service) X(sortedset) X(special) X(string)
+    X(collection)                                                                                  \
+    X(connection) X(generic) X(server) X(service) X(set) X(sortedset) X(special) X(string)
 
 #define COMMAND_TABLE_DECLARE(name)                                                                \
     extern const struct command command_table_##name[];                                            \

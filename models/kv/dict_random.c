@@ -64,8 +64,8 @@ out:
     return err;
 }
 
-/* count distinct fields of one spread collection, by rising random hashes; when the end comes too early,
- * the rest are the first that were not picked. */
+/* count distinct fields of one spread collection, by rising random hashes; when the end comes too
+ * early, the rest are the first that were not picked. */
 static YIELDS err_t
 distinct_seek(struct kv_request *request, const struct kv_object *object, uint32_t count,
               struct dict_fields *picked)

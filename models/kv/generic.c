@@ -92,8 +92,8 @@ kv_command_type(struct kv_request *request)
 
 /* ---- RENAME, COPY, MOVE ---- */
 
-/* `to` gets what `from` holds, with its expiry; `from` goes. Within a slot a spread collection moves
- * with its head: its elements lie under its id. */
+/* `to` gets what `from` holds, with its expiry; `from` goes. Within a slot a spread collection
+ * moves with its head: its elements lie under its id. */
 static YIELDS bool
 move_object(struct kv_request *request, struct kv_object *from, struct kv_object *to)
 {

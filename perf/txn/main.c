@@ -19,7 +19,8 @@ static const char usage[] =
     "                    pair         two keys of one shard\n"
     "                    pair-shards  two keys of two shards\n"
     "                    tpcb         account, teller, branch, a line of history\n"
-    "                    held         rmw with reads in between, then the same while a snapshot is held\n"
+    "                    held         rmw with reads in between, then the same while a\n"
+    "                                 snapshot is held\n"
     "  --clients N       transactions under way (default 1): threads, orbit-inline: one thread\n"
     "  --shards N        of orbit and orbit-session (default 1)\n"
     "  --keys N          default 100000\n"
@@ -29,7 +30,8 @@ static const char usage[] =
     "  --hold MS         of held: how long each half lasts (default 60000)\n"
     "  --think US        each client waits before each transaction (default 0)\n"
     "  --seed N          default 1\n"
-    "  --dir DIR         for the data: must not be there, and stays (default: orbit-txn-bench-data)\n"
+    "  --dir DIR         for the data: must not be there, and stays\n"
+    "                    (default: orbit-txn-bench-data)\n"
     "  --help\n\n"
     "Prints one line of JSON. Every increment is looked for in the end; a wrong sum is status 1.\n";
 

@@ -39,7 +39,8 @@ def the_table_is_made(folder):
     expect(engines.issuperset(OWN), "only %s" % engines)
     for figure in found["figures"]:
         expect(figure["transactions"] > 0 and figure["cpu_us"] > 0, "nothing was done: %r" % figure)
-        expect(figure["p50_us"] <= figure["p99_us"] <= figure["max_us"], "out of order: %r" % figure)
+        expect(figure["p50_us"] <= figure["p99_us"] <= figure["max_us"],
+               "out of order: %r" % figure)
     expect(os.listdir(folder) == ["lines.json"], "left behind: %s" % os.listdir(folder))
 
 

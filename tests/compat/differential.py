@@ -1,12 +1,12 @@
 #!/usr/bin/python3
-"""The same random commands to redis-server and to Orbit: every reply and the final state must agree.
+"""The same random commands to redis-server and to Orbit: replies and final state must agree.
 
   differential.py [--seed N] [--commands N] [--groups string,hash,set] [--shards N] [--resp 2|3]
 
-Commands, keys and values are drawn from one seed, with edge values, wrong types and wrong numbers of
-arguments among them. What may differ is named in this file: the order of unordered replies, random
-picks (their number is compared), and what stands in DIFFERENT. A difference prints the command and both
-replies, with the seed, and the exit status is 1.
+Commands, keys and values are drawn from one seed, with edge values, wrong types and wrong numbers
+of arguments among them. What may differ is named in this file: the order of unordered replies,
+random picks (their number is compared), and what stands in DIFFERENT. A difference prints the
+command and both replies, and the exit status is 1.
 """
 
 import argparse
@@ -47,8 +47,8 @@ def word(rng):
     if kind < 8:
         return b"f%d" % rng.randrange(40)
     if kind == 8:
-        return rng.choice([b"", b"\x00\xff\r\n", b"9223372036854775807", b"-9223372036854775808", b"3.5",
-                           b"1e300", b"nan", b"inf", b" 1", b"0x10", b"+1", b"007"])
+        return rng.choice([b"", b"\x00\xff\r\n", b"9223372036854775807",
+                           b"-9223372036854775808", b"3.5", b"1e300", b"nan", b"inf", b" 1", b"0x10", b"+1", b"007"])
     if kind == 9:
         return b"v" * rng.choice([63, 64, 65, 100, 2000])
     return b"%d.%d" % (rng.randrange(-9, 9), rng.randrange(100))
@@ -143,7 +143,8 @@ def set_commands(rng):
         lambda: [b"SMOVE", key(rng), key(rng), word(rng)],
         lambda: [b"SRANDMEMBER", key(rng)],
         lambda: [b"SRANDMEMBER", key(rng), small(rng)],
-        lambda: [rng.choice([b"SINTER", b"SUNION", b"SDIFF"])] + [key(rng) for _ in range(rng.randint(1, 3))],
+        lambda: [rng.choice([b"SINTER", b"SUNION", b"SDIFF"])] +
+                [key(rng) for _ in range(rng.randint(1, 3))],
         lambda: [rng.choice([b"SINTERSTORE", b"SUNIONSTORE", b"SDIFFSTORE"])] +
                 [key(rng) for _ in range(rng.randint(2, 4))],
         lambda: [b"SINTERCARD", b"2", key(rng), key(rng)],
@@ -250,7 +251,8 @@ def main():
     options = parser.parse_args()
     with server.Server(shards=options.shards, durability="none") as orbit_server, \
             server.Server(kind="redis", durability="none") as redis_server, \
-            server.Connection(orbit_server.port) as orbit, server.Connection(redis_server.port) as redis:
+            server.Connection(orbit_server.port) as orbit, \
+            server.Connection(redis_server.port) as redis:
         if options.resp == 3:
             orbit.call("HELLO", "3")
             redis.call("HELLO", "3")

@@ -43,8 +43,8 @@ edges_inside(struct checker *checker)
     }
 }
 
-/* Where a writer stands to those before it: at REPEATABLE READ nobody else has written the key since
- * it began to read. */
+/* Where a writer stands to those before it: at REPEATABLE READ nobody else has written the key
+ * since it began to read. */
 static uint32_t
 place_after_writer(const struct checker *checker, uint32_t txn)
 {

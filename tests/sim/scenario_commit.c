@@ -2,10 +2,10 @@
  *
  * A *row* is one key on each of some shards; all its keys have the same value, which says how often
  * the row was written. A transaction reads a row and writes it one higher, and remembers a
- * second row that it has read. Whatever happens: all keys of a row are equal in every snapshot, after
- * every start, and in every checkpoint; nothing that was acknowledged or shown is lost; what was read
- * is as durable as who has read it; and each shard's counter is the sum of its rows, so that
- * nothing is applied twice. */
+ * second row that it has read. Whatever happens: all keys of a row are equal in every snapshot,
+ * after every start, and in every checkpoint; nothing that was acknowledged or shown is lost; what
+ * was read is as durable as who has read it; and each shard's counter is the sum of its rows, so
+ * that nothing is applied twice. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -48,6 +48,6 @@ extern struct txn_test txn_test;
 void txn_clients_begin(struct run *run);
 /* In a fiber of any shard: transactions until txn_test.is_stopping. */
 YIELDS void txn_client(void *arg);
-/* In a fiber, when no client runs: what all keys hold now goes into the history, and every invariant
- * is looked at. Makes the accounts in the first life. */
+/* In a fiber, when no client runs: what all keys hold now goes into the history, and every
+ * invariant is looked at. Makes the accounts in the first life. */
 YIELDS void txn_verify(void *arg);

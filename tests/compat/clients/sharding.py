@@ -1,5 +1,5 @@
-"""What clients see of a server with several shards: one keyspace, replies in order, and commands that
-take effect as a whole wherever their keys lie. All of it holds for Redis, too."""
+"""What clients see of a server with several shards: one keyspace, replies in order, and commands
+that take effect as a whole wherever their keys lie. All of it holds for Redis, too."""
 
 import os
 import sys

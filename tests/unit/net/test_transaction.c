@@ -1,5 +1,5 @@
-/* Tests of net/commands_transaction.c and commands_txn.c: MULTI and WATCH as Redis answers them, and
- * interactive transactions of one and two sessions, on two shards. */
+/* Tests of net/commands_transaction.c and commands_txn.c: MULTI and WATCH as Redis answers them,
+ * and interactive transactions of one and two sessions, on two shards. */
 #include <stdio.h>
 
 #include "tests/unit/net/net_fixture.h"

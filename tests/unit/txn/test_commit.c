@@ -1,4 +1,5 @@
-/* tests/unit/txn/test_commit.c - commits on one shard and over several, and what is left of them. */
+/* tests/unit/txn/test_commit.c - commits on one shard and over several, and what is left of them.
+ */
 #include <criterion/criterion.h>
 #include <stdio.h>
 
