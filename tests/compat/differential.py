@@ -48,7 +48,8 @@ def word(rng):
         return b"f%d" % rng.randrange(40)
     if kind == 8:
         return rng.choice([b"", b"\x00\xff\r\n", b"9223372036854775807",
-                           b"-9223372036854775808", b"3.5", b"1e300", b"nan", b"inf", b" 1", b"0x10", b"+1", b"007"])
+                           b"-9223372036854775808", b"3.5", b"1e300", b"nan", b"inf", b" 1",
+                           b"0x10", b"+1", b"007"])
     if kind == 9:
         return b"v" * rng.choice([63, 64, 65, 100, 2000])
     return b"%d.%d" % (rng.randrange(-9, 9), rng.randrange(100))
