@@ -55,7 +55,8 @@ enum orbit_error {
     /* Of transactions. After the first two the transaction should be run again. */
     ORBIT_SERIALIZATION = 15,    /* Another one wrote what this one read or writes. */
     ORBIT_DEADLOCK = 16,         /* Chosen to end, so that others go on. */
-    ORBIT_LOCK_TIMEOUT = 17,     /* A lock was not free, or not in time. */
+    ORBIT_LOCK_TIMEOUT = 17,     /* A lock was not free, or not in time; inline also of plain
+                                    writes to a key that a transaction has locked. */
     ORBIT_SNAPSHOT_TOO_OLD = 18, /* What was then is no longer kept. */
     ORBIT_READ_ONLY = 19,        /* A write in a transaction that only reads. */
     ORBIT_TXN_ABORTED = 20,      /* An earlier call of it failed: roll back, or to a savepoint. */

@@ -355,7 +355,10 @@ shard_open(void *arg)
 
     snprintf(dir, sizeof(dir), "shard-%u", shard_id());
     TRY(store_open(&options, &store));
-    err = txns_open(&txns);
+    TRY(txns_open(&txns));
+    if (db->mode == ORBIT_INLINE) {
+        txns->auto_lock_timeout_us = UINT64_C(1000) * API_INLINE_LOCK_TIMEOUT_MS;
+    }
 out:
     return err;
 }

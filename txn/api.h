@@ -20,6 +20,8 @@ enum {
     API_MODEL_TAG = 0x02, /* First byte of stored keys: docs/format/raw.md. */
     API_KEYSPACE = 0,     /* Of functions that take none. */
     API_KEY_PREFIX_BYTES = 5,
+    /* The one thread cannot end the transaction that it waits for. */
+    API_INLINE_LOCK_TIMEOUT_MS = 1000,
 };
 
 struct runtime;

@@ -13,7 +13,7 @@
 
 #define HANDLE_MAGIC UINT64_C(0x6f726269747478)
 
-enum { TEXTS_BYTES_MAX = 1000, INLINE_LOCK_TIMEOUT_MS = 1000 };
+enum { TEXTS_BYTES_MAX = 1000 };
 
 /* Of the application's thread, in turn. */
 static _Thread_local uint32_t next_home;
@@ -203,7 +203,7 @@ options_keep(struct orbit_txn *handle, const struct orbit_txn_options *options)
     uint32_t lock_timeout_ms = options->lock_timeout_ms;
 
     if (lock_timeout_ms == 0 && handle->db->mode == ORBIT_INLINE) {
-        lock_timeout_ms = INLINE_LOCK_TIMEOUT_MS;
+        lock_timeout_ms = API_INLINE_LOCK_TIMEOUT_MS;
     }
     (void)buf_reserve(&handle->texts, TEXTS_BYTES_MAX); /* So that it does not move below. */
     handle->timeout_ms = options->timeout_ms;

@@ -63,7 +63,8 @@ struct txns {
     struct commit_shard *commits;
     struct token_table *tokens;
     uint64_t next_number;
-    struct list interactive; /* In the order of their beginning. */
+    uint64_t auto_lock_timeout_us; /* Of the C API's auto transactions; 0: none. */
+    struct list interactive;       /* In the order of their beginning. */
     uint32_t interactive_count;
     struct list by_id[TXNS_BUCKETS];
     struct list parts[TXNS_BUCKETS]; /* Of transactions whose home is elsewhere, by id. */
