@@ -7,6 +7,30 @@
 
 #include "engine/base/poison.h"
 
+static const struct command_arg bit_unit_args[] = {
+    {.name = "byte", .type = "pure-token", .token = "BYTE", .key_spec = -1},
+    {.name = "bit", .type = "pure-token", .token = "BIT", .key_spec = -1},
+};
+static const struct command_arg bitcount_range_args[] = {
+    {.name = "start", .type = "integer", .key_spec = -1},
+    {.name = "end", .type = "integer", .key_spec = -1},
+    {.name = "unit",
+     .type = "oneof",
+     .since = "7.0.0",
+     .key_spec = -1,
+     .is_optional = true,
+     .args = bit_unit_args,
+     .arg_count = ARRAY_COUNT(bit_unit_args)},
+};
+static const struct command_arg bitcount_args[] = {
+    {.name = "key", .type = "key", .key_spec = 0},
+    {.name = "range",
+     .type = "block",
+     .key_spec = -1,
+     .is_optional = true,
+     .args = bitcount_range_args,
+     .arg_count = ARRAY_COUNT(bitcount_range_args)},
+};
 static const struct command_key_spec bitcount_keys[] = {
     {.flags = KEY_RO | KEY_ACCESS,
      .begin = KEY_BEGIN_INDEX,
@@ -17,6 +41,76 @@ static const struct command_key_spec bitcount_keys[] = {
      .range_limit = 0},
 };
 
+static const struct command_arg bitfield_get_args[] = {
+    {.name = "encoding", .type = "string", .key_spec = -1},
+    {.name = "offset", .type = "integer", .key_spec = -1},
+};
+static const struct command_arg bitfield_overflow_args[] = {
+    {.name = "wrap", .type = "pure-token", .token = "WRAP", .key_spec = -1},
+    {.name = "sat", .type = "pure-token", .token = "SAT", .key_spec = -1},
+    {.name = "fail", .type = "pure-token", .token = "FAIL", .key_spec = -1},
+};
+static const struct command_arg bitfield_set_args[] = {
+    {.name = "encoding", .type = "string", .key_spec = -1},
+    {.name = "offset", .type = "integer", .key_spec = -1},
+    {.name = "value", .type = "integer", .key_spec = -1},
+};
+static const struct command_arg bitfield_incrby_args[] = {
+    {.name = "encoding", .type = "string", .key_spec = -1},
+    {.name = "offset", .type = "integer", .key_spec = -1},
+    {.name = "increment", .type = "integer", .key_spec = -1},
+};
+static const struct command_arg bitfield_write_operation_args[] = {
+    {.name = "set-block",
+     .type = "block",
+     .token = "SET",
+     .key_spec = -1,
+     .args = bitfield_set_args,
+     .arg_count = ARRAY_COUNT(bitfield_set_args)},
+    {.name = "incrby-block",
+     .type = "block",
+     .token = "INCRBY",
+     .key_spec = -1,
+     .args = bitfield_incrby_args,
+     .arg_count = ARRAY_COUNT(bitfield_incrby_args)},
+};
+static const struct command_arg bitfield_write_args[] = {
+    {.name = "overflow-block",
+     .type = "oneof",
+     .token = "OVERFLOW",
+     .key_spec = -1,
+     .is_optional = true,
+     .args = bitfield_overflow_args,
+     .arg_count = ARRAY_COUNT(bitfield_overflow_args)},
+    {.name = "write-operation",
+     .type = "oneof",
+     .key_spec = -1,
+     .args = bitfield_write_operation_args,
+     .arg_count = ARRAY_COUNT(bitfield_write_operation_args)},
+};
+static const struct command_arg bitfield_operation_args[] = {
+    {.name = "get-block",
+     .type = "block",
+     .token = "GET",
+     .key_spec = -1,
+     .args = bitfield_get_args,
+     .arg_count = ARRAY_COUNT(bitfield_get_args)},
+    {.name = "write",
+     .type = "block",
+     .key_spec = -1,
+     .args = bitfield_write_args,
+     .arg_count = ARRAY_COUNT(bitfield_write_args)},
+};
+static const struct command_arg bitfield_args[] = {
+    {.name = "key", .type = "key", .key_spec = 0},
+    {.name = "operation",
+     .type = "oneof",
+     .key_spec = -1,
+     .is_optional = true,
+     .is_multiple = true,
+     .args = bitfield_operation_args,
+     .arg_count = ARRAY_COUNT(bitfield_operation_args)},
+};
 static const struct command_key_spec bitfield_keys[] = {
     {.flags = KEY_RW | KEY_UPDATE | KEY_ACCESS | KEY_VARIABLE_FLAGS,
      .begin = KEY_BEGIN_INDEX,
@@ -27,6 +121,18 @@ static const struct command_key_spec bitfield_keys[] = {
      .range_limit = 0},
 };
 
+static const struct command_arg bitfield_ro_args[] = {
+    {.name = "key", .type = "key", .key_spec = 0},
+    {.name = "get-block",
+     .type = "block",
+     .token = "GET",
+     .key_spec = -1,
+     .is_optional = true,
+     .is_multiple = true,
+     .is_multiple_token = true,
+     .args = bitfield_get_args,
+     .arg_count = ARRAY_COUNT(bitfield_get_args)},
+};
 static const struct command_key_spec bitfield_ro_keys[] = {
     {.flags = KEY_RO | KEY_ACCESS,
      .begin = KEY_BEGIN_INDEX,
@@ -37,6 +143,21 @@ static const struct command_key_spec bitfield_ro_keys[] = {
      .range_limit = 0},
 };
 
+static const struct command_arg bitop_operation_args[] = {
+    {.name = "and", .type = "pure-token", .token = "AND", .key_spec = -1},
+    {.name = "or", .type = "pure-token", .token = "OR", .key_spec = -1},
+    {.name = "xor", .type = "pure-token", .token = "XOR", .key_spec = -1},
+    {.name = "not", .type = "pure-token", .token = "NOT", .key_spec = -1},
+};
+static const struct command_arg bitop_args[] = {
+    {.name = "operation",
+     .type = "oneof",
+     .key_spec = -1,
+     .args = bitop_operation_args,
+     .arg_count = ARRAY_COUNT(bitop_operation_args)},
+    {.name = "destkey", .type = "key", .key_spec = 0},
+    {.name = "key", .type = "key", .key_spec = 1, .is_multiple = true},
+};
 static const struct command_key_spec bitop_keys[] = {
     {.flags = KEY_OW | KEY_UPDATE,
      .begin = KEY_BEGIN_INDEX,
@@ -54,6 +175,35 @@ static const struct command_key_spec bitop_keys[] = {
      .range_limit = 0},
 };
 
+static const struct command_arg bitpos_end_args[] = {
+    {.name = "end", .type = "integer", .key_spec = -1},
+    {.name = "unit",
+     .type = "oneof",
+     .since = "7.0.0",
+     .key_spec = -1,
+     .is_optional = true,
+     .args = bit_unit_args,
+     .arg_count = ARRAY_COUNT(bit_unit_args)},
+};
+static const struct command_arg bitpos_range_args[] = {
+    {.name = "start", .type = "integer", .key_spec = -1},
+    {.name = "end-unit-block",
+     .type = "block",
+     .key_spec = -1,
+     .is_optional = true,
+     .args = bitpos_end_args,
+     .arg_count = ARRAY_COUNT(bitpos_end_args)},
+};
+static const struct command_arg bitpos_args[] = {
+    {.name = "key", .type = "key", .key_spec = 0},
+    {.name = "bit", .type = "integer", .key_spec = -1},
+    {.name = "range",
+     .type = "block",
+     .key_spec = -1,
+     .is_optional = true,
+     .args = bitpos_range_args,
+     .arg_count = ARRAY_COUNT(bitpos_range_args)},
+};
 static const struct command_key_spec bitpos_keys[] = {
     {.flags = KEY_RO | KEY_ACCESS,
      .begin = KEY_BEGIN_INDEX,
@@ -203,6 +353,10 @@ static const struct command_key_spec geosearchstore_keys[] = {
      .range_limit = 0},
 };
 
+static const struct command_arg getbit_args[] = {
+    {.name = "key", .type = "key", .key_spec = 0},
+    {.name = "offset", .type = "integer", .key_spec = -1},
+};
 static const struct command_key_spec getbit_keys[] = {
     {.flags = KEY_RO | KEY_ACCESS,
      .begin = KEY_BEGIN_INDEX,
@@ -260,6 +414,11 @@ static const struct command_key_spec pfmerge_keys[] = {
      .range_limit = 0},
 };
 
+static const struct command_arg setbit_args[] = {
+    {.name = "key", .type = "key", .key_spec = 0},
+    {.name = "offset", .type = "integer", .key_spec = -1},
+    {.name = "value", .type = "integer", .key_spec = -1},
+};
 static const struct command_key_spec setbit_keys[] = {
     {.flags = KEY_RW | KEY_ACCESS | KEY_UPDATE,
      .begin = KEY_BEGIN_INDEX,
@@ -578,7 +737,7 @@ static const struct command_key_spec xtrim_keys[] = {
 
 const struct command command_table_special[] = {
     {.name = "bitcount",
-     .summary = COMMAND_ABSENT_SUMMARY,
+     .summary = "Count the bits that are set in a string or a part of it.",
      .since = "2.6.0",
      .group = "bitmap",
      .arity = -2,
@@ -586,9 +745,12 @@ const struct command command_table_special[] = {
      .categories = CAT_BITMAP | CAT_READ | CAT_SLOW,
      .key_specs = bitcount_keys,
      .key_spec_count = ARRAY_COUNT(bitcount_keys),
-     .layer = COMMAND_ABSENT},
+     .args = bitcount_args,
+     .arg_count = ARRAY_COUNT(bitcount_args),
+     .layer = COMMAND_DATA,
+     .run = kv_command_bitcount},
     {.name = "bitfield",
-     .summary = COMMAND_ABSENT_SUMMARY,
+     .summary = "Read and change integers of any width inside a string.",
      .since = "3.2.0",
      .group = "bitmap",
      .arity = -2,
@@ -596,9 +758,12 @@ const struct command command_table_special[] = {
      .categories = CAT_BITMAP | CAT_WRITE | CAT_SLOW,
      .key_specs = bitfield_keys,
      .key_spec_count = ARRAY_COUNT(bitfield_keys),
-     .layer = COMMAND_ABSENT},
+     .args = bitfield_args,
+     .arg_count = ARRAY_COUNT(bitfield_args),
+     .layer = COMMAND_DATA,
+     .run = kv_command_bitfield},
     {.name = "bitfield_ro",
-     .summary = COMMAND_ABSENT_SUMMARY,
+     .summary = "Read integers of any width inside a string.",
      .since = "6.0.0",
      .group = "bitmap",
      .arity = -2,
@@ -606,9 +771,12 @@ const struct command command_table_special[] = {
      .categories = CAT_BITMAP | CAT_FAST | CAT_READ,
      .key_specs = bitfield_ro_keys,
      .key_spec_count = ARRAY_COUNT(bitfield_ro_keys),
-     .layer = COMMAND_ABSENT},
+     .args = bitfield_ro_args,
+     .arg_count = ARRAY_COUNT(bitfield_ro_args),
+     .layer = COMMAND_DATA,
+     .run = kv_command_bitfield_ro},
     {.name = "bitop",
-     .summary = COMMAND_ABSENT_SUMMARY,
+     .summary = "Combine strings bit by bit and store the result.",
      .since = "2.6.0",
      .group = "bitmap",
      .arity = -4,
@@ -616,9 +784,12 @@ const struct command command_table_special[] = {
      .categories = CAT_BITMAP | CAT_WRITE | CAT_SLOW,
      .key_specs = bitop_keys,
      .key_spec_count = ARRAY_COUNT(bitop_keys),
-     .layer = COMMAND_ABSENT},
+     .args = bitop_args,
+     .arg_count = ARRAY_COUNT(bitop_args),
+     .layer = COMMAND_DATA,
+     .run = kv_command_bitop},
     {.name = "bitpos",
-     .summary = COMMAND_ABSENT_SUMMARY,
+     .summary = "Find the first bit of a string that is set or clear.",
      .since = "2.8.7",
      .group = "bitmap",
      .arity = -3,
@@ -626,7 +797,10 @@ const struct command command_table_special[] = {
      .categories = CAT_BITMAP | CAT_READ | CAT_SLOW,
      .key_specs = bitpos_keys,
      .key_spec_count = ARRAY_COUNT(bitpos_keys),
-     .layer = COMMAND_ABSENT},
+     .args = bitpos_args,
+     .arg_count = ARRAY_COUNT(bitpos_args),
+     .layer = COMMAND_DATA,
+     .run = kv_command_bitpos},
     {.name = "geoadd",
      .summary = COMMAND_ABSENT_SUMMARY,
      .since = "3.2.0",
@@ -732,7 +906,7 @@ const struct command command_table_special[] = {
      .key_spec_count = ARRAY_COUNT(geosearchstore_keys),
      .layer = COMMAND_ABSENT},
     {.name = "getbit",
-     .summary = COMMAND_ABSENT_SUMMARY,
+     .summary = "Read one bit of a string.",
      .since = "2.2.0",
      .group = "bitmap",
      .arity = 3,
@@ -740,7 +914,10 @@ const struct command command_table_special[] = {
      .categories = CAT_BITMAP | CAT_FAST | CAT_READ,
      .key_specs = getbit_keys,
      .key_spec_count = ARRAY_COUNT(getbit_keys),
-     .layer = COMMAND_ABSENT},
+     .args = getbit_args,
+     .arg_count = ARRAY_COUNT(getbit_args),
+     .layer = COMMAND_DATA,
+     .run = kv_command_getbit},
     {.name = "pfadd",
      .summary = COMMAND_ABSENT_SUMMARY,
      .since = "2.8.9",
@@ -790,7 +967,7 @@ const struct command command_table_special[] = {
      .categories = CAT_HYPERLOGLOG | CAT_ADMIN | CAT_DANGEROUS | CAT_SLOW,
      .layer = COMMAND_ABSENT},
     {.name = "setbit",
-     .summary = COMMAND_ABSENT_SUMMARY,
+     .summary = "Set or clear one bit of a string.",
      .since = "2.2.0",
      .group = "bitmap",
      .arity = 4,
@@ -798,7 +975,10 @@ const struct command command_table_special[] = {
      .categories = CAT_BITMAP | CAT_WRITE | CAT_SLOW,
      .key_specs = setbit_keys,
      .key_spec_count = ARRAY_COUNT(setbit_keys),
-     .layer = COMMAND_ABSENT},
+     .args = setbit_args,
+     .arg_count = ARRAY_COUNT(setbit_args),
+     .layer = COMMAND_DATA,
+     .run = kv_command_setbit},
     {.name = "xack",
      .summary = COMMAND_ABSENT_SUMMARY,
      .since = "5.0.0",

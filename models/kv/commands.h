@@ -33,6 +33,15 @@ YIELDS void kv_command_setrange(struct kv_request *request);
 YIELDS void kv_command_strlen(struct kv_request *request);
 YIELDS void kv_command_substr(struct kv_request *request);
 
+/* Strings as bits: bits.c, bitfield.c. */
+YIELDS void kv_command_bitcount(struct kv_request *request);
+YIELDS void kv_command_bitfield(struct kv_request *request);
+YIELDS void kv_command_bitfield_ro(struct kv_request *request);
+YIELDS void kv_command_bitop(struct kv_request *request);
+YIELDS void kv_command_bitpos(struct kv_request *request);
+YIELDS void kv_command_getbit(struct kv_request *request);
+YIELDS void kv_command_setbit(struct kv_request *request);
+
 /* Keys of any type: generic.c. */
 YIELDS void kv_command_copy(struct kv_request *request);
 YIELDS void kv_command_del(struct kv_request *request);

@@ -142,6 +142,9 @@ YIELDS err_t kv_string_get(struct kv_request *request, const struct kv_object *o
 /* kv_lookup, kv_is_string and kv_string_bytes. */
 YIELDS bool kv_lookup_string(struct kv_request *request, struct slice name, uint32_t flags,
                              struct kv_object *object_out, struct slice *bytes_out);
+/* A copy to change, of `size` bytes, with zeros behind the old ones; in the arena, and so fit for
+ * kv_write_string. NULL after an error reply: memory is short. */
+uint8_t *kv_string_copy(struct kv_request *request, struct slice old, size_t size);
 
 /* ---- Changes: they are the transaction's of the request. Errors of writing come with the commit.
  * Objects become what was put. Bytes are copied, but those above LSM_VALUE_INLINE_BYTES_MAX must
@@ -259,6 +262,10 @@ bool kv_parse_db(struct kv_request *request, struct slice text, uint32_t *db_out
 enum kv_time_unit { KV_SECONDS, KV_MILLISECONDS };
 bool kv_parse_expire(struct kv_request *request, struct slice text, enum kv_time_unit unit,
                      bool is_absolute, uint64_t *expire_ms_out);
+/* A position of a bit that a string can have; with a width also "#n", n fields of so many bits.
+ * Replies and returns false: bits.c. */
+bool kv_parse_bit_offset(struct kv_request *request, struct slice text, uint32_t width,
+                         uint64_t *offset_out);
 void kv_reply_syntax_error(struct kv_request *request);
 void kv_reply_expire_error(struct kv_request *request);
 /* Would a string of old + more bytes be too long? Replies and returns false. */

@@ -495,29 +495,36 @@ kv_command_incrbyfloat(struct kv_request *request)
 
 /* ---- Parts of strings ---- */
 
+uint8_t *
+kv_string_copy(struct kv_request *request, struct slice old, size_t size)
+{
+    uint8_t *bytes = arena_alloc(request->arena, size);
+
+    if (bytes == NULL) {
+        reply_error(request->reply, "OOM no memory for a string of %zu bytes", size);
+        return NULL;
+    }
+    if (old.size > 0) {
+        memcpy(bytes, old.data, old.size);
+    }
+    if (size > old.size) {
+        memset(bytes + old.size, 0, size - old.size);
+    }
+    return bytes;
+}
+
 /* The old bytes with `patch` laid over them from `offset` on, zeros between; NULL data when memory
  * is short. */
 static struct slice
 bytes_patched(struct kv_request *request, struct slice old, uint64_t offset, struct slice patch)
 {
-    uint64_t size = MAX((uint64_t)old.size, offset + patch.size);
-    uint8_t *bytes = arena_alloc(request->arena, size);
+    size_t size = MAX((uint64_t)old.size, offset + patch.size);
+    uint8_t *bytes = kv_string_copy(request, old, size);
 
-    if (bytes == NULL) {
-        reply_error(request->reply, "OOM no memory for a string of %llu bytes",
-                    (unsigned long long)size);
-        return slice_of(NULL, 0);
-    }
-    if (old.size > 0) {
-        memcpy(bytes, old.data, old.size);
-    }
-    if (offset > old.size) {
-        memset(bytes + old.size, 0, offset - old.size);
-    }
-    if (patch.size > 0) {
+    if (bytes != NULL && patch.size > 0) {
         memcpy(bytes + offset, patch.data, patch.size);
     }
-    return slice_of(bytes, size);
+    return slice_of(bytes, bytes != NULL ? size : 0);
 }
 
 static YIELDS void
