@@ -49,16 +49,17 @@ times_have(const uint64_t *times, uint32_t count, uint64_t ts)
     return false;
 }
 
-/* The snapshots with the same timestamp as `first`: *is_guest_out, is one of them held for another
- * shard, which keeps the horizon from passing it elsewhere? Returns the one behind them. */
+/* The snapshots with the same timestamp as `first`: *is_guest_out, are all of them held for other
+ * shards, which keep the horizon from passing them? One that began here is this shard's to keep,
+ * whoever else has the same timestamp. Returns the one behind them. */
 static const struct lsm_snapshot *
 group_end(const struct lsm *lsm, const struct lsm_snapshot *first, bool *is_guest_out)
 {
     const struct lsm_snapshot *at = first;
 
-    *is_guest_out = false;
+    *is_guest_out = true;
     for (; at != NULL && at->ts == first->ts; at = lsm_snapshot_next(lsm, at)) {
-        *is_guest_out = *is_guest_out || at->is_guest;
+        *is_guest_out = *is_guest_out && at->is_guest;
     }
     return at;
 }
@@ -286,7 +287,7 @@ telling_find(struct horizon *horizon)
         bool is_covered = times_have(horizon->covered, horizon->covered_count, at->ts);
         bool has_room = added + horizon->covered_count < HORIZON_TOLD_MAX;
 
-        if (is_covered || (at->ts >= horizon->word && !is_guest && has_room)) {
+        if (!is_guest && (is_covered || (at->ts >= horizon->word && has_room))) {
             horizon->telling[horizon->telling_count++] = at->ts;
             kept += is_covered;
             added += !is_covered;

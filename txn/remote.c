@@ -214,6 +214,7 @@ part_follow(struct part *part, const struct remote_call *call)
     }
     part_enter(part, &call->moment);
     part_hold(part);
+    part->held.is_guest = true; /* The home shard keeps the horizon from passing it. */
 }
 
 static YIELDS err_t
