@@ -540,8 +540,8 @@ Test(api_txn, inline_a_lock_of_the_own_thread_is_not_waited_for_for_ever)
     must(put(one, "a", "1"));
     must_be(put(two, "a", "2"), ORBIT_LOCK_TIMEOUT);
     orbit_txn_free(&two);
+    set("b", "plain"); /* Others go on; from here on there is room for a put at once. */
     must_be(orbit_put(db, "a", 1, "plain", 5, 0), ORBIT_LOCK_TIMEOUT);
-    set("b", "plain"); /* Others go on. */
     commit(&one);
     expect_now("a", "1");
     expect_now("b", "plain");
