@@ -49,11 +49,6 @@ multi_queue(struct session *session, const struct command *command, const struct
     struct session_multi *multi = session->multi;
     size_t bytes = multi->bytes.size;
 
-    if ((command->flags & CMD_NO_MULTI) != 0) {
-        reply_error(&session->output, "ERR Command not allowed inside a transaction");
-        multi->is_failed = true;
-        return true;
-    }
     if (is_run_at_once(command)) {
         return false;
     }

@@ -243,6 +243,8 @@ command_check(struct session *session, const struct slice *argv, uint32_t argc)
                     command_full_name(command));
     } else if (!session->is_authenticated && (command->flags & CMD_NO_AUTH) == 0) {
         reply_error(reply, "NOAUTH Authentication required.");
+    } else if (session->multi != NULL && (command->flags & CMD_NO_MULTI) != 0) {
+        reply_error(reply, "ERR Command not allowed inside a transaction");
     } else if (command->layer == COMMAND_ABSENT || command->layer == COMMAND_CONTAINER) {
         reply_error(reply, "ERR the command '%s' is not supported by this version of Orbit",
                     command_full_name(command));

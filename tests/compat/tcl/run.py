@@ -42,6 +42,7 @@ FILES = [
     "unit/info-command",
     "unit/quit",
     "unit/replybufsize",
+    "unit/multi",
 ]
 PASSES_FLOOR = 290
 FILE_TIMEOUT_S = 400

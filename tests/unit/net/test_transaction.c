@@ -48,6 +48,9 @@ FIBER_TEST(multi, a_refused_command_discards_all)
     EXPECT_PART("-ERR unknown command", "NONSENSE");
     EXPECT(EXECABORT, "EXEC");
     EXPECT("+OK\r\n", "MULTI");
+    EXPECT("-ERR Command not allowed inside a transaction\r\n", "SHUTDOWN");
+    EXPECT(EXECABORT, "EXEC");
+    EXPECT("+OK\r\n", "MULTI");
     EXPECT_PART("-ERR wrong number of arguments", "SET", "a");
     EXPECT(EXECABORT, "EXEC");
     EXPECT("+OK\r\n", "MULTI");
