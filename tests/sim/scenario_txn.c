@@ -16,7 +16,7 @@ enum {
     LIVES_MIN = 4,
     LIFE_US_MAX = 60 * 1000 * 1000,
     DRAIN_US = 600 * 1000 * 1000,
-    RETENTION_US_MAX = 2 * 1000 * 1000,
+    RETENTION_US_MAX = 10 * 1000 * 1000,
     WALL_STEP_US_MAX = 150 * 1000 * 1000,
 };
 
@@ -138,7 +138,6 @@ crash(struct run *run)
     run_crash(run);
     txn_history_crash(&txn_test.history);
     txn_test.running = 0;
-    txn_test.time_count = 0;
 }
 
 static void
@@ -171,6 +170,7 @@ draw_options(struct run *run)
 {
     txn_test.options = (struct store_options){
         .memory_bytes = run_between(run, 1, 8) << 20,
+        .retention_us = run_chance(run, 50) ? run_between(run, 1000, RETENTION_US_MAX) : 0,
         .wal_segment_bytes = UINT64_C(64) << (10 + run_below(run, 4)),
     };
     if (run_chance(run, 70)) { /* Many flushes, and positions of other logs in their notes. */
@@ -185,7 +185,6 @@ draw_life(struct run *run)
 
     options->durability = run_chance(run, 70) ? WAL_SYNC : (enum wal_durability)run_below(run, 3);
     options->interval_us = run_between(run, 1000, 200000);
-    options->retention_us = run_chance(run, 40) ? run_between(run, 1000, RETENTION_US_MAX) : 0;
     options->wal_in_flight_max = run_chance(run, 50) ? (uint32_t)run_between(run, 1, 6) : 0;
     txn_test.is_sync = options->durability == WAL_SYNC;
 }

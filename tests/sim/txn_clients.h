@@ -22,7 +22,21 @@ enum {
     TXN_ACCOUNTS = 6,
     TXN_ACCOUNT_START = 100,
     TXN_LEDGERS = 2,
+    TXN_REGISTERS = TXN_GROUPS * TXN_GROUP_KEYS,
     TXN_TIMES_MAX = 16, /* Of commits, to read at. */
+    TXN_MEMORIES_MAX = 8,
+};
+
+/* A register as it was found. */
+struct txn_found {
+    uint64_t value, ts;
+};
+
+/* All registers at a snapshot that was answered: whoever reads there again finds the same, for as
+ * long as it is kept. */
+struct txn_memory {
+    uint64_t ts;
+    struct txn_found found[TXN_REGISTERS];
 };
 
 struct txn_test {
@@ -39,6 +53,8 @@ struct txn_test {
     uint64_t next_value;
     uint64_t times[TXN_TIMES_MAX];
     uint32_t time_count;
+    struct txn_memory memories[TXN_MEMORIES_MAX];
+    uint32_t memory_count;
     struct store *stores[SIM_SHARDS_MAX];
     struct txns *txns[SIM_SHARDS_MAX];
 };
