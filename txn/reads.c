@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "engine/base/assert.h"
+#include "engine/base/canary.h"
 #include "engine/rt/fiber.h"
 
 #include "engine/base/poison.h"
@@ -317,7 +318,8 @@ reads_add_range(struct reads *reads, struct slice lower, struct slice upper)
 {
     struct entry entry = {.lower = lower, .upper = upper, .is_range = true};
 
-    if (reads->is_everything || (upper.size > 0 && slice_compare(lower, upper) >= 0)) {
+    if (reads->is_everything || (upper.size > 0 && slice_compare(lower, upper) >= 0) ||
+        CANARY(RANGE_NOT_VALIDATED)) {
         return;
     }
     if (lower.size == 0 && upper.size == 0) {

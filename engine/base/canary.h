@@ -23,7 +23,10 @@
     X(CHECKPOINT_NO_SYNC, "txn: an export's name is reported before its folder was synced")        \
     X(INGEST_LOST, "lsm: a flush leaves the tables ingested before it out of the manifest")        \
     X(HORIZON_LOCAL, "txn: a shard collects versions by its own clock, not by all shards' words")  \
-    X(OUTCOME_BEFORE_DURABLE, "txn: other shards apply a commit before its record is durable")
+    X(OUTCOME_BEFORE_DURABLE, "txn: other shards apply a commit before its record is durable")     \
+    X(RANGE_NOT_VALIDATED, "txn: a SERIALIZABLE transaction forgets the ranges that it has read")  \
+    X(SNAPSHOT_BELOW_ACKED, "txn: a snapshot is taken by the own clock, not by what was answered") \
+    X(CLOCK_BELOW_CEILING, "txn: a start begins at the newest commit, not at the ceiling")
 
 enum canary {
     CANARY_NONE,

@@ -17,6 +17,7 @@ enum {
     LIFE_US_MAX = 60 * 1000 * 1000,
     DRAIN_US = 600 * 1000 * 1000,
     RETENTION_US_MAX = 10 * 1000 * 1000,
+    IDLE_US_MAX = 4 * 1000 * 1000,
     WALL_STEP_US_MAX = 150 * 1000 * 1000,
 };
 
@@ -195,11 +196,26 @@ draw_faults(struct run *run)
     run_draw_harmless_faults(run);
     if (run_chance(run, 30)) {
         sim_world_options(run->world)->wall_step_us_max = WALL_STEP_US_MAX;
-        sim_world_options(run->world)->wall_step_ppm = 2000;
+        sim_world_options(run->world)->wall_step_ppm = 20000;
     }
     if (run_chance(run, 40)) { /* Messages overtake whatever does not go by messages. */
         sim_world_options(run->world)->message_delay_ppm = 100000;
     }
+}
+
+/* Nobody asks for anything for longer than the ceilings of the clocks reach ahead, and then reads. */
+static void
+idle(struct run *run)
+{
+    txn_test.is_stopping = true;
+    run_until(run, nobody_runs, NULL, DRAIN_US, "the clients to end");
+    run_for(run, run_between(run, 1, IDLE_US_MAX));
+    look(run);
+    if (run_chance(run, 50)) {
+        spawn_clients(run);
+        run_for_operations(run, run_between(run, 1, 100), LIFE_US_MAX);
+    }
+    SOMETIMES("txn: went on after nobody had asked for anything");
 }
 
 static void
@@ -215,13 +231,16 @@ live(struct run *run)
         RUN_CHECK(run, txn_test.has_errors, "fatal without an error of the disk: %s",
                   sim_world_fatal_message(run->world));
         crash(run);
-    } else if (run_chance(run, 80)) {
+        return;
+    }
+    if (!txn_test.has_errors && run_chance(run, 15)) {
+        idle(run);
+    }
+    if (run_chance(run, 80)) {
         crash(run);
     } else {
         stop(run);
     }
-    run_calm(run);
-    txn_test.has_errors = false;
 }
 
 static void
@@ -234,6 +253,8 @@ txn_main(struct run *run)
     draw_options(run);
     for (uint32_t life = 0; life < LIVES_MIN || !run_is_enough(run); life++) {
         live(run);
+        run_calm(run);
+        txn_test.has_errors = false;
         if (run_chance(run, 25)) {
             crash_in_recovery(run);
         }

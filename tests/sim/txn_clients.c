@@ -199,6 +199,12 @@ time_remember(uint64_t ts)
     }
 }
 
+static void
+memory_keep(const struct txn_memory *memory)
+{
+    txn_test.memories[txn_test.memory_count++ % TXN_MEMORIES_MAX] = *memory;
+}
+
 /* The answer of a commit: at `sync` it says that the commit is durable, unless the client went away
  * before. */
 static YIELDS void
@@ -212,7 +218,7 @@ work_answer(struct work *work)
     }
     time_remember(work->done.ts);
     if (is_told && work->seen.ts != 0) {
-        txn_test.memories[txn_test.memory_count++ % TXN_MEMORIES_MAX] = work->seen;
+        memory_keep(&work->seen);
     }
     txn_history_end(&txn_test.history, work->record, is_told ? CYCLES_OK : CYCLES_UNKNOWN,
                     work->done.ts);
@@ -490,6 +496,61 @@ out:
     return err;
 }
 
+/* All registers at a time of before, as they are remembered (.ts only: as they may be). */
+static YIELDS void
+look_back(const struct txn_memory *memory, bool is_remembered)
+{
+    struct work work = {.isolation = TXN_REPEATABLE_READ,
+                        .home = shard_id(),
+                        .read_only = true,
+                        .is_historical = true};
+    struct txn_options options = {.isolation = TXN_REPEATABLE_READ, .as_of = memory->ts};
+    err_t err;
+
+    if (is_remembered) {
+        work.remembered = *memory;
+    }
+    TRY(work_begin(&work, &options));
+    TRY(step_memory_read(&work));
+    err = txn_commit(&work.txn, &work.done);
+out:
+    check_error(&work, err, "a look back");
+    txn_abort(&work.txn); /* If it has not ended. */
+    txn_history_end(&txn_test.history, work.record, err == ERR_OK ? CYCLES_OK : CYCLES_ABORTED, 0);
+}
+
+static YIELDS void
+look_back_at_all(void)
+{
+    for (uint32_t i = 0; i < MIN(txn_test.memory_count, (uint32_t)TXN_MEMORIES_MAX); i++) {
+        look_back(&txn_test.memories[i], true);
+    }
+    for (uint32_t i = 0; i < MIN(txn_test.time_count, (uint32_t)TXN_TIMES_MAX); i++) {
+        look_back(&(struct txn_memory){.ts = txn_test.times[i]}, false);
+    }
+}
+
+/* What is there now, to be found again. */
+static YIELDS void
+look_now(void)
+{
+    struct work work = {.isolation = TXN_REPEATABLE_READ, .home = shard_id(), .read_only = true};
+    struct txn_options options = {.isolation = TXN_REPEATABLE_READ, .read_only = true};
+    struct wait_call wait;
+    err_t err;
+
+    TRY(work_begin(&work, &options));
+    TRY(step_memory_read(&work));
+    TRY(txn_commit(&work.txn, &work.done));
+    wait.lsn = work.done.lsn;
+    wait_run(&wait);
+    memory_keep(&work.seen);
+out:
+    check_error(&work, err, "a look");
+    txn_abort(&work.txn);
+    txn_history_end(&txn_test.history, work.record, err == ERR_OK ? CYCLES_OK : CYCLES_ABORTED, 0);
+}
+
 void
 txn_verify(void *arg)
 {
@@ -499,12 +560,16 @@ txn_verify(void *arg)
     err_t err;
 
     (void)arg;
+    look_back_at_all();
     TRY(work_begin(&work, &options));
     TRY(verify_all(&work));
     TRY(txn_commit(&work.txn, &work.done));
     wait.lsn = work.done.lsn;
     wait_run(&wait);
     txn_history_end(&txn_test.history, work.record, CYCLES_OK, work.done.ts);
+    if (txn_test.is_sync) {
+        look_now();
+    }
 out:
     RUN_CHECK(txn_test.run, err == ERR_OK, "looking at everything: %s: %s", err_name(err),
               err_message(err));
