@@ -205,6 +205,17 @@ store_has_room(struct store *store, const struct store_room *room)
            lsm_has_room(store->lsm, room->memtable_bytes) && clock_has_room(store);
 }
 
+void
+store_clock_cover(struct store *store)
+{
+    if (clock_has_room(store)) {
+        return;
+    }
+    SOMETIMES("txn: a snapshot waited for the clock's ceiling");
+    store_clock_push(store, clock_next(&store->clock));
+    (void)wal_clock_sync(store->wal); /* A disk that takes nothing more can still be read. */
+}
+
 err_t
 store_wait_room(struct store *store, const struct store_room *room)
 {

@@ -231,6 +231,7 @@ txn_begin(const struct txn_options *options, struct txn **txn_out)
     struct txn *txn;
     err_t err;
 
+    store_clock_cover(txns->store);
     TRY(options_check(txns, options));
     txn = txn_take(txns);
     part_init(&txn->part, (uint64_t)shard_id() << TXN_ID_HOME_SHIFT | ++txns->next_number,
@@ -535,6 +536,7 @@ txn_statement(struct txn *txn, bool sees_own_only_before)
     txn->moment.sees_own_only_before = sees_own_only_before;
     if (txn->part.isolation == TXN_READ_COMMITTED && txn->options.as_of == 0 &&
         txn->moment.statement > 1) {
+        store_clock_cover(txns_self()->store);
         snapshot_take(txn);
     }
     part_enter(&txn->part, &txn->moment);
