@@ -180,6 +180,9 @@ part_rollback_to(struct part *part, uint32_t savepoint)
     mark_at(part, at)->savepoint = savepoint;
     part->marks.size = (at + 1) * sizeof(struct part_mark);
     part->statement = mark_here(part, 0);
+    if (part->moment.sees_own_only_before) {
+        part->sees = part->statement.writes;
+    }
 }
 
 /* ---- Reading. ---- */

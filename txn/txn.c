@@ -49,6 +49,7 @@ txn_take(struct txns *txns)
     txn->origin = NULL;
     txn->is_ended = false;
     txn->has_token = false;
+    txn->is_error_untold = false;
     txn->users = 0;
     return txn;
 }
@@ -261,6 +262,7 @@ txn_fail(struct txn *txn, err_t err)
 {
     if (err != ERR_OK && err != ERR_BUSY && txn->error == ERR_OK) {
         txn->error = err;
+        txn->is_error_untold = false;
         snprintf(txn->error_text, sizeof(txn->error_text), "%s", err_message(err));
     }
     return err;
@@ -271,7 +273,10 @@ txn_check(struct txn *txn)
 {
     OBJ_CHECK(txn, TXN_MAGIC);
     if (__builtin_expect(txn->error != ERR_OK, 0)) {
-        return txn->part.is_auto
+        bool is_first = txn->is_error_untold;
+
+        txn->is_error_untold = false;
+        return txn->part.is_auto || is_first
                    ? err_set(txn->error, "%s", txn->error_text)
                    : err_set(ERR_TXN_ABORTED,
                              "the transaction has failed, only rollback is possible: %s",
@@ -415,7 +420,10 @@ writes_of(struct txn *txn, uint32_t shard)
     OBJ_CHECK(txn, TXN_MAGIC);
     if (__builtin_expect(txn->part.read_only, 0)) {
         ASSERT(!txn->part.is_auto);
-        txn_fail(txn, err_set(ERR_READ_ONLY, "cannot write in a read-only transaction"));
+        if (txn->error == ERR_OK) {
+            txn_fail(txn, err_set(ERR_READ_ONLY, "cannot write in a read-only transaction"));
+            txn->is_error_untold = true;
+        }
         return NULL;
     }
     if (shard == shard_id()) {

@@ -38,7 +38,8 @@ struct txn {
     struct part part;           /* Of the home shard; part.txn is the id. */
     struct txn_remote *remotes; /* [shard_count()]; NULL while only the home shard takes part. */
     struct part_moment moment;
-    err_t error; /* Of a statement: only rollback is possible. */
+    err_t error;          /* Of a statement: only rollback is possible. */
+    bool is_error_untold; /* The next call gives it, later ones ERR_TXN_ABORTED. */
     char error_text[ERR_MESSAGE_BYTES_MAX];
     const struct txn_origin *origin; /* Auto: borrowed. */
     struct txn_options options;      /* Interactive. Its slices lie in `origin_bytes`. */

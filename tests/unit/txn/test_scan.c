@@ -648,3 +648,49 @@ FIBER_TEST_ON(scan, a_key_that_every_shard_has_comes_once_from_each, 3)
     txn_abort(&txn);
     world_close();
 }
+
+/* ---- Statements. ---- */
+
+FIBER_TEST(scan, after_a_rollback_a_statement_sees_what_the_savepoint_had)
+{
+    struct lsm_value value;
+    struct arena arena;
+    char name[NAME_BYTES];
+    struct txn *txn;
+    uint32_t savepoint;
+
+    world_open();
+    arena_init(&arena, MEM_SESSIONS);
+    txn = begin(TXN_REPEATABLE_READ);
+    cr_assert_eq(txn_statement(txn, true), ERR_OK);
+    txn_put(txn, slot_of(0), name_of(1, name), SLICE("kept"), 0);
+    cr_assert_eq(txn_savepoint(txn, &savepoint), ERR_OK);
+    cr_assert_eq(txn_statement(txn, true), ERR_OK);
+    txn_put(txn, slot_of(0), name_of(2, name), SLICE("undone"), 0);
+    cr_assert_eq(txn_rollback_to(txn, savepoint), ERR_OK);
+    txn_put(txn, slot_of(0), name_of(3, name), SLICE("of this statement"), 0);
+    cr_assert_eq(txn_get(txn, slot_of(0), name_of(1, name), &arena, &value), ERR_OK);
+    cr_assert(value.is_found);
+    cr_assert_eq(txn_get(txn, slot_of(0), name_of(2, name), &arena, &value), ERR_OK);
+    cr_assert_not(value.is_found);
+    cr_assert_eq(txn_get(txn, slot_of(0), name_of(3, name), &arena, &value), ERR_OK);
+    cr_assert_not(value.is_found);
+    txn_abort(&txn);
+    arena_fini(&arena);
+    world_close();
+}
+
+FIBER_TEST(scan, a_write_that_may_not_be_is_told_by_the_next_call)
+{
+    const struct txn_options options_read = {.isolation = TXN_SERIALIZABLE, .read_only = true};
+    char name[NAME_BYTES];
+    struct txn *txn;
+
+    world_open();
+    cr_assert_eq(txn_begin(&options_read, &txn), ERR_OK);
+    txn_put(txn, slot_of(0), name_of(1, name), SLICE("v"), 0);
+    cr_assert_eq(txn_flush(txn), ERR_READ_ONLY);
+    cr_assert_eq(txn_flush(txn), ERR_TXN_ABORTED);
+    txn_abort(&txn);
+    world_close();
+}
