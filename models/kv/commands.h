@@ -96,6 +96,25 @@ YIELDS void kv_command_sscan(struct kv_request *request);
 YIELDS void kv_command_sunion(struct kv_request *request);
 YIELDS void kv_command_sunionstore(struct kv_request *request);
 
+/* Lists: list_commands.c, list_move.c. */
+YIELDS void kv_command_lindex(struct kv_request *request);
+YIELDS void kv_command_linsert(struct kv_request *request);
+YIELDS void kv_command_llen(struct kv_request *request);
+YIELDS void kv_command_lmove(struct kv_request *request);
+YIELDS void kv_command_lmpop(struct kv_request *request);
+YIELDS void kv_command_lpop(struct kv_request *request);
+YIELDS void kv_command_lpos(struct kv_request *request);
+YIELDS void kv_command_lpush(struct kv_request *request);
+YIELDS void kv_command_lpushx(struct kv_request *request);
+YIELDS void kv_command_lrange(struct kv_request *request);
+YIELDS void kv_command_lrem(struct kv_request *request);
+YIELDS void kv_command_lset(struct kv_request *request);
+YIELDS void kv_command_ltrim(struct kv_request *request);
+YIELDS void kv_command_rpop(struct kv_request *request);
+YIELDS void kv_command_rpoplpush(struct kv_request *request);
+YIELDS void kv_command_rpush(struct kv_request *request);
+YIELDS void kv_command_rpushx(struct kv_request *request);
+
 /* Expiry: expire.c. */
 YIELDS void kv_command_expire(struct kv_request *request);
 YIELDS void kv_command_expireat(struct kv_request *request);
