@@ -214,9 +214,7 @@ err_t
 kv_list_cursor_open(struct kv_request *request, const struct kv_list *list, uint64_t position,
                     uint64_t count, bool is_backward, struct kv_list_cursor *cursor_out)
 {
-    uint8_t bytes[LIST_NUMBER_BYTES];
-    err_t err = ERR_OK;
-
+    (void)request;
     ASSERT(count == 0 || position < list->count);
     ASSERT(count <= (is_backward ? position + 1 : list->count - position));
     *cursor_out = (struct kv_list_cursor){
@@ -225,39 +223,35 @@ kv_list_cursor_open(struct kv_request *request, const struct kv_list *list, uint
         .left = count,
         .is_backward = is_backward,
     };
-    if (!list->is_spread || count == 0) {
-        return ERR_OK;
-    }
-    if (is_backward) {
-        TRY(kv_elements_open(request, &list->collection, LIST_KIND, slice_of(NULL, 0),
-                             &cursor_out->scan));
-        TRY(kv_elements_seek_before(cursor_out->scan, request, &list->collection, LIST_KIND,
-                                    number_bytes(bytes, list->first + position + 1)));
-    } else {
-        TRY(kv_elements_open(request, &list->collection, LIST_KIND,
-                             number_bytes(bytes, list->first + position), &cursor_out->scan));
-    }
+    arena_init(&cursor_out->arena, MEM_SESSIONS);
     return ERR_OK;
-out:
-    kv_list_cursor_close(cursor_out);
-    return err;
 }
 
+/* The elements' numbers are known, so that they are read by them, many in flight together. */
 static YIELDS err_t
-scan_item(struct kv_request *request, struct txn_scan *scan, uint64_t number,
-          struct slice *item_out)
+chunk_fetch(struct kv_request *request, struct kv_list_cursor *cursor)
 {
-    uint8_t bytes[LIST_NUMBER_BYTES];
+    uint32_t count = (uint32_t)MIN(cursor->left, (uint64_t)LIST_CHUNK);
+    const struct kv_list *list = cursor->list;
+    struct arena *kept = request->arena;
+    struct slice elements[LIST_CHUNK];
+    uint8_t bytes[LIST_CHUNK][LIST_NUMBER_BYTES];
+    err_t err;
 
-    if (!txn_scan_is_valid(scan) ||
-        !slice_equal(kv_element_at(scan), number_bytes(bytes, number))) {
-        return item_missing(number);
+    arena_reset(&cursor->arena);
+    cursor->values = arena_alloc(&cursor->arena, count * sizeof(*cursor->values));
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t position = cursor->is_backward ? cursor->position - i : cursor->position + i;
+
+        elements[i] = number_bytes(bytes[i], list->first + position);
     }
-    if (txn_scan_entry(scan)->kind == LSM_PUT_LARGE) {
-        return txn_scan_value(scan, request->arena, item_out);
-    }
-    *item_out = kv_element_value(scan);
-    return ERR_OK;
+    request->arena = &cursor->arena; /* So that a long list never is in memory as a whole. */
+    err =
+        kv_element_get_many(request, &list->collection, LIST_KIND, elements, count, cursor->values);
+    request->arena = kept;
+    cursor->value_count = count;
+    cursor->value_at = 0;
+    return err;
 }
 
 err_t
@@ -272,19 +266,21 @@ kv_list_cursor_next(struct kv_request *request, struct kv_list_cursor *cursor,
     }
     if (cursor->is_begun) {
         cursor->position += cursor->is_backward ? UINT64_MAX : 1;
-        if (cursor->scan != NULL) {
-            TRY(cursor->is_backward ? txn_scan_previous(cursor->scan)
-                                    : txn_scan_next(cursor->scan));
-        }
     }
     cursor->is_begun = true;
-    cursor->left--;
-    if (cursor->scan != NULL) {
-        TRY(scan_item(request, cursor->scan, cursor->list->first + cursor->position, item_out));
-    } else {
-        *item_out = cursor->list->items[cursor->position];
-    }
     kv_work(request, LIST_WORK_UNITS_PER_ITEM);
+    if (!cursor->list->is_spread) {
+        *item_out = cursor->list->items[cursor->position];
+    } else {
+        if (cursor->value_at == cursor->value_count) {
+            TRY(chunk_fetch(request, cursor));
+        }
+        if (!cursor->values[cursor->value_at].is_found) {
+            return item_missing(cursor->list->first + cursor->position);
+        }
+        *item_out = cursor->values[cursor->value_at++].value;
+    }
+    cursor->left--;
 out:
     return err;
 }
@@ -292,9 +288,7 @@ out:
 void
 kv_list_cursor_close(struct kv_list_cursor *cursor)
 {
-    if (cursor->scan != NULL) {
-        txn_scan_close(&cursor->scan);
-    }
+    arena_fini(&cursor->arena);
 }
 
 err_t

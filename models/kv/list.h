@@ -47,14 +47,16 @@ struct kv_list_cursor {
     uint64_t left;
     bool is_backward;
     bool is_begun;
-    struct txn_scan *scan;
+    /* Spread: the items read together last, in a memory of their own. */
+    struct arena arena;
+    struct lsm_value *values;
+    uint32_t value_count, value_at;
 };
 /* The items exist. Close it before the list changes. */
 YIELDS err_t kv_list_cursor_open(struct kv_request *request, const struct kv_list *list,
                                  uint64_t position, uint64_t count, bool is_backward,
                                  struct kv_list_cursor *cursor_out);
-/* The item is borrowed until the next call (large ones are in the request's arena). At the end
- * *is_found_out is false. */
+/* The item is borrowed until the next call, or the closing. At the end *is_found_out is false. */
 YIELDS err_t kv_list_cursor_next(struct kv_request *request, struct kv_list_cursor *cursor,
                                  struct slice *item_out, bool *is_found_out);
 void kv_list_cursor_close(struct kv_list_cursor *cursor);

@@ -30,7 +30,7 @@ chunk_read(struct kv_request *request, const struct kv_list *list, uint64_t posi
     while ((err = kv_list_cursor_next(request, &cursor, &item, &is_found)) == ERR_OK && is_found) {
         bool is_large = item.size > LSM_VALUE_INLINE_BYTES_MAX;
 
-        chunk->items[chunk->count++] = is_large ? item : arena_copy(&chunk->arena, item);
+        chunk->items[chunk->count++] = arena_copy(is_large ? request->arena : &chunk->arena, item);
     }
     kv_list_cursor_close(&cursor);
 out:
