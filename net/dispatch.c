@@ -42,6 +42,7 @@ dispatch_init(void)
     table_bind(net_commands_client);
     table_bind(net_commands_config);
     table_bind(net_commands_checkpoint);
+    table_bind(net_commands_feed);
     table_bind(net_commands_txns);
     table_bind(net_commands_server);
     table_bind(net_commands_info);

@@ -11,6 +11,7 @@
 #include "engine/base/sometimes.h"
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
+#include "txn/closed.h"
 #include "txn/commits.h"
 #include "txn/spill.h"
 
@@ -344,6 +345,7 @@ part_unprepare(struct part *part)
 
     if (part->state == PART_PREPARED) {
         list_remove(&part->prepared_link);
+        closed_recount(txns);
         lock_owner_decide(txns->locks, &part->locks);
         part->state = PART_ACTIVE;
     }
@@ -395,6 +397,7 @@ prepare_mark(struct part *part, uint64_t *proposal_out)
     if (!overlay_is_empty(&part->writes)) {
         proposal = clock_next(&store->clock);
         store->clock.last = proposal;
+        store->open_proposal = MIN(store->open_proposal, proposal);
         store_clock_push(store, proposal);
         *proposal_out = proposal;
     }

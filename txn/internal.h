@@ -64,6 +64,7 @@ struct store {
     struct wal *wal; /* NULL while the log is replayed. */
     struct clock clock;
     struct horizon horizon;
+    uint64_t open_proposal; /* The smallest one that is prepared here; UINT64_MAX: none. closed.h */
     uint64_t clock_ahead;   /* How far the ceiling is asked for ahead of the clock. */
     lsn_t applied;          /* Position of the last record of the own log in the memtable. */
     lsn_t rotated_at;       /* Log position of the last rotation. */

@@ -4,6 +4,7 @@
 #include "engine/base/assert.h"
 #include "engine/base/sometimes.h"
 #include "engine/rt/shard.h"
+#include "txn/closed.h"
 #include "txn/own.h"
 #include "txn/spill.h"
 #include "txn/txns.h"
@@ -45,6 +46,7 @@ part_fini(struct part *part)
     list_remove(&part->prepared_link);
     list_remove(&part->link);
     if (part->state == PART_PREPARED) {
+        closed_recount(txns);
         lock_owner_decide(txns->locks, &part->locks);
     }
     if (part->locks.count > 0) {

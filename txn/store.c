@@ -10,6 +10,7 @@
 #include "engine/base/canary.h"
 #include "engine/base/sometimes.h"
 #include "engine/rt/shard.h"
+#include "txn/closed.h"
 #include "txn/internal.h"
 #include "txn/record.h"
 
@@ -186,7 +187,7 @@ store_clock_push(struct store *store, uint64_t ts)
     if (store->clock.ceiling < ts + CLOCK_CEILING_LEFT) {
         store->clock.ceiling = ts + store->clock_ahead;
     }
-    wal_set_clock(store->wal, store->clock.ceiling, store->clock.last);
+    wal_set_clock(store->wal, store->clock.ceiling, closed_now(store));
 }
 
 struct store_room
@@ -513,6 +514,7 @@ store_open(const struct store_options *options, struct store **store_out)
     store = MEM_NEW(MEM_RUNTIME, struct store);
     store->magic = STORE_MAGIC;
     store->durability = options->durability;
+    store->open_proposal = UINT64_MAX;
     store->clock_ahead = CLOCK_AHEAD_US << CLOCK_COUNTER_BITS;
     memcpy(store->dir, options->dir, strlen(options->dir) + 1);
     cond_init(&store->held_cond);

@@ -52,6 +52,8 @@ struct wal_batch {
     uint64_t position;
     uint64_t end;     /* Position behind its padding; set when it is closed. */
     uint64_t ceiling; /* Clock ceiling in its header; set when it is started. */
+    uint64_t closed;  /* Closed timestamp in its header: set when nothing more comes into it, as
+                         what follows may raise it. */
     uint64_t opened_us;
     uint64_t started_us;
     uint32_t records;
@@ -119,6 +121,9 @@ struct wal {
     lsn_t released;
     bool is_held; /* A copy is being made: segments from `held` on stay. */
     lsn_t held;
+    struct list cursors; /* Who reads the log while it is written; cursor.c. */
+    uint32_t cursor_count;
+    uint64_t cursor_behind_max;
     struct cond prepare_cond; /* The preparing fiber waits here for something to do. */
     struct cond segment_cond; /* Appenders wait here for the end of an attempt. */
     uint32_t segment_waiters;
@@ -181,6 +186,7 @@ struct wal_reader {
     size_t size;
     uint8_t *data;
     size_t capacity;
+    size_t ahead; /* Bytes of a read, if the segment has them; 0: WAL_READ_BYTES. */
 };
 /* The bytes [offset, offset + size) of the segment, which has them. Valid until the next call.
  * ERR_IO, ERR_NO_MEMORY. */
@@ -192,6 +198,12 @@ void wal_reader_fini(struct wal_reader *reader);
  * appended, current and the clock. */
 YIELDS err_t wal_replay(struct wal *wal, const struct wal_options *options,
                         struct wal_recovered *recovered);
+
+/* ---- cursor.c ---- */
+
+/* Segments from this position on are being read: UINT64_MAX when none is. Readers that are too far
+ * behind lose their place. */
+uint64_t wal_cursors_need(struct wal *wal);
 
 /* ---- writer.c ---- */
 

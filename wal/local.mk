@@ -1,2 +1,2 @@
 # wal: the write-ahead log.
-wal_sources += wal/copy.c wal/format.c wal/replay.c wal/segment.c wal/wal.c wal/writer.c
+wal_sources += wal/copy.c wal/cursor.c wal/format.c wal/replay.c wal/segment.c wal/wal.c wal/writer.c

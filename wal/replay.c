@@ -40,7 +40,8 @@ wal_reader_get(struct wal_reader *reader, struct wal_segment *segment, uint64_t 
         *data_out = reader->data + (offset - reader->offset);
         return ERR_OK;
     }
-    wanted = (size_t)align_up(MAX(size, (size_t)WAL_READ_BYTES), WAL_BLOCK_BYTES);
+    wanted = (size_t)align_up(
+        MAX(size, reader->ahead == 0 ? (size_t)WAL_READ_BYTES : reader->ahead), WAL_BLOCK_BYTES);
     if (wanted > reader->capacity) {
         mem_free_aligned(MEM_BACKGROUND, reader->data, reader->capacity);
         reader->capacity = wanted;

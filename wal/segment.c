@@ -335,6 +335,8 @@ segment_released(struct wal *wal)
     struct wal_segment *first = LIST_ENTRY(wal->segments.next, struct wal_segment, link);
     lsn_t needed = wal->is_held ? MIN(wal->released, wal->held) : wal->released;
 
+    needed = MIN(needed, wal_cursors_need(wal));
+
     if (first == wal->current || first->start + first->bytes >= needed ||
         first->start + first->bytes > wal->durable) {
         return NULL;

@@ -5,6 +5,7 @@
 
 #include "engine/base/assert.h"
 #include "engine/base/sometimes.h"
+#include "wal/cursor.h"
 #include "wal/internal.h"
 
 #include "engine/base/poison.h"
@@ -55,6 +56,8 @@ wal_new(const struct wal_options *options)
     io_random(&wal->life, sizeof(wal->life));
     list_init(&wal->segments);
     list_init(&wal->spares);
+    list_init(&wal->cursors);
+    wal->cursor_behind_max = WAL_CURSOR_BEHIND_MAX;
     cond_init(&wal->prepare_cond);
     cond_init(&wal->segment_cond);
     fiber_group_init(&wal->fibers);
@@ -182,6 +185,7 @@ wal_close(struct wal **wal_ref)
     }
     OBJ_CHECK(wal, WAL_MAGIC);
     ASSERT(wal->segment_waiters == 0);
+    ASSERT(list_is_empty(&wal->cursors));
     life_end(wal);
     wal->is_closing = true;
     cond_signal(&wal->prepare_cond);

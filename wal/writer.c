@@ -121,6 +121,7 @@ batch_close(struct wal *wal)
 
     ASSERT(batch->is_placed);
     batch->end = batch->position + align_up(batch->used, WAL_BLOCK_BYTES);
+    batch->closed = wal->closed_ts;
     wal->tail = batch->end;
     list_push_back(&wal->closed, &batch->link);
     wal->open = batch_take(wal);
@@ -403,7 +404,7 @@ batch_start(struct wal *wal, struct wal_batch *batch)
         .previous = wal->last_checksum,
         .durable = wal->durable,
         .ceiling = wal->ceiling,
-        .closed = wal->closed_ts,
+        .closed = batch->closed,
         .life = wal->life,
         .payload_bytes = (uint32_t)(batch->used - WAL_HEADER_BYTES),
         .records = batch->records,

@@ -455,6 +455,16 @@ static const struct command_arg orbit_checkpoint_args[] = {
     {.name = "subcommand", .type = "string", .key_spec = -1},
     {.name = "name", .type = "string", .key_spec = -1, .is_optional = true},
 };
+static const struct command_arg orbit_feed_args[] = {
+    {.name = "from", .type = "string", .key_spec = -1},
+    {.name = "count", .type = "integer", .token = "COUNT", .key_spec = -1, .is_optional = true},
+    {.name = "milliseconds",
+     .type = "integer",
+     .token = "BLOCK",
+     .key_spec = -1,
+     .is_optional = true},
+    {.name = "prefix", .type = "string", .token = "PREFIX", .key_spec = -1, .is_optional = true},
+};
 static const struct command_arg lolwut_args[] = {
     {.name = "version", .type = "integer", .token = "VERSION", .key_spec = -1, .is_optional = true},
 };
@@ -982,6 +992,17 @@ const struct command command_table_server[] = {
      .categories = CAT_ADMIN | CAT_DANGEROUS | CAT_SLOW,
      .args = orbit_checkpoint_args,
      .arg_count = ARRAY_COUNT(orbit_checkpoint_args),
+     .layer = COMMAND_SESSION},
+    {.name = "orbit.feed",
+     .summary = "Committed transactions in their order, from a time or a transaction on.",
+     .since = "7.2.0",
+     .group = "server",
+     .complexity = "O(N) where N is the number of bytes of log behind the beginning",
+     .arity = -2,
+     .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_NO_MULTI,
+     .categories = CAT_ADMIN | CAT_DANGEROUS | CAT_SLOW,
+     .args = orbit_feed_args,
+     .arg_count = ARRAY_COUNT(orbit_feed_args),
      .layer = COMMAND_SESSION},
     {.name = "orbit.txns",
      .summary = "List the transactions that are open, oldest first, with what they hold.",

@@ -2,7 +2,7 @@
 if HAVE_CRITERION
 check_PROGRAMS += test_txn
 endif
-test_txn_SOURCES = tests/unit/txn/store_fixture.c tests/unit/txn/test_clock.c tests/unit/txn/test_horizon.c
+test_txn_SOURCES = tests/unit/txn/store_fixture.c tests/unit/txn/test_clock.c tests/unit/txn/test_feed.c tests/unit/txn/test_horizon.c
 test_txn_SOURCES += tests/unit/txn/test_ingest.c tests/unit/txn/test_values.c tests/unit/txn/test_record.c tests/unit/txn/test_shape.c tests/unit/txn/test_api_checkpoint.c tests/unit/txn/test_checkpoint.c tests/unit/txn/test_commit.c
 test_txn_SOURCES += tests/unit/txn/test_overlay.c tests/unit/txn/test_scan.c tests/unit/txn/test_spill.c
 test_txn_SOURCES += tests/unit/txn/test_store.c

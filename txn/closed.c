@@ -1,0 +1,44 @@
+/* txn/closed.c - see closed.h. */
+#include "txn/closed.h"
+
+#include "engine/base/sometimes.h"
+#include "txn/txns.h"
+
+#include "engine/base/poison.h"
+
+/* Proposals rise in the order of the list; a part that only reads has none. */
+void
+closed_recount(struct txns *txns)
+{
+    txns->store->open_proposal = UINT64_MAX;
+    LIST_FOR_EACH(link, &txns->prepared) {
+        const struct part *part = LIST_ENTRY(link, struct part, prepared_link);
+
+        if (part->proposal != UINT64_MAX) {
+            txns->store->open_proposal = part->proposal;
+            break;
+        }
+    }
+}
+
+err_t
+closed_advance(struct store *store)
+{
+    uint64_t now = MAX(clock_read(&store->clock), shard_acked());
+    err_t err = ERR_OK;
+
+    store_clock_push(store, now);
+    if (now > wal_clock_durable(store->wal)) {
+        /* A restart could begin below: what was closed would be open again. */
+        SOMETIMES("txn: a closed timestamp waited for the clock's ceiling");
+        TRY(wal_clock_sync(store->wal));
+    }
+    clock_raise(&store->clock, MIN(now, wal_clock_durable(store->wal)));
+    store_clock_push(store, store->clock.last);
+    if (shard_count() > 1) {
+        shard_word_set(SHARD_WORD_CLOSED, closed_now(store));
+    }
+    SOMETIMES_IF(store->open_proposal != UINT64_MAX, "txn: a proposal held a closed timestamp");
+out:
+    return err;
+}
