@@ -318,10 +318,10 @@ prefix_meets(struct slice prefix, const struct feed_write *write)
 static bool
 is_wanted(const struct feed *feed, const struct feed_write *write)
 {
-    if (feed->prefix_count == 0) {
+    if (feed->prefix_count == 0 || write->kind == FEED_INGEST) {
         return true;
     }
-    for (uint32_t i = 0; i < feed->prefix_count && write->kind != FEED_INGEST; i++) {
+    for (uint32_t i = 0; i < feed->prefix_count; i++) {
         if (prefix_meets(feed->prefix[i], write)) {
             return true;
         }

@@ -43,7 +43,9 @@ enum feed_kind {
     FEED_PUT_LARGE,    /* The value comes by feed_value. */
     FEED_DELETE,       /* Of one key. */
     FEED_DELETE_RANGE, /* Of all keys of the shard in [key, value) that are older. */
-    FEED_INGEST,       /* Rows came in a table; they are not listed. Only without prefixes. */
+    /* Rows came in a table (an ingest, or a transaction too large for memory): they are not listed,
+     * and are announced whatever the prefixes are. */
+    FEED_INGEST,
 };
 
 struct feed_write {
