@@ -9,7 +9,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "engine/base/sometimes.h"
 #include "engine/rt/shard.h"
 #include "net/dispatch.h"
 #include "txn/clock.h"
@@ -152,7 +151,6 @@ reply_large(struct reply *reply, const struct feed_write *write)
     buf_init(&value, MEM_SESSIONS);
     err = feed_value(write, &value);
     if (err == ERR_SNAPSHOT_TOO_OLD) {
-        SOMETIMES("net: a large value of the change feed was gone");
         reply_null(reply);
         err = ERR_OK;
     } else if (err == ERR_OK) {

@@ -1,7 +1,6 @@
 /* txn/closed.c - see closed.h. */
 #include "txn/closed.h"
 
-#include "engine/base/sometimes.h"
 #include "txn/txns.h"
 
 #include "engine/base/poison.h"
@@ -30,7 +29,6 @@ closed_advance(struct store *store)
     store_clock_push(store, now);
     if (now > wal_clock_durable(store->wal)) {
         /* A restart could begin below: what was closed would be open again. */
-        SOMETIMES("txn: a closed timestamp waited for the clock's ceiling");
         TRY(wal_clock_sync(store->wal));
     }
     clock_raise(&store->clock, MIN(now, wal_clock_durable(store->wal)));
@@ -38,7 +36,6 @@ closed_advance(struct store *store)
     if (shard_count() > 1) {
         shard_word_set(SHARD_WORD_CLOSED, closed_now(store));
     }
-    SOMETIMES_IF(store->open_proposal != UINT64_MAX, "txn: a proposal held a closed timestamp");
 out:
     return err;
 }

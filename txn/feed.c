@@ -10,7 +10,6 @@
 #include <stdio.h>
 
 #include "engine/base/assert.h"
-#include "engine/base/sometimes.h"
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
 #include "lsm/vlog.h"
@@ -420,7 +419,6 @@ window_check(const struct feed *feed)
     if (place_compare(feed->after, floor) >= 0) {
         return ERR_OK;
     }
-    SOMETIMES("txn: a feed began below what the logs have");
     return err_set(ERR_SNAPSHOT_TOO_OLD,
                    "the change feed goes back to %" PRIu64
                    " microseconds since 1970, not to %" PRIu64,

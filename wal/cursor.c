@@ -9,7 +9,6 @@
 #include <inttypes.h>
 
 #include "engine/base/assert.h"
-#include "engine/base/sometimes.h"
 #include "wal/internal.h"
 
 #include "engine/base/poison.h"
@@ -123,7 +122,6 @@ cursor_step(struct wal_cursor *cursor, struct wal_header *header_out, const uint
     TRY(batch_find(cursor, segment, cursor->position, header_out, data_out, &is_found));
     if (!is_found && next != NULL && next->start < wal->durable) {
         TRY(batch_find(cursor, next, next->start, header_out, data_out, &is_found));
-        SOMETIMES_IF(is_found, "wal: a cursor went on in the next segment");
     }
     if (!is_found) {
         err = err_set(ERR_CORRUPT,
