@@ -217,7 +217,10 @@ input_consume(struct key_index *index, struct index_merge *merge, uint32_t which
 
     chunk->begin += count;
     in->keys -= count;
-    if (chunk->begin == chunk->end) {
+    if (chunk->begin < chunk->end) {
+        /* The chunk may stand between others soon, where a search goes by its head. */
+        memcpy(chunk->head, chunk->entries[chunk->begin].head, sizeof(chunk->head));
+    } else {
         block_free(index, chunk->entries);
         in->first++;
         merge->is_loaded[which] = false;

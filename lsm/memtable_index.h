@@ -38,7 +38,7 @@ struct index_entry {
 
 /* Entries [begin, end) of a block of INDEX_CHUNK_KEYS are in use. */
 struct index_chunk {
-    uint64_t head[INDEX_HEAD_WORDS]; /* At or below that of the first entry in use. */
+    uint64_t head[INDEX_HEAD_WORDS]; /* Of the first entry in use. */
     struct index_entry *entries;
     uint32_t begin;
     uint32_t end;

@@ -49,8 +49,7 @@ entries_below(const struct index_entry *entries, uint32_t count, const struct ta
     return (uint32_t)(base - entries) + (count == 1 && is_below(base->head, base->key, target));
 }
 
-/* Chunks that begin below the target. (In the first one the head may be of a key that is gone:
- * too low, and then the search within the chunk finds its begin.) */
+/* Chunks that begin below the target. */
 static uint32_t
 chunks_below(const struct index_run *run, const struct target *target)
 {
