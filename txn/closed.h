@@ -1,7 +1,7 @@
-/* txn/closed.h - the closed timestamp of a shard: no commit in which the shard takes part comes at or
- * below it any more. It lies below every proposal that is prepared here and below everything that
- * will be proposed, and only grows. Every batch header carries it, and so does the shard's word
- * SHARD_WORD_CLOSED, which is set when somebody asks (closed_advance).
+/* txn/closed.h - the closed timestamp of a shard: no commit in which the shard takes part comes at
+ * or below it any more. It lies below every proposal that is prepared here and below everything
+ * that will be proposed, and only grows. Every batch header carries it, and so does the shard's
+ * word SHARD_WORD_CLOSED, which is set when somebody asks (closed_advance).
  *
  * With commits it follows the clock. On a shard where nothing happens it stands still until a
  * reader asks: an idle process sleeps. */

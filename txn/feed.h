@@ -66,8 +66,8 @@ struct feed_txn {
 
 /* Only writes whose key begins with a prefix are given (or ranges that meet one), and only
  * transactions that have some; count 0: everything. The prefixes are copied. Errors:
- * ERR_SNAPSHOT_TOO_OLD (some log does not go back so far; the text says how far all do), ERR_INVALID
- * (in the future), ERR_LIMIT, ERR_CORRUPT, ERR_IO. */
+ * ERR_SNAPSHOT_TOO_OLD (some log does not go back so far; the text says how far all do),
+ * ERR_INVALID (in the future), ERR_LIMIT, ERR_CORRUPT, ERR_IO. */
 YIELDS err_t feed_open(struct feed_place after, const struct slice *prefixes, uint32_t count,
                        struct feed **feed_out);
 /* Accepts NULL; clears the pointer. */

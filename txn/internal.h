@@ -129,7 +129,8 @@ void store_rotate_if_due(struct store *store, lsn_t lsn);
  * carries it. */
 void store_clock_push(struct store *store, uint64_t ts);
 /* The clock stands below a durable ceiling when this returns, so that a start begins above what it
- * reads: before a snapshot that a client may come back to. Suspends after a time without commits. */
+ * reads: before a snapshot that a client may come back to. Suspends after a time without commits.
+ */
 YIELDS void store_clock_cover(struct store *store);
 
 /* ---- note.c: how things stood, in a memtable's note. ---- */

@@ -95,7 +95,8 @@ def string_commands(rng):
 
 
 def bit_offset(rng):
-    return rng.choice([b"%d" % rng.randrange(100), b"%d" % rng.randrange(20000), b"0", b"7", b"8", b"-1", b"x",
+    return rng.choice([b"%d" % rng.randrange(100), b"%d" % rng.randrange(20000), b"0", b"7",
+                       b"8", b"-1", b"x",
                        b"4294967296", b"9223372036854775807"])
 
 
@@ -107,14 +108,17 @@ def bit_range(rng):
 
 
 def bitfield_operation(rng, writes=True):
-    field = [rng.choice([b"u1", b"i1", b"u2", b"i5", b"u8", b"i8", b"u13", b"i16", b"u32", b"i63", b"u63", b"i64",
+    field = [rng.choice([b"u1", b"i1", b"u2", b"i5", b"u8", b"i8", b"u13", b"i16", b"u32",
+                         b"i63", b"u63", b"i64",
                          b"u64", b"i0", b"x8", b"u"]) if rng.randrange(4) == 0 else
              b"%c%d" % (rng.choice(b"iu"), rng.randrange(1, 64)),
              rng.choice([b"%d" % rng.randrange(300), b"#%d" % rng.randrange(8), b"-1", b"#x"])
              if rng.randrange(10) == 0 else b"%d" % rng.randrange(200)]
-    by = b"%d" % rng.choice([rng.randrange(-300, 300), rng.randrange(-2**63, 2**63), 2**63 - 1, -2**63, -1])
+    by = b"%d" % rng.choice([rng.randrange(-300, 300), rng.randrange(-2**63, 2**63), 2**63 - 1,
+                             -2**63, -1])
     # With OVERFLOW SAT Redis takes numbers below these for too large; Orbit stores the smallest.
-    value = b"%d" % rng.choice([rng.randrange(-300, 300), rng.randrange(-2**62, 2**63), 2**63 - 1, -2**62, -1])
+    value = b"%d" % rng.choice([rng.randrange(-300, 300), rng.randrange(-2**62, 2**63),
+                                2**63 - 1, -2**62, -1])
     if not writes:
         return [b"GET"] + field
     return rng.choice([[b"GET"] + field, [b"SET"] + field + [value], [b"INCRBY"] + field + [by],
@@ -224,7 +228,8 @@ def list_commands(rng):
         lambda: [b"LTRIM", key(rng), b"%d" % rng.randrange(4), b"%d" % -rng.randrange(1, 4)],
         lambda: [b"LREM", key(rng), rng.choice([small(rng), number(rng)]), word(rng)],
         lambda: [b"LREM", key(rng), small(rng), word(rng)],
-        lambda: [b"LINSERT", key(rng), rng.choice([b"BEFORE", b"after", b"x"]), word(rng), word(rng)],
+        lambda: [b"LINSERT", key(rng), rng.choice([b"BEFORE", b"after", b"x"]), word(rng),
+                 word(rng)],
         lambda: [b"LPOS", key(rng), word(rng)] + lpos_options(rng),
         lambda: [b"LMOVE", key(rng), key(rng), end, other_end],
         lambda: [b"LMOVE", key(rng), key(rng), end, rng.choice([other_end, word(rng)])],

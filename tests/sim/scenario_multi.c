@@ -1,5 +1,5 @@
-/* tests/sim/scenario_multi.c - Redis commands whose keys lie on several shards, MULTI with WATCH, and
- * interactive transactions, through crashes.
+/* tests/sim/scenario_multi.c - Redis commands whose keys lie on several shards, MULTI with WATCH,
+ * and interactive transactions, through crashes.
  *
  * Money moves between accounts, one value is written under several keys, members move between
  * sets. Whoever looks, at any moment and after every crash, finds all of a change or nothing: the

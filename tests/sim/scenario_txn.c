@@ -203,7 +203,8 @@ draw_faults(struct run *run)
     }
 }
 
-/* Nobody asks for anything for longer than the ceilings of the clocks reach ahead, and then reads. */
+/* Nobody asks for anything for longer than the ceilings of the clocks reach ahead, and then reads.
+ */
 static void
 idle(struct run *run)
 {
