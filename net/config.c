@@ -479,6 +479,7 @@ limit_apply(struct kv_encoding_limits *limits, const char *name, int64_t value)
         {"set-max-listpack-value", &limits->set_listpack_value},
         {"hash-max-listpack-entries", &limits->hash_listpack},
         {"hash-max-listpack-value", &limits->hash_listpack_value},
+        {"hll-sparse-max-bytes", &limits->hll_sparse_bytes},
         {"zset-max-listpack-entries", &limits->zset_listpack},
         {"zset-max-listpack-value", &limits->zset_listpack_value},
     };

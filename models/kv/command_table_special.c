@@ -367,6 +367,10 @@ static const struct command_key_spec getbit_keys[] = {
      .range_limit = 0},
 };
 
+static const struct command_arg pfadd_args[] = {
+    {.name = "key", .type = "key", .key_spec = 0},
+    {.name = "element", .type = "string", .key_spec = -1, .is_optional = true, .is_multiple = true},
+};
 static const struct command_key_spec pfadd_keys[] = {
     {.flags = KEY_RW | KEY_INSERT,
      .begin = KEY_BEGIN_INDEX,
@@ -377,6 +381,9 @@ static const struct command_key_spec pfadd_keys[] = {
      .range_limit = 0},
 };
 
+static const struct command_arg pfcount_args[] = {
+    {.name = "key", .type = "key", .key_spec = 0, .is_multiple = true},
+};
 static const struct command_key_spec pfcount_keys[] = {
     {.flags = KEY_RW | KEY_ACCESS,
      .begin = KEY_BEGIN_INDEX,
@@ -397,6 +404,10 @@ static const struct command_key_spec pfdebug_keys[] = {
      .range_limit = 0},
 };
 
+static const struct command_arg pfmerge_args[] = {
+    {.name = "destkey", .type = "key", .key_spec = 0},
+    {.name = "sourcekey", .type = "key", .key_spec = 1, .is_optional = true, .is_multiple = true},
+};
 static const struct command_key_spec pfmerge_keys[] = {
     {.flags = KEY_RW | KEY_ACCESS | KEY_INSERT,
      .begin = KEY_BEGIN_INDEX,
@@ -919,7 +930,7 @@ const struct command command_table_special[] = {
      .layer = COMMAND_DATA,
      .run = kv_command_getbit},
     {.name = "pfadd",
-     .summary = COMMAND_ABSENT_SUMMARY,
+     .summary = "Add elements to a HyperLogLog.",
      .since = "2.8.9",
      .group = "hyperloglog",
      .arity = -2,
@@ -927,9 +938,12 @@ const struct command command_table_special[] = {
      .categories = CAT_HYPERLOGLOG | CAT_WRITE | CAT_FAST,
      .key_specs = pfadd_keys,
      .key_spec_count = ARRAY_COUNT(pfadd_keys),
-     .layer = COMMAND_ABSENT},
+     .args = pfadd_args,
+     .arg_count = ARRAY_COUNT(pfadd_args),
+     .layer = COMMAND_DATA,
+     .run = kv_command_pfadd},
     {.name = "pfcount",
-     .summary = COMMAND_ABSENT_SUMMARY,
+     .summary = "Estimate how many different elements HyperLogLogs have seen.",
      .since = "2.8.9",
      .group = "hyperloglog",
      .arity = -2,
@@ -937,7 +951,10 @@ const struct command command_table_special[] = {
      .categories = CAT_HYPERLOGLOG | CAT_READ | CAT_SLOW,
      .key_specs = pfcount_keys,
      .key_spec_count = ARRAY_COUNT(pfcount_keys),
-     .layer = COMMAND_ABSENT},
+     .args = pfcount_args,
+     .arg_count = ARRAY_COUNT(pfcount_args),
+     .layer = COMMAND_DATA,
+     .run = kv_command_pfcount},
     {.name = "pfdebug",
      .summary = COMMAND_ABSENT_SUMMARY,
      .since = "2.8.9",
@@ -949,7 +966,7 @@ const struct command command_table_special[] = {
      .key_spec_count = ARRAY_COUNT(pfdebug_keys),
      .layer = COMMAND_ABSENT},
     {.name = "pfmerge",
-     .summary = COMMAND_ABSENT_SUMMARY,
+     .summary = "Unite HyperLogLogs into one.",
      .since = "2.8.9",
      .group = "hyperloglog",
      .arity = -2,
@@ -957,7 +974,10 @@ const struct command command_table_special[] = {
      .categories = CAT_HYPERLOGLOG | CAT_WRITE | CAT_SLOW,
      .key_specs = pfmerge_keys,
      .key_spec_count = ARRAY_COUNT(pfmerge_keys),
-     .layer = COMMAND_ABSENT},
+     .args = pfmerge_args,
+     .arg_count = ARRAY_COUNT(pfmerge_args),
+     .layer = COMMAND_DATA,
+     .run = kv_command_pfmerge},
     {.name = "pfselftest",
      .summary = COMMAND_ABSENT_SUMMARY,
      .since = "2.8.9",

@@ -42,6 +42,11 @@ YIELDS void kv_command_bitpos(struct kv_request *request);
 YIELDS void kv_command_getbit(struct kv_request *request);
 YIELDS void kv_command_setbit(struct kv_request *request);
 
+/* Strings as HyperLogLogs: hyperloglog.c. */
+YIELDS void kv_command_pfadd(struct kv_request *request);
+YIELDS void kv_command_pfcount(struct kv_request *request);
+YIELDS void kv_command_pfmerge(struct kv_request *request);
+
 /* Keys of any type: generic.c. */
 YIELDS void kv_command_copy(struct kv_request *request);
 YIELDS void kv_command_del(struct kv_request *request);

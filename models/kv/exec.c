@@ -21,6 +21,7 @@ const struct kv_encoding_limits kv_encoding_limits_default = {
     .zset_listpack = 128,
     .zset_listpack_value = 64,
     .list_listpack = -2,
+    .hll_sparse_bytes = 3000,
 };
 
 static struct kv *

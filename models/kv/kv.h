@@ -25,6 +25,7 @@ struct kv_encoding_limits {
     uint64_t hash_listpack, hash_listpack_value;
     uint64_t zset_listpack, zset_listpack_value;
     int64_t list_listpack;
+    uint64_t hll_sparse_bytes; /* Of a sparse HyperLogLog: no name goes by it, but its form. */
 };
 extern const struct kv_encoding_limits kv_encoding_limits_default;
 

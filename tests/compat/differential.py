@@ -148,6 +148,23 @@ def bit_commands(rng):
     ])()
 
 
+def hyperloglog_key(rng):
+    """Not among the keys that are read at the end: Redis may order equal runs otherwise."""
+    return b"h%d" % rng.randrange(6) if rng.randrange(20) else key(rng)
+
+
+def hyperloglog_commands(rng):
+    return rng.choice([
+        lambda: [b"PFADD", hyperloglog_key(rng)] + words(rng, 0, 5),
+        lambda: [b"PFADD", hyperloglog_key(rng)] + [b"%d" % rng.randrange(100000)
+                                                    for _ in range(rng.choice([1, 50, 500]))],
+        lambda: [b"PFCOUNT"] + [hyperloglog_key(rng) for _ in range(rng.randint(1, 3))],
+        lambda: [b"PFMERGE"] + [hyperloglog_key(rng) for _ in range(rng.randint(1, 4))],
+        lambda: [b"DEL", b"h%d" % rng.randrange(6)],
+        lambda: [b"EXISTS", hyperloglog_key(rng)],
+    ])()
+
+
 def generic_commands(rng):
     return rng.choice([
         lambda: [b"DEL", key(rng)],
@@ -252,7 +269,8 @@ def lpos_options(rng):
 
 
 GROUPS = {"string": string_commands, "bits": bit_commands, "generic": generic_commands,
-          "hash": hash_commands, "list": list_commands, "set": set_commands}
+          "hyperloglog": hyperloglog_commands, "hash": hash_commands,
+          "list": list_commands, "set": set_commands}
 
 
 def draw(rng, groups):
@@ -339,6 +357,17 @@ class Run:
             target.call("RESTORE", b"copy", "0", payload)
             own, other = contents(source, name), contents(target, b"copy")
             if own != other:
+                self.report([b"RESTORE of", name], own, other)
+            target.call("DEL", b"copy")
+            self.exchange_hyperloglog(source, target)
+
+    def exchange_hyperloglog(self, source, target):
+        name = b"h%d" % self.rng.randrange(6)
+        payload = source.call("DUMP", name)
+        if payload is not None:
+            target.call("RESTORE", b"copy", "0", payload)
+            own, other = source.call("PFCOUNT", name), target.call("PFCOUNT", b"copy")
+            if own != other or target.call("PFADD", b"copy", b"one more") not in (0, 1):
                 self.report([b"RESTORE of", name], own, other)
             target.call("DEL", b"copy")
 
