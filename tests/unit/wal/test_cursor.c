@@ -8,7 +8,7 @@
 
 enum { RECORD_BYTES = 3000, MANY = 200 };
 
-TestSuite(cursor, .init = world_begin, .fini = world_end, .timeout = 60);
+TestSuite(wal_cursor, .init = world_begin, .fini = world_end, .timeout = 60);
 
 static struct wal_cursor *cursor;
 
@@ -92,7 +92,7 @@ follow(void)
     cr_assert_null(cursor);
 }
 
-Test(cursor, a_cursor_follows_a_log_over_its_segments)
+Test(wal_cursor, a_cursor_follows_a_log_over_its_segments)
 {
     life_begin();
     life_run(follow);
@@ -114,7 +114,7 @@ read_many(void)
     wal_cursor_close(&cursor);
 }
 
-Test(cursor, a_cursor_reads_what_earlier_lives_have_written)
+Test(wal_cursor, a_cursor_reads_what_earlier_lives_have_written)
 {
     life_begin();
     life_run(write_many);
@@ -145,7 +145,7 @@ hold_and_let_go(void)
     wal_cursor_close(&cursor);
 }
 
-Test(cursor, segments_stay_until_their_reader_has_passed)
+Test(wal_cursor, segments_stay_until_their_reader_has_passed)
 {
     life_begin();
     life_run(hold_and_let_go);
@@ -169,7 +169,7 @@ fall_behind(void)
     wal_cursor_close(&cursor);
 }
 
-Test(cursor, a_cursor_that_falls_behind_loses_its_place)
+Test(wal_cursor, a_cursor_that_falls_behind_loses_its_place)
 {
     life_begin();
     life_run(fall_behind);
@@ -197,7 +197,7 @@ begin_late(void)
     wal_cursor_close(&cursor);
 }
 
-Test(cursor, a_cursor_skips_segments_that_are_not_wanted)
+Test(wal_cursor, a_cursor_skips_segments_that_are_not_wanted)
 {
     life_begin();
     life_run(begin_late);
