@@ -107,7 +107,8 @@ struct txn_key {
 YIELDS err_t txn_multi_get(struct txn *txn, const struct txn_key *keys, uint32_t count,
                            struct arena *arena, struct lsm_value *results);
 /* A counter as the transaction sees it: of one shard (that of the slot), or the sum over all. Not
- * part of the read set: who depends on it reads what it counts. */
+ * part of the read set: who depends on it reads what it counts. What is committed after it becomes
+ * durable only when all commits in the value are. */
 YIELDS err_t txn_counter(struct txn *txn, uint16_t slot, uint32_t counter, int64_t *value_out);
 YIELDS err_t txn_counter_sum(struct txn *txn, uint32_t counter, int64_t *sum_out);
 

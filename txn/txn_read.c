@@ -183,9 +183,13 @@ static YIELDS err_t
 counter_run(struct part *part, void *arg)
 {
     struct counter_read *read = arg;
+    struct store *store = txns_self()->store;
 
-    read->value = (int64_t)((uint64_t)store_counter(txns_self()->store, read->counter) +
+    read->value = (int64_t)((uint64_t)store_counter(store, read->counter) +
                             (uint64_t)overlay_counter(&part->writes, read->counter));
+    /* A counter keeps no position, and any commit may be in its sum: what is derived from it must
+     * not outlive the last one. Those of other logs are applied when they are durable there. */
+    part_note_lsn(part, store_appended(store));
     return ERR_OK;
 }
 

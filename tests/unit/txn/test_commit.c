@@ -530,6 +530,67 @@ Test(commit, crashes_during_transfers_keep_the_sum)
     }
 }
 
+/* ---- What is derived from a counter. ---- */
+
+static int64_t
+counter_of(struct txn *txn, uint32_t shard)
+{
+    int64_t value = INT64_MIN;
+
+    cr_assert_eq(txn_counter(txn, slot_of(shard), 3, &value), ERR_OK);
+    return value;
+}
+
+static void
+count_here(void)
+{
+    struct txn *txn = txn_begin_auto(false, NULL);
+    struct txn_done done = {0};
+
+    txn_counter_add(txn, slot_of(shard_id()), 3, 1);
+    cr_assert_eq(txn_commit(&txn, &done), ERR_OK);
+    cr_assert_gt(done.lsn, store_durable(store_self()), "its log has no reason to be synced");
+}
+
+static void
+clear_durably(void)
+{
+    struct txn *txn = txn_begin_auto(false, NULL);
+    struct txn_done done = {0};
+    int64_t value = counter_of(txn, 1);
+
+    cr_assert_eq(value, 1);
+    txn_counter_add(txn, slot_of(1), 3, -value);
+    write_text(txn, 0, "cleared", "yes");
+    cr_assert_eq(txn_commit(&txn, &done), ERR_OK);
+    store_wait_durable(store_self(), done.lsn);
+}
+
+static void
+cleared_check(void)
+{
+    struct txn *txn = txn_begin_auto(true, NULL);
+
+    cr_assert_eq(counter_of(txn, 1), 0, "what was subtracted had been added");
+    cr_assert_eq(txn_commit(&txn, NULL), ERR_OK);
+}
+
+Test(commit, what_is_derived_from_a_counter_does_not_outlive_what_was_counted)
+{
+    options.durability = WAL_INTERVAL;
+    options.interval_us = LONG_US;
+    for (uint32_t life = 0; life < 8; life++) {
+        shards_begin();
+        run_on(2, cleared_check);
+        run_on(1, count_here);
+        run_on(0, clear_durably);
+        shards_crash(SIM_CRASH_POWER_CUT);
+    }
+    shards_begin();
+    run_on(2, cleared_check);
+    shards_close();
+}
+
 /* ---- Logs. ---- */
 
 static void
