@@ -313,13 +313,13 @@ calls_free(struct part_call *calls)
 /* ---- One moment of all shards. ----
  *
  *     one after the other:  nobody else captures or copies
- *     all at once:          no commit takes effect
+ *     all at once:          no commit takes effect, no report of a flush is heard
  *     all at once:          capture
  *     all at once:          commits go on
  *
  * So no commit is in one shard's part that has seen, or is half of, one that is missing in
  * another's. What a record in one log has for another shard, the recovery of the copy hands on as
- * ever. */
+ * ever: each part's log begins where the tables of all parts, as captured, need it (retain.c). */
 
 static YIELDS void
 capture_begin(void *arg)

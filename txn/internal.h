@@ -78,7 +78,7 @@ struct store {
     struct cond retain_cond;  /* The reporting fiber waits here; retain.c. */
     struct fiber_group fibers;
     bool is_closing;
-    bool is_held; /* A checkpoint captures all shards: no commit meanwhile. */
+    bool is_held; /* A checkpoint captures all shards: no commit, no report of a flush meanwhile. */
     struct cond held_cond;
     struct fiber_mutex capture_mutex; /* One checkpoint at a time captures and copies. */
     uint8_t note[STORE_NOTE_BYTES_MAX];

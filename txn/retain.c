@@ -4,7 +4,11 @@
  * every shard with a section there has flushed it. Per shard two positions suffice: that of the
  * newest section for it, and up to where its tables have everything. Each shard tells the others
  * after its flushes how far it has their logs, and whoever holds up a log that has grown long is
- * asked to freeze its memtable. */
+ * asked to freeze its memtable.
+ *
+ * While a checkpoint captures all shards, nothing new is heard: a shard that was captured may flush
+ * and tell another, which is captured only then and whose part would lack, in its copy of the log
+ * or by what its tables' note says, sections that the first one's captured tables do not have. */
 #include "engine/base/assert.h"
 #include "engine/base/sometimes.h"
 #include "engine/rt/msg.h"
@@ -12,7 +16,7 @@
 
 #include "engine/base/poison.h"
 
-enum { RETAIN_RETRY_US = 1000 * 1000 }; /* A shard that could not be told is told again. */
+enum { RETAIN_RETRY_US = 1000 * 1000 }; /* A shard that did not hear is told again. */
 
 /* ---- Positions. ---- */
 
@@ -115,6 +119,9 @@ report_hear(void *arg)
     if (store != NULL && store->log_id == report->log_id) {
         struct store_need *need = &store->needs[report->from];
 
+        if (store->is_held) {
+            return; /* It is told again. */
+        }
         need->flushed = MAX(need->flushed, report->flushed);
         release(store);
         report->is_heard = true;
