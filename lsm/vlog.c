@@ -208,7 +208,7 @@ vlog_append_at(struct vlog *vlog, struct vlog_write *write)
     TRY(vlog_file_reserve(vlog, write->span, &write->file, &write->pointer.offset));
     write->pointer.file_number = write->file->number;
     write->hash = &hash;
-    XXH3_64bits_reset_withSeed(&hash, vlog_seed(write->pointer.file_number, write->pointer.offset));
+    vlog_hash_begin(&hash, vlog_seed(write->pointer.file_number, write->pointer.offset));
     err = write_all(write);
     if (err != ERR_OK) {
         char message[ERR_MESSAGE_BYTES_MAX];
@@ -264,7 +264,7 @@ vlog_move(struct vlog *vlog, const struct vlog_pointer *from, struct vlog_pointe
 
     OBJ_CHECK(vlog, VLOG_MAGIC);
     ASSERT(from->bytes <= VLOG_VALUE_BYTES_MAX);
-    XXH3_64bits_reset_withSeed(&write.from_hash, vlog_seed(from->file_number, from->offset));
+    vlog_hash_begin(&write.from_hash, vlog_seed(from->file_number, from->offset));
     TRY(vlog_file_acquire(vlog, from->file_number, &write.from_file));
     err = vlog_write_run(vlog, &write, pointer_out);
     vlog_file_release(vlog, write.from_file);
@@ -284,7 +284,7 @@ vlog_checksum(struct slice value, uint64_t seed)
 {
     XXH3_state_t hash;
 
-    XXH3_64bits_reset_withSeed(&hash, seed);
+    vlog_hash_begin(&hash, seed);
     for (size_t done = 0; done < value.size; done += VLOG_STEP_BYTES) {
         size_t step = MIN(value.size - done, (size_t)VLOG_STEP_BYTES);
 

@@ -1,5 +1,6 @@
 /* lsm/vlog_format.c - the bytes of value logs: docs/format/vlog.md. */
 #include <stdio.h>
+#define XXH_STATIC_LINKING_ONLY /* For a checksum state that needs no allocation. */
 #include <xxhash.h>
 
 #include "engine/base/assert.h"
@@ -17,6 +18,13 @@ uint64_t
 vlog_seed(uint64_t file_number, uint64_t offset)
 {
     return (file_number * UINT64_C(0x9e3779b97f4a7c15)) ^ (offset * UINT64_C(0xc2b2ae3d27d4eb4f));
+}
+
+void
+vlog_hash_begin(XXH3_state_t *hash, uint64_t seed)
+{
+    XXH3_INITSTATE(hash);
+    XXH3_64bits_reset_withSeed(hash, seed);
 }
 
 uint64_t

@@ -1,6 +1,8 @@
 /* lsm/vlog_internal.h - what the files vlog*.c share. */
 #pragma once
 
+#include <xxhash.h>
+
 #include "engine/base/list.h"
 #include "engine/io/io.h"
 #include "lsm/vlog.h"
@@ -24,6 +26,12 @@ err_t vlog_value_header_check(const uint8_t in[VLOG_HEADER_BYTES],
                               const struct vlog_pointer *pointer);
 /* Seed of a value's checksum. */
 uint64_t vlog_seed(uint64_t file_number, uint64_t offset);
+
+/* The checksum of a value begins. For a state whose memory was anything before: a reset alone keeps
+ * the secret of a state that has the same seed already, and memory in which a state of this place
+ * once lay may have the seed still, and the secret no more. */
+void vlog_hash_begin(XXH3_state_t *hash, uint64_t seed);
+
 /* Header, value and padding. */
 uint64_t vlog_value_span(uint64_t value_bytes);
 
