@@ -75,6 +75,8 @@ struct store {
     uint64_t log_id;
     uint64_t *log_ids;        /* [shard_count()]: of every shard's log. */
     struct store_need *needs; /* [shard_count()] */
+    lsn_t kept_unread;        /* While the own log is read: what its tables' note says; then
+                               * UINT64_MAX. */
     struct cond retain_cond;  /* The reporting fiber waits here; retain.c. */
     struct fiber_group fibers;
     bool is_closing;

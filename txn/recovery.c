@@ -327,6 +327,7 @@ tables_open(struct recovery *recovery)
     lsm_options_fill(store, recovery->options, dir, &lsm);
     TRY(lsm_open(&lsm, &recovery->tables, &store->lsm));
     TRY(note_decode(recovery->tables.note, &store->now));
+    store->kept_unread = store->now.kept_from; /* A rotation must not forget it: retain.c. */
     recovery->ts_newest = recovery->tables.ts_newest;
     store->applied = recovery->tables.flushed_lsn;
     store->rotated_at = recovery->tables.flushed_lsn;
@@ -349,7 +350,7 @@ log_open(struct recovery *recovery)
         .durability = options->durability,
         .interval_us = options->interval_us,
         .needed_from = flushed,
-        .replay_back = flushed - MIN(flushed, store->now.kept_from),
+        .replay_back = flushed - MIN(flushed, store->kept_unread),
         .must_exist = !recovery->is_new,
         .in_flight_max = options->wal_in_flight_max,
         .group_bytes = options->wal_group_bytes,
@@ -360,6 +361,7 @@ log_open(struct recovery *recovery)
 
     snprintf(dir, sizeof(dir), "%s/wal", store->dir);
     TRY(wal_open(&wal, &recovered, &store->wal));
+    store->kept_unread = UINT64_MAX;
     recovery->clock_ceiling = recovered.clock_ceiling;
     err = sections_send_all(recovery);
 out:

@@ -6,6 +6,10 @@
  * after its flushes how far it has their logs, and whoever holds up a log that has grown long is
  * asked to freeze its memtable.
  *
+ * A start learns its needs from its own log. Until that is read, sections of other logs may fill
+ * the memtable; its note then still says what the recovered one said, or the next start would not
+ * read what another shard still needs.
+ *
  * While a checkpoint captures all shards, nothing new is heard: a shard that was captured may flush
  * and tell another, which is captured only then and whose part would lack, in its copy of the log
  * or by what its tables' note says, sections that the first one's captured tables do not have. */
@@ -70,7 +74,7 @@ retain_section(struct store *store, uint32_t shard, lsn_t lsn)
 lsn_t
 retain_kept_from(const struct store *store)
 {
-    lsn_t from = UINT64_MAX;
+    lsn_t from = store->kept_unread; /* The needs are known when all of the log was read. */
 
     for (uint32_t i = 0; i < shard_count(); i++) {
         if (need_is_open(&store->needs[i])) {
@@ -195,6 +199,7 @@ retain_init(struct store *store)
 {
     store->log_ids = mem_zalloc(MEM_RUNTIME, shard_count() * sizeof(*store->log_ids));
     store->needs = mem_zalloc(MEM_RUNTIME, shard_count() * sizeof(*store->needs));
+    store->kept_unread = UINT64_MAX;
     cond_init(&store->retain_cond);
     fiber_group_init(&store->fibers);
 }
