@@ -75,8 +75,9 @@ struct txn *txn_begin_auto(bool read_only, const struct txn_origin *origin);
 /* What a transaction waited for or must be waited for by whoever answers a client. */
 struct txn_done {
     uint64_t ts; /* Of the commit; 0 when nothing was written. */
-    /* A position of this shard's log that an answer at `sync` waits for (0: none). What lies in
-     * other shards' logs txn_commit has waited for itself, unless durability is lowered. */
+    /* A position of this shard's log that an answer at `sync` waits for (0: none). For other
+     * shards' logs txn_commit has waited itself: for what a commit has read there always, for a
+     * record that stands there, and what a transaction without writes has read, at `sync`. */
     lsn_t lsn;
 };
 
