@@ -299,6 +299,7 @@ field_changes(struct kv_request *request, const struct field_call *call)
     if (has_changed) {
         kv_write_string(request, &object, slice_of(bytes, size),
                         object.is_found ? kv_head_expire_ms(&object.head) : 0);
+        kv_notify(request, KV_EVENT_STRING, "setbit", object.name);
     }
 }
 

@@ -129,6 +129,7 @@ kv_command_setbit(struct kv_request *request)
         bytes[at] = (uint8_t)(value == 1 ? bytes[at] | mask : bytes[at] & ~mask);
         kv_write_string(request, &object, slice_of(bytes, MAX((uint64_t)old.size, at + 1)),
                         object.is_found ? kv_head_expire_ms(&object.head) : 0);
+        kv_notify(request, KV_EVENT_STRING, "setbit", object.name);
     }
     reply_int(request->reply, was_set);
 }
@@ -421,6 +422,9 @@ kv_command_bitop(struct kv_request *request)
     }
     if (size == 0) {
         kv_remove(request, &target);
+        if (target.is_found) {
+            kv_notify(request, KV_EVENT_GENERIC, "del", target.name);
+        }
         reply_int(request->reply, 0);
         return;
     }
@@ -433,5 +437,6 @@ kv_command_bitop(struct kv_request *request)
         kv_work(request, 1);
     }
     kv_write_string(request, &target, slice_of(result, size), 0);
+    kv_notify(request, KV_EVENT_STRING, "set", target.name);
     reply_int(request->reply, (int64_t)size);
 }

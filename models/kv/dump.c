@@ -203,6 +203,11 @@ kv_command_restore(struct kv_request *request)
     }
     if (expire_ms != 0 && expire_ms <= request->now_ms) {
         kv_remove(request, &object);
+        if (object.is_found) {
+            kv_notify(request, KV_EVENT_GENERIC, "del", object.name);
+        }
+    } else {
+        kv_notify(request, KV_EVENT_GENERIC, "restore", object.name);
     }
     kv_access_forget(kv_self(), &object);
     reply_ok(request->reply);

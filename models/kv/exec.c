@@ -159,14 +159,19 @@ kv_committed(struct kv *kv, struct kv_request *request)
 {
     kv->stats.expired += request->expired_removed;
     expiry_note(kv, request);
+    if (__builtin_expect(request->events.first != NULL, 0)) {
+        kv_events_publish(kv, request);
+    }
     if (__builtin_expect(request->expired != NULL, 0)) {
         expired_remove(kv, request);
     }
 }
 
 static inline void
-request_begin(struct kv_request *request)
+request_begin(struct kv *kv, struct kv_request *request)
 {
+    request->event_classes = kv->config.event_classes;
+    request->events = (struct kv_events){0};
     request->err = ERR_OK;
     request->work = 0;
     request->expire_min_ms = UINT64_MAX;
@@ -178,6 +183,7 @@ request_begin(struct kv_request *request)
 /* ---- One command in a transaction of its own ---- */
 
 struct attempts {
+    struct kv *kv;
     struct kv_call *call;
     struct reply_mark mark;
     struct arena *arena; /* The request's; `again` is used from the second attempt on. */
@@ -191,7 +197,7 @@ attempt_run(struct kv_request *request, struct attempts *attempts, bool is_locki
     struct txn_done done;
     err_t err = ERR_OK;
 
-    request_begin(request);
+    request_begin(attempts->kv, request);
     request->txn = txn_begin_auto((request->command->flags & CMD_WRITE) == 0, request->origin);
     if (__builtin_expect(is_locking, 0)) {
         err = kv_keys_lock(request->txn, request, 1);
@@ -231,6 +237,7 @@ static YIELDS void
 auto_execute(struct kv *kv, struct kv_request *request, struct kv_call *call)
 {
     struct attempts attempts = {
+        .kv = kv,
         .call = call,
         .mark = reply_mark(request->reply),
         .arena = request->arena,
@@ -289,7 +296,7 @@ kv_run(struct kv_request *request)
     struct reply_mark mark = reply_mark(request->reply);
     err_t err;
 
-    request_begin(request);
+    request_begin(kv_self(), request);
     err = txn_statement(request->txn, false);
     if (err == ERR_OK) {
         request->command->run(request);
@@ -298,6 +305,7 @@ kv_run(struct kv_request *request)
         }
         /* It was refused, and so changes nothing. */
         request->err = ERR_OK;
+        request->events = (struct kv_events){0};
         err = txn_statement_undo(request->txn);
     }
     if (err != ERR_OK) {
@@ -373,7 +381,7 @@ keyspace_execute(struct kv *kv, struct kv_request *request)
         if (kv_is_exclusive(request->command)) {
             kv_execute_alone(request);
         } else {
-            request_begin(request);
+            request_begin(kv, request);
             request->command->run(request);
         }
     } else if (txn_is_auto(request->txn)) {

@@ -114,8 +114,10 @@ expire(struct kv_request *request, enum kv_time_unit unit, bool is_absolute)
     }
     if (when_ms <= (int64_t)request->now_ms) {
         kv_remove(request, &object);
+        kv_notify(request, KV_EVENT_GENERIC, "del", object.name);
     } else {
         expiry_write(request, &object, (uint64_t)when_ms);
+        kv_notify(request, KV_EVENT_GENERIC, "expire", object.name);
     }
     reply_int(request->reply, 1);
 }
@@ -205,5 +207,6 @@ kv_command_persist(struct kv_request *request)
         return;
     }
     expiry_write(request, &object, 0);
+    kv_notify(request, KV_EVENT_GENERIC, "persist", object.name);
     reply_int(request->reply, 1);
 }

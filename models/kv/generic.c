@@ -28,6 +28,9 @@ del(struct kv_request *request)
         if (!is_repeat[i]) {
             kv_remove(request, &objects[i]);
             removed += objects[i].is_found;
+            if (objects[i].is_found) {
+                kv_notify(request, KV_EVENT_GENERIC, "del", objects[i].name);
+            }
         }
         kv_work(request, WORK_UNITS_PER_KEY);
     }
@@ -134,6 +137,8 @@ rename_key(struct kv_request *request, bool only_new)
         if (!move_object(request, &from, &to)) {
             return;
         }
+        kv_notify(request, KV_EVENT_GENERIC, "rename_from", from.name);
+        kv_notify(request, KV_EVENT_GENERIC, "rename_to", to.name);
         if (only_new) {
             reply_int(request->reply, 1);
             return;
@@ -201,6 +206,7 @@ kv_command_copy(struct kv_request *request)
         return;
     }
     if (kv_copy(request, &from, &to)) {
+        kv_notify_db(request, db, KV_EVENT_GENERIC, "copy_to", to.name);
         reply_int(request->reply, 1);
     }
 }
@@ -228,6 +234,8 @@ kv_command_move(struct kv_request *request)
         return;
     }
     if (move_object(request, &from, &to)) {
+        kv_notify(request, KV_EVENT_GENERIC, "move_from", from.name);
+        kv_notify_db(request, db, KV_EVENT_GENERIC, "move_to", to.name);
         reply_int(request->reply, 1);
     }
 }

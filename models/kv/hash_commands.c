@@ -290,6 +290,7 @@ pairs_put(struct kv_request *request, uint32_t *added_out)
     }
     dict_fields_unique(request, &fields);
     TRY(dict_put(request, &object, KV_HASH, fields.at, fields.count, added_out));
+    kv_notify(request, KV_EVENT_HASH, "hset", object.name);
     return true;
 out:
     kv_fail(request, err);
@@ -317,13 +318,16 @@ kv_command_hmset(struct kv_request *request)
 }
 
 static YIELDS bool
-field_put(struct kv_request *request, struct kv_object *object, const struct dict_field *field)
+field_put(struct kv_request *request, struct kv_object *object, const struct dict_field *field,
+          const char *event)
 {
     uint32_t added;
     err_t err = dict_put(request, object, KV_HASH, field, 1, &added);
 
     if (err != ERR_OK) {
         kv_fail(request, err);
+    } else {
+        kv_notify(request, KV_EVENT_HASH, event, object->name);
     }
     return err == ERR_OK;
 }
@@ -340,7 +344,7 @@ kv_command_hsetnx(struct kv_request *request)
         return;
     }
     field.value = request->argv[3];
-    if (is_in || field_put(request, &object, &field)) {
+    if (is_in || field_put(request, &object, &field, "hset")) {
         reply_int(request->reply, !is_in);
     }
 }
@@ -362,6 +366,10 @@ kv_command_hdel(struct kv_request *request)
     if (object.is_found) {
         dict_fields_unique(request, &fields);
         TRY(dict_remove(request, &object, fields.at, fields.count, &removed));
+    }
+    if (removed > 0) {
+        kv_notify(request, KV_EVENT_HASH, "hdel", object.name);
+        kv_notify_if_gone(request, &object);
     }
     reply_int(request->reply, removed);
     return;
@@ -392,7 +400,7 @@ kv_command_hincrby(struct kv_request *request)
         return;
     }
     field.value = slice_of(digits, reply_format_int(value, digits));
-    if (field_put(request, &object, &field)) {
+    if (field_put(request, &object, &field, "hincrby")) {
         reply_int(request->reply, value);
     }
 }
@@ -429,7 +437,7 @@ kv_command_hincrbyfloat(struct kv_request *request)
         return;
     }
     field.value = slice_of(formatted, reply_format_long_double(value, formatted));
-    if (field_put(request, &object, &field)) {
+    if (field_put(request, &object, &field, "hincrbyfloat")) {
         reply_bulk(request->reply, field.value);
     }
 }

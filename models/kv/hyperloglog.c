@@ -260,6 +260,7 @@ hll_write(struct kv_request *request, struct kv_object *object, const struct hll
     kv_work(request, REGISTERS_UNITS);
     kv_write_string(request, object, slice_of(bytes, HEADER_BYTES + size),
                     object->is_found ? kv_head_expire_ms(&object->head) : 0);
+    kv_notify(request, KV_EVENT_STRING, "pfadd", object->name);
     return true;
 }
 

@@ -185,6 +185,36 @@ kv_work(struct kv_request *request, uint32_t units)
     }
 }
 
+/* Records an event of the request's database (or another), when anybody may have subscribed to its
+ * class; `event` is a literal, `name` is borrowed until the commit (an argument, or in the arena).
+ * notify.c */
+void kv_notify_record(struct kv_request *request, uint32_t db, uint32_t event_class,
+                      const char *event, struct slice name);
+
+static inline void
+kv_notify_db(struct kv_request *request, uint32_t db, uint32_t event_class, const char *event,
+             struct slice name)
+{
+    if (__builtin_expect((request->event_classes & event_class) != 0, 0)) {
+        kv_notify_record(request, db, event_class, event, name);
+    }
+}
+
+static inline void
+kv_notify(struct kv_request *request, uint32_t event_class, const char *event, struct slice name)
+{
+    kv_notify_db(request, request->db, event_class, event, name);
+}
+
+/* "del", when a change of its elements has left nothing of the key. */
+static inline void
+kv_notify_if_gone(struct kv_request *request, const struct kv_object *object)
+{
+    if (!object->is_stored) {
+        kv_notify(request, KV_EVENT_GENERIC, "del", object->name);
+    }
+}
+
 /* Should what failed with this error run again, as somebody else's commit came between? */
 static inline bool
 kv_may_repeat(err_t err)

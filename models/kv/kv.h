@@ -13,6 +13,7 @@
 #include "engine/base/mem.h"
 #include "models/kv/command.h"
 #include "models/kv/key.h"
+#include "models/kv/notify.h"
 #include "models/kv/reply.h"
 #include "txn/store.h"
 #include "txn/txn.h"
@@ -37,6 +38,8 @@ struct kv_config {
     bool lfu;                         /* maxmemory-policy is an LFU one: OBJECT FREQ answers */
     uint32_t hz;                      /* Rounds of active expiry a second. */
     struct kv_encoding_limits limits; /* All zero: the defaults. */
+    uint32_t event_classes;           /* notify-keyspace-events: of enum kv_event_class. */
+    kv_publish_fn publish;            /* Takes events of committed commands; may be NULL. */
 };
 
 struct kv_stats {
@@ -89,6 +92,8 @@ struct kv_request {
     uint32_t expired_removed; /* Keys removed in passing, */
     uint32_t expired_count;   /* and those to be removed afterwards. */
     struct kv_expired *expired;
+    uint32_t event_classes;  /* Of events that anybody asks for. */
+    struct kv_events events; /* notify.h */
 };
 
 /* Where a COMMAND_DATA call runs. */

@@ -24,6 +24,7 @@ push(struct kv_request *request, enum list_end end, bool is_made)
     }
     TRY(kv_list_push(request, &list, end, request->argv + 2, request->argc - 2));
     TRY(kv_list_store(request, &list));
+    kv_notify(request, KV_EVENT_LIST, end == LIST_LEFT ? "lpush" : "rpush", list.object.name);
     reply_int(request->reply, (int64_t)list.count);
     return;
 out:
@@ -176,6 +177,7 @@ kv_command_lset(struct kv_request *request)
     TRY(kv_list_set(request, &list, position, request->argv[3]));
     TRY(kv_list_has_shrunk(request, &list));
     TRY(kv_list_store(request, &list));
+    kv_notify(request, KV_EVENT_LIST, "lset", list.object.name);
     reply_ok(request->reply);
     return;
 out:
@@ -280,6 +282,8 @@ kv_command_ltrim(struct kv_request *request)
         }
         TRY(kv_list_has_shrunk(request, &list));
         TRY(kv_list_store(request, &list));
+        kv_notify(request, KV_EVENT_LIST, "ltrim", list.object.name);
+        kv_notify_if_gone(request, &list.object);
     }
     reply_ok(request->reply);
     return;
@@ -492,6 +496,8 @@ kv_command_lrem(struct kv_request *request)
         TRY(kv_list_remove(request, &list, positions.at, positions.count, positions.bytes));
         TRY(kv_list_has_shrunk(request, &list));
         TRY(kv_list_store(request, &list));
+        kv_notify(request, KV_EVENT_LIST, "lrem", list.object.name);
+        kv_notify_if_gone(request, &list.object);
     }
     reply_int(request->reply, (int64_t)positions.count);
     return;
@@ -526,6 +532,7 @@ kv_command_linsert(struct kv_request *request)
     }
     TRY(kv_list_insert(request, &list, positions.at[0] + is_after, request->argv[4]));
     TRY(kv_list_store(request, &list));
+    kv_notify(request, KV_EVENT_LIST, "linsert", list.object.name);
     reply_int(request->reply, (int64_t)list.count);
     return;
 out:

@@ -50,6 +50,8 @@ kv_list_pop(struct kv_request *request, struct kv_list *list, enum list_end end,
     kv_list_drop(request, list, end, count, bytes);
     TRY(kv_list_has_shrunk(request, list));
     TRY(kv_list_store(request, list));
+    kv_notify(request, KV_EVENT_LIST, is_right ? "rpop" : "lpop", list->object.name);
+    kv_notify_if_gone(request, &list->object);
 out:
     return err;
 }
@@ -98,6 +100,9 @@ move(struct kv_request *request, struct kv_list *from, enum list_end from_end, s
         TRY(kv_list_push(request, to, to_end, &item, 1));
     }
     TRY(kv_list_store(request, to));
+    kv_notify(request, KV_EVENT_LIST, to_end == LIST_LEFT ? "lpush" : "rpush", to->object.name);
+    kv_notify(request, KV_EVENT_LIST, from_end == LIST_LEFT ? "lpop" : "rpop", from->object.name);
+    kv_notify_if_gone(request, &from->object);
     reply_bulk(request->reply, item);
 out:
     return err;

@@ -13,7 +13,7 @@ models_sources += models/kv/access.c models/kv/bitfield.c models/kv/bits.c model
     models/kv/hyperloglog.c \
     models/kv/key.c models/kv/keys.c models/kv/latch.c models/kv/lcs.c models/kv/list.c \
     models/kv/list_commands.c models/kv/list_edit.c models/kv/list_move.c models/kv/listpack.c \
-    models/kv/lzf.c models/kv/multi.c models/kv/object.c models/kv/payload.c models/kv/reply.c \
+    models/kv/lzf.c models/kv/multi.c models/kv/notify.c models/kv/object.c models/kv/payload.c models/kv/reply.c \
     models/kv/route.c models/kv/scan.c models/kv/set.c models/kv/set_algebra.c \
     models/kv/set_commands.c models/kv/step.c models/kv/string.c models/kv/types.c \
     models/kv/words.c

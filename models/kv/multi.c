@@ -148,6 +148,7 @@ requests_run(struct multi_run *run)
         request->reply = multi->reply;
         request->keyspaces = run->is_exclusive ? run->keyspaces : NULL;
         request->err = ERR_OK;
+        request->events = (struct kv_events){0};
         multi->run(multi->arg, request);
         request->txn = NULL;
         if (request->err != ERR_OK) {
@@ -168,7 +169,12 @@ attempt_run(struct multi_run *run, bool is_locking)
     err_t err;
 
     for (uint32_t i = 0; i < multi->count; i++) {
-        multi->requests[i].arena = multi->arena;
+        struct kv_request *request = &multi->requests[i];
+
+        request->arena = multi->arena;
+        request->expired = NULL; /* Of an attempt before, whose memory is gone. */
+        request->expired_removed = 0;
+        request->events = (struct kv_events){0};
     }
     err = run_begin(run, is_locking);
     if (err != ERR_OK) {
@@ -213,9 +219,13 @@ run_all(struct multi_run *run)
     }
     for (uint32_t i = 0; err == ERR_OK && i < multi->count; i++) {
         if (multi->requests[i].command->layer != COMMAND_SESSION) {
+            multi->requests[i].lsn = MAX(multi->requests[i].lsn, multi->lsn);
             kv_gate_enter_shared(run->kv);
             kv_committed(run->kv, &multi->requests[i]);
             kv_gate_leave_shared(run->kv);
+        } else {
+            multi->requests[i].lsn = multi->lsn;
+            kv_events_publish(run->kv, &multi->requests[i]);
         }
     }
     arena_fini(&run->arena);

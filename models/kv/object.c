@@ -134,6 +134,7 @@ object_put(struct kv_request *request, struct kv_object *object, const struct kv
     expiry_change(request, object, stored_expire_ms(object), kv_head_expire_ms(head));
     if (!object->is_stored) {
         txn_counter_add(request->txn, kv_id_slot(object->id), kv_counter_keys(object->keyspace), 1);
+        kv_notify_db(request, object->db, KV_EVENT_NEW, "new", object->name);
     }
     object->is_stored = true;
     object->head = *head;
@@ -247,6 +248,7 @@ object_expire(struct kv_request *request, struct kv_object *object)
     object->is_found = false;
     if ((request->command->flags & CMD_WRITE) != 0) {
         kv_remove(request, object);
+        kv_notify_db(request, object->db, KV_EVENT_EXPIRED, "expired", object->name);
         request->expired_removed++;
         return;
     }
@@ -291,6 +293,7 @@ object_load(struct kv *kv, struct kv_request *request, const struct lsm_value *v
             kv->stats.hits++;
         } else {
             kv->stats.misses++;
+            kv_notify_db(request, object->db, KV_EVENT_KEY_MISS, "keymiss", object->name);
         }
     }
     if ((flags & KV_LOOKUP_TOUCH) != 0 && object->is_found && !request->no_touch) {
@@ -592,17 +595,21 @@ kv_expire_key(struct kv *kv, uint32_t keyspace, uint64_t id, struct slice name, 
     kv_latch_lock(kv, &latch, &id, 1, &held);
     for (uint32_t attempt = 0; attempt < KV_ATTEMPTS_MAX; attempt++) {
         struct kv_object object = {.name = name, .keyspace = keyspace, .id = id};
+        struct txn_done done;
         bool is_removed;
 
         request.txn = txn_begin_auto(false, NULL);
         err = expire_key_try(&request, &object, index_ms, &is_removed);
         if (err == ERR_OK) {
-            err = txn_commit(&request.txn, NULL);
+            err = txn_commit(&request.txn, &done);
         } else {
             txn_abort(&request.txn);
         }
         if (!kv_may_repeat(err)) {
-            kv->stats.expired += err == ERR_OK && is_removed;
+            if (err == ERR_OK && is_removed) {
+                kv->stats.expired++;
+                kv_event_publish(kv, keyspace, KV_EVENT_EXPIRED, "expired", name, done.lsn);
+            }
             break;
         }
         kv_back_off(attempt);

@@ -165,6 +165,10 @@ pop(struct kv_request *request, struct kv_object *object, uint64_t count,
     } else if (picked->count > 0) {
         TRY(dict_remove(request, object, picked->at, picked->count, &removed));
     }
+    if (picked->count > 0) {
+        kv_notify(request, KV_EVENT_SET, "spop", object->name);
+        kv_notify_if_gone(request, object);
+    }
 out:
     return err;
 }

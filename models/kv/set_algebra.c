@@ -7,6 +7,7 @@
 enum { WORK_UNITS_PER_MEMBER = 3, MEMBERS_AT_ONCE = 512 };
 
 enum algebra { ALGEBRA_INTER, ALGEBRA_UNION, ALGEBRA_DIFF };
+static const char *const store_events[] = {"sinterstore", "sunionstore", "sdiffstore"};
 
 /* The keys from `first` on, as sets; NULL after an error reply. */
 static YIELDS struct kv_object *
@@ -168,9 +169,14 @@ algebra_store(struct kv_request *request, enum algebra algebra)
     err = dict_store(request, &object, KV_SET, &none, members.at, members.count);
     if (err != ERR_OK) {
         kv_fail(request, err);
-    } else {
-        reply_int(request->reply, members.count);
+        return;
     }
+    if (members.count > 0) {
+        kv_notify(request, KV_EVENT_SET, store_events[algebra], object.name);
+    } else if (object.is_found) {
+        kv_notify(request, KV_EVENT_GENERIC, "del", object.name);
+    }
+    reply_int(request->reply, members.count);
 }
 
 void

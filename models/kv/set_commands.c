@@ -35,6 +35,9 @@ kv_command_sadd(struct kv_request *request)
     }
     TRY(members_of_words(request, 2, &members));
     TRY(dict_put(request, &object, KV_SET, members.at, members.count, &added));
+    if (added > 0) {
+        kv_notify(request, KV_EVENT_SET, "sadd", object.name);
+    }
     reply_int(request->reply, added);
     return;
 out:
@@ -55,6 +58,10 @@ kv_command_srem(struct kv_request *request)
     if (object.is_found) {
         TRY(members_of_words(request, 2, &members));
         TRY(dict_remove(request, &object, members.at, members.count, &removed));
+    }
+    if (removed > 0) {
+        kv_notify(request, KV_EVENT_SET, "srem", object.name);
+        kv_notify_if_gone(request, &object);
     }
     reply_int(request->reply, removed);
     return;
@@ -167,7 +174,12 @@ kv_command_smove(struct kv_request *request)
     TRY(dict_find(request, &from, &member, 1, &is_in));
     if (is_in && !(from.keyspace == to.keyspace && slice_equal(from.name, to.name))) {
         TRY(dict_remove(request, &from, &member, 1, &changed));
+        kv_notify(request, KV_EVENT_SET, "srem", from.name);
+        kv_notify_if_gone(request, &from);
         TRY(dict_put(request, &to, KV_SET, &member, 1, &changed));
+        if (changed > 0) {
+            kv_notify(request, KV_EVENT_SET, "sadd", to.name);
+        }
     }
     reply_int(request->reply, is_in);
     return;

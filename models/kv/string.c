@@ -98,10 +98,25 @@ static void
 set_value(struct kv_request *request, struct kv_object *object, struct slice value,
           uint64_t expire_ms)
 {
-    if (expire_ms != 0 && expire_ms <= request->now_ms) {
+    bool is_past = expire_ms != 0 && expire_ms <= request->now_ms;
+
+    if (is_past) {
         kv_remove(request, object);
     } else {
         kv_write_string(request, object, value, expire_ms);
+    }
+    kv_notify(request, KV_EVENT_STRING, "set", object->name);
+    if (is_past) {
+        kv_notify(request, KV_EVENT_EXPIRED, "expired", object->name);
+    }
+}
+
+/* The command has given the key a time. */
+static void
+notify_expire(struct kv_request *request, const struct kv_object *object)
+{
+    if (object->is_stored) {
+        kv_notify(request, KV_EVENT_GENERIC, "expire", object->name);
     }
 }
 
@@ -144,6 +159,9 @@ kv_command_set(struct kv_request *request)
             expire_ms = kv_head_expire_ms(&object.head);
         }
         set_value(request, &object, request->argv[2], expire_ms);
+        if ((options.flags & SET_EXPIRES) != 0) {
+            notify_expire(request, &object);
+        }
     }
     if (wants_old) {
         bulk_or_null(request, &object, old);
@@ -177,6 +195,7 @@ set_with_expiry(struct kv_request *request, enum kv_time_unit unit)
     if (kv_parse_expire(request, request->argv[2], unit, false, &expire_ms) &&
         kv_lookup(request, request->argv[1], 0, &object)) {
         set_value(request, &object, request->argv[3], expire_ms);
+        notify_expire(request, &object);
         reply_ok(request->reply);
     }
 }
@@ -225,7 +244,10 @@ kv_command_getdel(struct kv_request *request)
     struct slice old;
 
     if (kv_lookup_string(request, request->argv[1], KV_LOOKUP_READ, &object, &old)) {
-        kv_remove(request, &object);
+        if (object.is_found) {
+            kv_remove(request, &object);
+            kv_notify(request, KV_EVENT_GENERIC, "del", object.name);
+        }
         bulk_or_null(request, &object, old);
     }
 }
@@ -243,10 +265,13 @@ getex_apply(struct kv_request *request, struct kv_object *object, uint32_t flags
     }
     if (expire_ms != 0 && expire_ms <= request->now_ms) {
         kv_remove(request, object);
+        kv_notify(request, KV_EVENT_GENERIC, "del", object->name);
         return;
     }
     kv_head_expire_set(&head, expire_ms);
     kv_put_head(request, object, &head);
+    kv_notify(request, KV_EVENT_GENERIC, (flags & SET_PERSIST) != 0 ? "persist" : "expire",
+              object->name);
 }
 
 void
@@ -378,6 +403,7 @@ mset(struct kv_request *request, bool only_new)
         if (!is_repeat[i]) { /* Of a key named twice the last value stays. */
             kv_put(request, &objects[i], &head, request->argv[2 + 2 * i]);
         }
+        kv_notify(request, KV_EVENT_STRING, "set", objects[i].name);
         kv_work(request, WORK_UNITS_PER_KEY);
     }
     if (only_new) {
@@ -419,6 +445,7 @@ increment(struct kv_request *request, int64_t by)
     }
     text = slice_of(digits, reply_format_int(value, digits));
     kv_write_string(request, &object, text, object.is_found ? kv_head_expire_ms(&object.head) : 0);
+    kv_notify(request, KV_EVENT_STRING, "incrby", object.name);
     reply_int(request->reply, value);
 }
 
@@ -490,6 +517,7 @@ kv_command_incrbyfloat(struct kv_request *request)
     }
     text = slice_of(formatted, reply_format_long_double(value, formatted));
     kv_write_string(request, &object, text, object.is_found ? kv_head_expire_ms(&object.head) : 0);
+    kv_notify(request, KV_EVENT_STRING, "incrbyfloat", object.name);
     reply_bulk(request->reply, text);
 }
 
@@ -529,7 +557,7 @@ bytes_patched(struct kv_request *request, struct slice old, uint64_t offset, str
 
 static YIELDS void
 write_patched(struct kv_request *request, struct kv_object *object, uint64_t offset,
-              struct slice patch)
+              struct slice patch, const char *event)
 {
     struct slice old;
     struct slice bytes;
@@ -541,6 +569,7 @@ write_patched(struct kv_request *request, struct kv_object *object, uint64_t off
     if (bytes.data != NULL) {
         kv_write_string(request, object, bytes,
                         object->is_found ? kv_head_expire_ms(&object->head) : 0);
+        kv_notify(request, KV_EVENT_STRING, event, object->name);
         reply_int(request->reply, (int64_t)bytes.size);
     }
 }
@@ -559,7 +588,7 @@ kv_command_append(struct kv_request *request)
     if (object.is_found && !kv_length_fits(request, length, more.size)) {
         return;
     }
-    write_patched(request, &object, length, more);
+    write_patched(request, &object, length, more, "append");
 }
 
 void
@@ -584,6 +613,6 @@ kv_command_setrange(struct kv_request *request)
         return;
     }
     if (kv_length_fits(request, (uint64_t)offset, patch.size)) {
-        write_patched(request, &object, (uint64_t)offset, patch);
+        write_patched(request, &object, (uint64_t)offset, patch, "setrange");
     }
 }
