@@ -9,6 +9,7 @@
 #include "engine/base/assert.h"
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
+#include "net/config.h"
 #include "net/dispatch.h"
 #include "net/transaction.h"
 #include "txn/clock.h"
@@ -107,6 +108,51 @@ txn_leave(struct session *session)
     }
 }
 
+/* ---- A client that goes away while its command waits for a lock ---- */
+
+enum {
+    CANCEL_PAUSE_US_MIN = 1000,
+    CANCEL_PAUSE_US_MAX = 100000,
+    TIMEOUT_MS_MAX = INT32_MAX, /* Of ORBIT.BEGIN: longer is as long. */
+};
+
+static void
+cancel_run(void *arg)
+{
+    const uint64_t *client = arg;
+
+    txn_waits_cancel(*client);
+}
+
+/* The wait may begin after it was looked for: again, as long as the command runs. */
+static YIELDS void
+cancel_fiber(void *arg)
+{
+    struct session *session = arg;
+    uint64_t pause_us = CANCEL_PAUSE_US_MIN;
+
+    while (session->is_running) {
+        for (uint32_t i = 0; i < shard_count(); i++) {
+            msg_call(i, MSG_INLINE, cancel_run, &session->id);
+        }
+        (void)fiber_sleep_us(pause_us);
+        pause_us = MIN(2 * pause_us, (uint64_t)CANCEL_PAUSE_US_MAX);
+    }
+    session->is_canceling = false;
+    session_maybe_free(session);
+}
+
+void
+txn_waits_leave(struct session *session)
+{
+    /* Without a fiber the lock's timeout ends the wait. */
+    session->is_canceling =
+        session->is_canceling ||
+        (session->is_running &&
+         fiber_group_spawn(&session->net->fibers, "cancel waits", FIBER_FOREGROUND,
+                           FIBER_STACK_SMALL, cancel_fiber, session));
+}
+
 /* ---- Statements ---- */
 
 struct statement {
@@ -128,6 +174,7 @@ statement_run(struct txn *txn, void *arg)
     request->arena = &arena;
     request->reply = &statement->reply;
     request->txn = txn;
+    txn_client_set(txn, statement->session->id);
     dispatch_execute(statement->session, request);
     request->txn = NULL;
     if (request->err != ERR_OK) {
@@ -176,10 +223,60 @@ is_word(const struct kv_request *request, uint32_t at, const char *text)
     return at < request->argc && command_word_is(request->argv[at], text);
 }
 
-/* [SERIALIZABLE | REPEATABLE READ | READ COMMITTED] [READ ONLY | READ WRITE] */
-static bool
-options_parse(struct kv_request *request, struct txn_options *options)
+/* The transaction's time limits are the server's, unless it asks for lower ones. */
+static void
+limits_default(const struct session *session, struct txn_options *options, uint64_t *timeout_us)
 {
+    const struct config_values *values = config_values(session->net->config);
+
+    options->lock_timeout_us = values->lock_timeout_us;
+    options->statement_timeout_us = values->statement_timeout_us;
+    options->idle_timeout_us = values->txn_idle_timeout_us;
+    *timeout_us = values->txn_timeout_us;
+}
+
+/* A word with milliseconds behind it. False: it is none, or (is_failed) an error was replied. */
+static bool
+limit_parse(struct kv_request *request, uint32_t at, struct txn_options *options,
+            uint64_t *timeout_us, bool *is_failed)
+{
+    const struct {
+        const char *word;
+        uint64_t *limit_us;
+    } limits[] = {
+        {"idletimeout", &options->idle_timeout_us},
+        {"locktimeout", &options->lock_timeout_us},
+        {"statementtimeout", &options->statement_timeout_us},
+        {"timeout", timeout_us},
+    };
+
+    for (size_t i = 0; i < ARRAY_COUNT(limits) && at + 1 < request->argc; i++) {
+        uint64_t most_ms = *limits[i].limit_us / 1000;
+        int64_t ms;
+
+        if (!is_word(request, at, limits[i].word)) {
+            continue;
+        }
+        *is_failed = true;
+        if (!reply_parse_int(request->argv[at + 1], &ms) || ms <= 0) {
+            reply_error(request->reply, "ERR a timeout is a positive number of milliseconds");
+        } else if (most_ms != 0 && (uint64_t)ms > most_ms) {
+            reply_error(request->reply, "ERR the server allows at most %llu milliseconds",
+                        (unsigned long long)most_ms);
+        } else {
+            *limits[i].limit_us = 1000 * MIN((uint64_t)ms, (uint64_t)TIMEOUT_MS_MAX);
+            *is_failed = false;
+        }
+        return !*is_failed;
+    }
+    return false;
+}
+
+/* [SERIALIZABLE | REPEATABLE READ | READ COMMITTED] [READ ONLY | READ WRITE] and time limits. */
+static bool
+options_parse(struct kv_request *request, struct txn_options *options, uint64_t *timeout_us)
+{
+    bool is_failed = false;
     uint32_t at = 1;
 
     options->isolation = TXN_SERIALIZABLE;
@@ -195,8 +292,15 @@ options_parse(struct kv_request *request, struct txn_options *options)
         } else if (is_word(request, at, "read") && is_word(request, at + 1, "only")) {
             options->read_only = true;
             at += 2;
+        } else if (is_word(request, at, "read") && is_word(request, at + 1, "write")) {
+            options->read_only = false;
+            at += 2;
+        } else if (limit_parse(request, at, options, timeout_us, &is_failed)) {
+            at += 2;
         } else {
-            reply_error(request->reply, "ERR syntax error");
+            if (!is_failed) {
+                reply_error(request->reply, "ERR syntax error");
+            }
             return false;
         }
     }
@@ -204,7 +308,8 @@ options_parse(struct kv_request *request, struct txn_options *options)
 }
 
 static YIELDS bool
-begin(struct session *session, struct kv_request *request, struct txn_options *options)
+begin(struct session *session, struct kv_request *request, struct txn_options *options,
+      uint64_t timeout_us)
 {
     struct txn *txn;
     err_t err;
@@ -215,6 +320,7 @@ begin(struct session *session, struct kv_request *request, struct txn_options *o
     }
     options->principal = slice_from_text(session->user);
     options->protocol = SLICE("resp");
+    options->deadline_us = timeout_us == 0 ? 0 : shard_now_us() + timeout_us;
     err = txn_begin(options, &txn);
     if (err != ERR_OK) {
         reply_err(request->reply, err);
@@ -228,8 +334,11 @@ static YIELDS void
 run_begin(struct session *session, struct kv_request *request)
 {
     struct txn_options options = {0};
+    uint64_t timeout_us;
 
-    if (options_parse(request, &options) && begin(session, request, &options)) {
+    limits_default(session, &options, &timeout_us);
+    if (options_parse(request, &options, &timeout_us) &&
+        begin(session, request, &options, timeout_us)) {
         reply_ok(request->reply);
     }
 }
@@ -368,7 +477,7 @@ run_as_of(struct session *session, struct kv_request *request)
     }
     /* All commits of that microsecond are seen. */
     options.as_of = (uint64_t)time_us << CLOCK_COUNTER_BITS | ((1 << CLOCK_COUNTER_BITS) - 1);
-    if (begin(session, request, &options)) {
+    if (begin(session, request, &options, config_values(session->net->config)->txn_timeout_us)) {
         session->is_as_of = true;
         reply_ok(request->reply);
     }

@@ -14,6 +14,7 @@
 #include "models/kv/reply.h"
 #include "net/config_table.h"
 #include "net/net.h"
+#include "txn/txn.h"
 
 #include "engine/base/poison.h"
 
@@ -360,6 +361,9 @@ number_of(const struct config *config, const char *name)
     return strtoll(text_of(config, name), NULL, 10);
 }
 
+static const char lock_timeout_name[] = "orbit-lock-timeout";
+static const char scrub_rate_name[] = "orbit-scrub-rate";
+
 static void
 values_refresh(struct config *config)
 {
@@ -374,6 +378,10 @@ values_refresh(struct config *config)
     values->slowlog_max_len = (uint64_t)number_of(config, "slowlog-max-len");
     values->latency_threshold_ms = (uint64_t)number_of(config, "latency-monitor-threshold");
     values->latency_tracking = strcmp(text_of(config, "latency-tracking"), "yes") == 0;
+    values->lock_timeout_us = 1000 * (uint64_t)number_of(config, lock_timeout_name);
+    values->statement_timeout_us = 1000 * (uint64_t)number_of(config, "orbit-statement-timeout");
+    values->txn_idle_timeout_us = 1000 * (uint64_t)number_of(config, "orbit-txn-idle-timeout");
+    values->txn_timeout_us = 1000 * (uint64_t)number_of(config, "orbit-txn-timeout");
     values->password = text_of(config, "requirepass");
 }
 
@@ -436,8 +444,6 @@ config_free(struct config **config_in)
 }
 
 /* ---- Effects ---- */
-
-static const char scrub_rate_name[] = "orbit-scrub-rate";
 
 static void
 durability_apply(struct net *net, const char *text)
@@ -511,6 +517,8 @@ effect_apply(struct net *net, const struct config_parameter *parameter, const ch
         kv->lfu = strstr(text, "lfu") != NULL;
     } else if (strcmp(parameter->name, scrub_rate_name) == 0) {
         lsm_scrub_set(store_lsm(net->store), (uint64_t)strtoll(text, NULL, 10));
+    } else if (strcmp(parameter->name, lock_timeout_name) == 0) {
+        txns_auto_lock_timeout_set(1000 * (uint64_t)strtoll(text, NULL, 10));
     } else {
         limit_apply(&kv->limits, parameter->name, strtoll(text, NULL, 10));
     }
@@ -520,6 +528,7 @@ void
 config_start(struct net *net)
 {
     lsm_scrub_set(store_lsm(net->store), (uint64_t)number_of(net->config, scrub_rate_name));
+    txns_auto_lock_timeout_set(config_values(net->config)->lock_timeout_us);
 }
 
 void

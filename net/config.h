@@ -33,6 +33,8 @@ struct config_values {
     uint64_t slowlog_max_len;
     uint64_t latency_threshold_ms; /* 0: off. */
     bool latency_tracking;
+    /* Of transactions of ORBIT.BEGIN. 0: none. */
+    uint64_t lock_timeout_us, statement_timeout_us, txn_idle_timeout_us, txn_timeout_us;
     const char *password; /* NUL-terminated; "" for none. */
 };
 

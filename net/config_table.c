@@ -3,6 +3,7 @@
 #include "net/config_table.h"
 
 #include "engine/base/assert.h"
+#include "net/config_rows_orbit.h"
 
 #include "engine/base/poison.h"
 
@@ -675,20 +676,12 @@ const struct config_parameter config_parameters[] = {
      .start = "0 200 800",
      .effect = CONFIG_REFUSED,
      .reason = "Left to systemd (OOMScoreAdjust=)."},
-    {.name = "orbit-scrub-rate",
-     .type = CONFIG_MEMORY,
-     .min = 0,
-     .max = INT64_MAX,
-     .start = "8388608",
-     .effect = CONFIG_APPLIED,
-     .reason = "Bytes a second that each shard re-reads and checks of its tables and large values "
-               "in the background, once a day; 0: none."},
-    {.name = "pidfile",
-     .type = CONFIG_STRING,
-     .flags = CONFIG_IMMUTABLE,
-     .start = "",
-     .effect = CONFIG_REFUSED,
-     .reason = "It is no property of this server."},
+    CONFIG_ROWS_ORBIT{.name = "pidfile",
+                      .type = CONFIG_STRING,
+                      .flags = CONFIG_IMMUTABLE,
+                      .start = "",
+                      .effect = CONFIG_REFUSED,
+                      .reason = "It is no property of this server."},
     {.name = "port",
      .type = CONFIG_NUMBER,
      .min = 0,

@@ -374,6 +374,7 @@ session_on_end(void *owner, int result)
     OBJ_CHECK(session, SESSION_MAGIC);
     if (result == 0) {
         session->is_half_closed = true;
+        txn_waits_leave(session);
         session_end_check(session);
     } else {
         session->is_ended = true;
@@ -415,6 +416,7 @@ session_reset(struct session *session)
     session->origin = (struct txn_origin){
         .principal = slice_from_text(session->user),
         .protocol = SLICE("resp"),
+        .client = session->id,
     };
     session_text_set(&session->name, SLICE(""));
 }
@@ -458,6 +460,7 @@ session_close(struct session *session)
         return;
     }
     session->is_closing = true;
+    txn_waits_leave(session);
     list_remove(&session->ready_link);
     session_discard_output(session);
     list_remove(&session->link);
@@ -475,7 +478,7 @@ session_close_after_reply(struct session *session)
 void
 session_maybe_free(struct session *session)
 {
-    if (!session->is_closed || session->is_running) {
+    if (!session->is_closed || session->is_running || session->is_canceling) {
         return;
     }
     list_remove(&session->ready_link);

@@ -68,8 +68,9 @@ struct session {
     bool is_ended;       /* The connection failed: nothing can be sent. */
     bool is_half_closed; /* The peer sends no more, but may read: run what came, then close. */
     bool close_after_reply;
-    bool is_closing; /* io_conn_close was called. */
-    bool is_closed;  /* on_closed came; freed when no fiber works on it. */
+    bool is_closing;   /* io_conn_close was called. */
+    bool is_closed;    /* on_closed came; freed when no fiber works on it. */
+    bool is_canceling; /* A fiber ends what its command waits for. */
 
     /* What commands change. */
     uint32_t db;

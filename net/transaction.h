@@ -51,3 +51,6 @@ YIELDS void txn_execute(struct session *session, struct kv_request *request);
 /* The session goes, or is reset: its transaction is rolled back, unless other sessions drive it.
  * Does it in a fiber of its own. */
 void txn_leave(struct session *session);
+/* The client has gone: if a command of it runs and waits for a lock, on any shard, the wait ends.
+ * Does it in a fiber of its own, which keeps the session object. Harmless when repeated. */
+void txn_waits_leave(struct session *session);

@@ -357,7 +357,7 @@ shard_open(void *arg)
     TRY(store_open(&options, &store));
     TRY(txns_open(&txns));
     if (db->mode == ORBIT_INLINE) {
-        txns->auto_lock_timeout_us = UINT64_C(1000) * API_INLINE_LOCK_TIMEOUT_MS;
+        txns_auto_lock_timeout_set(UINT64_C(1000) * API_INLINE_LOCK_TIMEOUT_MS);
     }
 out:
     return err;

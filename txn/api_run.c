@@ -38,8 +38,6 @@ api_auto(bool read_only, const struct txn_origin *origin, uint64_t deadline_us, 
     for (uint32_t tries = 1;; tries++) {
         struct txn *txn = txn_begin_auto(read_only, origin);
 
-        txn->moment.lock_timeout_us = txns_self()->auto_lock_timeout_us;
-        txn->part.moment.lock_timeout_us = txn->moment.lock_timeout_us;
         err = fn(txn, arg);
         if (err == ERR_OK) {
             err = txn_commit(&txn, done_out);

@@ -804,6 +804,25 @@ lock_cancel(struct locks *locks, struct lock_owner *owner)
 }
 
 void
+lock_cancel_client(struct locks *locks, uint64_t client)
+{
+    struct list *node = locks->waiters.next;
+
+    ASSERT(client != 0);
+    while (node != &locks->waiters) {
+        struct lock_request *request = LIST_ENTRY(node, struct lock_request, all_link);
+
+        node = node->next;
+        if (request->owner->client == client) {
+            request_end(locks, request, ERR_CANCELED);
+            SOMETIMES("txn: a wait for a lock ended because its client had gone");
+            /* Others behind it may have been granted theirs, and have left the list. */
+            node = locks->waiters.next;
+        }
+    }
+}
+
+void
 lock_stats_get(const struct locks *locks, struct lock_stats *stats_out)
 {
     *stats_out = locks->stats;

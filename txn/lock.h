@@ -46,6 +46,7 @@ struct lock_owner {
     uint32_t ranges;              /* and how many of them are of ranges. */
     uint32_t sequence;            /* Of the newest one: lock_mark. */
     struct lock_request *waiting; /* NULL: none. */
+    uint64_t client;              /* On whose behalf it waits: lock_cancel_client. 0: nobody's. */
     bool is_victim;               /* A deadlock was broken by ending its wait. */
     /* Prepared: its writes may be committed at `proposal` or later, and are not decided yet. */
     bool is_prepared;
@@ -111,6 +112,8 @@ void lock_edges(struct locks *locks, void (*visit)(void *arg, const struct lock_
 void lock_break(struct locks *locks, uint64_t wait);
 /* Ends what the owner waits for, if it does, with ERR_CANCELED. */
 void lock_cancel(struct locks *locks, struct lock_owner *owner);
+/* The same for all owners of the client, which is not 0. */
+void lock_cancel_client(struct locks *locks, uint64_t client);
 
 struct lock_stats {
     uint64_t held, waiting, waits, wait_us, deadlocks, timeouts;

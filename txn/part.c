@@ -139,6 +139,7 @@ part_enter(struct part *part, const struct part_moment *moment)
     }
     part->sees = moment->sees_own_only_before ? part->statement.writes : OVERLAY_ALL;
     part->moment = *moment;
+    part->locks.client = moment->client;
 }
 
 static void

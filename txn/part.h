@@ -24,7 +24,8 @@ struct part_moment {
     uint32_t savepoint; /* The last one made; numbers are never used again. 0: none. */
     bool sees_own_only_before;
     uint64_t lock_timeout_us; /* 0: none. */
-    uint64_t deadline_us;     /* 0: none. */
+    uint64_t deadline_us;     /* Of the statement, and so of the transaction. 0: none. */
+    uint64_t client;          /* txn_origin.client */
 };
 
 /* In part.marks: what there was when the part was first touched after the savepoint. */

@@ -150,6 +150,11 @@ txn_begin_auto(bool read_only, const struct txn_origin *origin)
     txn->origin = origin;
     part_init(&txn->part, (uint64_t)shard_id() << TXN_ID_HOME_SHIFT | ++txns->next_number,
               TXN_SERIALIZABLE, true, read_only);
+    txn->moment.lock_timeout_us = txns->auto_lock_timeout_us;
+    txn->part.moment.lock_timeout_us = txns->auto_lock_timeout_us;
+    if (origin != NULL) {
+        txn_client_set(txn, origin->client);
+    }
     txn->part.snapshot = snapshot_now(txns);
     txn->moment.snapshot = txn->part.snapshot;
     if (shard_count() > 1) {
@@ -242,10 +247,10 @@ txn_begin(const struct txn_options *options, struct txn **txn_out)
                    txn->options.tag);
     snapshot_take(txn);
     txn->begun_us = shard_now_us();
-    txn->active_us = txn->begun_us;
     txn->state = "idle";
     fiber_mutex_init(&txn->busy);
     timer_init(&txn->idle_timer, txn_idle_fired);
+    txn_idle_begin(txn);
     list_push_back(&txns->interactive, &txn->link);
     list_push_back(&txns->by_id[txn->part.txn % TXNS_BUCKETS], &txn->id_link);
     txns->interactive_count++;
@@ -253,6 +258,58 @@ txn_begin(const struct txn_options *options, struct txn **txn_out)
     *txn_out = txn;
 out:
     return err;
+}
+
+/* ---- Time limits, and clients that go away. ---- */
+
+void
+txns_auto_lock_timeout_set(uint64_t timeout_us)
+{
+    txns_self()->auto_lock_timeout_us = timeout_us;
+}
+
+void
+txn_client_set(struct txn *txn, uint64_t client)
+{
+    txn->moment.client = client;
+    txn->part.locks.client = client;
+}
+
+void
+txn_waits_cancel(uint64_t client)
+{
+    struct txns *txns = txns_self();
+
+    if (txns != NULL) {
+        lock_cancel_client(txns->locks, client);
+    }
+}
+
+void
+txn_busy_begin(struct txn *txn)
+{
+    timer_stop(&txn->idle_timer);
+    if (txn->options.statement_timeout_us != 0) {
+        uint64_t end = shard_now_us() + txn->options.statement_timeout_us;
+
+        txn->moment.deadline_us =
+            txn->options.deadline_us == 0 ? end : MIN(end, txn->options.deadline_us);
+    }
+}
+
+void
+txn_idle_begin(struct txn *txn)
+{
+    uint64_t end = txn->options.deadline_us == 0 ? DEADLINE_NONE : txn->options.deadline_us;
+
+    txn->moment.deadline_us = txn->options.deadline_us;
+    txn->active_us = shard_now_us();
+    if (txn->options.idle_timeout_us != 0) {
+        end = MIN(end, txn->active_us + txn->options.idle_timeout_us);
+    }
+    if (end != DEADLINE_NONE) {
+        timer_start(&txn->idle_timer, end);
+    }
 }
 
 /* ---- Errors. ---- */
@@ -283,7 +340,10 @@ txn_check(struct txn *txn)
                              txn->error_text);
     }
     if (txn->moment.deadline_us != 0 && shard_now_us() >= txn->moment.deadline_us) {
-        return txn_fail(txn, err_set(ERR_TIMEOUT, "the transaction exceeded its time limit"));
+        return txn_fail(txn,
+                        err_set(ERR_TIMEOUT, "the %s exceeded its time limit",
+                                txn->moment.deadline_us == txn->options.deadline_us ? "transaction"
+                                                                                    : "statement"));
     }
     return ERR_OK;
 }
@@ -327,6 +387,9 @@ txn_commit(struct txn **txn_ref, struct txn_done *done_out)
     struct txn_done done = {0};
     err_t err;
 
+    if (!txn->part.is_auto) { /* A statement's limit is not the commit's. */
+        txn->moment.deadline_us = txn->options.deadline_us;
+    }
     TRY(txn_check(txn));
     txn->state = "committing";
     if (!txn_has_writes(txn)) {

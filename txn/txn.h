@@ -57,8 +57,9 @@ struct txn_options {
                                  ERR_INVALID; below what is kept: ERR_SNAPSHOT_TOO_OLD. */
     uint64_t deadline_us;     /* Of shard_now_us: statements and commit fail after it. 0: none. */
     uint64_t lock_timeout_us; /* Of each wait for a lock. 0: none. */
-    uint64_t idle_timeout_us; /* Between statements: rolled back after it. 0: none. */
-    struct slice principal;   /* Into the commit record; copied. */
+    uint64_t statement_timeout_us; /* Of each txn_run. 0: none. */
+    uint64_t idle_timeout_us;      /* Between statements: rolled back after it. 0: none. */
+    struct slice principal;        /* Into the commit record; copied. */
     struct slice protocol;
     struct slice tag;
 };
@@ -69,6 +70,7 @@ YIELDS err_t txn_begin(const struct txn_options *options, struct txn **txn_out);
  * writes nothing (asserted). The origin is borrowed for its life; NULL: empty. */
 struct txn_origin {
     struct slice principal, protocol, tag;
+    uint64_t client; /* Whose waits for locks txn_waits_cancel ends; 0: nobody's. */
 };
 struct txn *txn_begin_auto(bool read_only, const struct txn_origin *origin);
 
@@ -172,6 +174,12 @@ YIELDS err_t txn_rollback_to(struct txn *txn, uint32_t savepoint);
 YIELDS err_t txn_lock(struct txn *txn, uint16_t slot, struct slice key, enum lock_mode mode,
                       enum lock_wait wait);
 
+/* What the transaction waits for is waited for by this client from now on: who drives it. */
+void txn_client_set(struct txn *txn, uint64_t client);
+/* A client has gone: what waits on this shard for locks on its behalf ends with ERR_CANCELED. A
+ * wait that begins later does not: the caller repeats it while the client's command runs. */
+void txn_waits_cancel(uint64_t client);
+
 /* ---- What it is. ---- */
 
 uint64_t txn_snapshot(const struct txn *txn);
@@ -222,6 +230,9 @@ struct txns;
 YIELDS err_t txns_open(struct txns **txns_out);
 /* Transactions that are open are rolled back. Accepts NULL; clears the pointer. */
 YIELDS void txns_close(struct txns **txns);
+
+/* Each wait for a lock of this shard's auto transactions ends after it. 0 (the start): none. */
+void txns_auto_lock_timeout_set(uint64_t timeout_us);
 
 /* Which shard owns a slot. */
 uint32_t txn_shard_of_slot(uint16_t slot);

@@ -59,17 +59,14 @@ statement_run(uint64_t id, txn_fn fn, void *arg)
     if (txn->is_ended) {
         err = gone();
     } else {
-        timer_stop(&txn->idle_timer);
+        txn_busy_begin(txn);
         txn->state = "active";
         fn(txn, arg);
     }
     fiber_mutex_unlock(&txn->busy);
     if (!txn->is_ended) {
         txn->state = "idle";
-        txn->active_us = shard_now_us();
-        if (txn->options.idle_timeout_us != 0) {
-            timer_start(&txn->idle_timer, txn->active_us + txn->options.idle_timeout_us);
-        }
+        txn_idle_begin(txn);
     }
     txn_release(txn);
     return err;
@@ -162,14 +159,33 @@ txn_abort_id(uint64_t id)
 
 /* ---- Idle for too long. ---- */
 
+/* A statement may have begun, and ended, since the timer fired. */
+static bool
+is_overdue(const struct txn *txn)
+{
+    uint64_t now_us = shard_now_us();
+
+    return (txn->options.idle_timeout_us != 0 &&
+            now_us >= txn->active_us + txn->options.idle_timeout_us) ||
+           (txn->options.deadline_us != 0 && now_us >= txn->options.deadline_us);
+}
+
+static YIELDS void
+overdue_run(struct txn *txn, void *arg)
+{
+    (void)arg;
+    if (is_overdue(txn)) {
+        LOG_I("txn: rolls back a transaction that was idle or open for too long");
+        txn_abort(&txn);
+    }
+}
+
 static YIELDS void
 idle_abort(void *arg)
 {
     uint64_t *id = arg;
 
-    if (statement_run(*id, abort_run, NULL) == ERR_OK) {
-        LOG_I("txn: rolled back a transaction that was idle for too long");
-    }
+    (void)statement_run(*id, overdue_run, NULL); /* It may have ended meanwhile. */
     mem_free(MEM_RUNTIME, id, sizeof(*id));
 }
 
@@ -184,7 +200,7 @@ txn_idle_fired(struct timer *timer)
     if (!fiber_group_spawn(&txns->background, "txn-idle", FIBER_FOREGROUND, FIBER_STACK_SMALL,
                            idle_abort, id)) {
         mem_free(MEM_RUNTIME, id, sizeof(*id));
-        timer_start(&txn->idle_timer, shard_now_us() + txn->options.idle_timeout_us);
+        timer_start(&txn->idle_timer, shard_now_us() + TXN_IDLE_AGAIN_US);
     }
 }
 

@@ -16,6 +16,7 @@ enum {
     TXNS_KEPT = 64,            /* Ended transactions kept for reuse, */
     TXN_BYTES_KEPT = 64 << 10, /* if their buffers are no larger. */
     TXN_ID_HOME_SHIFT = 48,
+    TXN_IDLE_AGAIN_US = 100000, /* No fiber was free for rolling an idle one back. */
 };
 
 struct commit_shard; /* commit.c: outcomes on their way, positions in other logs. */
@@ -64,7 +65,7 @@ struct txns {
     struct commit_shard *commits;
     struct token_table *tokens;
     uint64_t next_number;
-    uint64_t auto_lock_timeout_us; /* Of the C API's auto transactions; 0: none. */
+    uint64_t auto_lock_timeout_us; /* 0: none. */
     struct list interactive;       /* In the order of their beginning. */
     uint32_t interactive_count;
     struct list by_id[TXNS_BUCKETS];
@@ -93,6 +94,10 @@ txn_id_home(uint64_t id)
 err_t txn_fail(struct txn *txn, err_t err);
 /* May a statement run? ERR_TXN_ABORTED, ERR_TIMEOUT; for an auto transaction the error itself. */
 err_t txn_check(struct txn *txn);
+/* A statement begins, and with it its time limit. */
+void txn_busy_begin(struct txn *txn);
+/* No statement runs: its idle timeout begins, which its deadline ends at the latest. */
+void txn_idle_begin(struct txn *txn);
 /* Its object goes back to the stock: it has ended and nobody holds it. */
 void txn_give(struct txn *txn);
 void txn_destroy(struct txn *txn);

@@ -202,6 +202,11 @@ main(void)
         "the end of one connection leaves it to the others. ORBIT.ASOF with microseconds since\n"
         "1970 lets the session read at that time, as far back as versions are kept;\n"
         "ORBIT.ASOF LATEST returns to the present.\n\n"
+        "A transaction is rolled back when it has had no command for orbit-txn-idle-timeout, or\n"
+        "was open for orbit-txn-timeout; a wait for a lock ends after orbit-lock-timeout (LOCKED)\n"
+        "and when its client goes, also for commands outside of transactions. IDLETIMEOUT,\n"
+        "LOCKTIMEOUT, STATEMENTTIMEOUT and TIMEOUT (milliseconds) of ORBIT.BEGIN lower these\n"
+        "limits for one transaction.\n\n"
         "## Commands that Orbit has\n",
         stdout);
     group_count = collect_groups(groups);
