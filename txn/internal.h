@@ -70,6 +70,8 @@ struct store {
     lsn_t rotated_at;       /* Log position of the last rotation. */
     lsn_t flushed_lsn;      /* Of the own log, in tables. */
     uint64_t log_bytes_max; /* Rotate when the log has grown by this much since. */
+    store_write_fn on_write; /* Told each write as it is applied; NULL: nobody. */
+    void *on_write_arg;
     enum wal_durability durability;
     char dir[STORE_DIR_BYTES_MAX];
     uint64_t log_id;

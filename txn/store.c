@@ -110,6 +110,9 @@ ops_apply(struct store *store, struct record_reader *reader, uint64_t ts, lsn_t 
     }
     while ((err = record_next(reader, &op)) == ERR_OK) {
         apply_op(store, &op, ts, lsn);
+        if (__builtin_expect(store->on_write != NULL, 0)) {
+            store->on_write(store->on_write_arg, &op);
+        }
         if (!is_single) {
             ahead_step(store, &ahead);
         }
@@ -465,6 +468,13 @@ enum wal_durability
 store_durability(const struct store *store)
 {
     return store->durability;
+}
+
+void
+store_on_write(struct store *store, store_write_fn fn, void *arg)
+{
+    store->on_write = fn;
+    store->on_write_arg = arg;
 }
 
 struct lsm *

@@ -41,6 +41,7 @@ kv_new(const struct kv_config *config)
     for (uint32_t i = 0; i < KV_LATCH_BUCKETS; i++) {
         list_init(&kv->latches[i]);
     }
+    list_init(&kv->change_listeners);
     cond_init(&kv->gate_cond);
     cond_init(&kv->background_cond);
     fiber_group_init(&kv->background);
@@ -61,6 +62,7 @@ kv_open(const struct kv_config *config, struct kv **kv_out)
     err_t err;
 
     TRY(kv_databases_load(kv->keyspaces));
+    TRY(kv_blocks_new(kv, &kv->blocks));
     if (!fiber_group_spawn(&kv->background, "kv-expire", FIBER_BACKGROUND, FIBER_STACK_SMALL,
                            kv_expire_fiber, kv)) {
         TRY(err_set(ERR_LIMIT, "no fiber for active expiry"));
@@ -69,6 +71,7 @@ kv_open(const struct kv_config *config, struct kv **kv_out)
     *kv_out = kv;
     return ERR_OK;
 out:
+    kv_blocks_free(&kv->blocks);
     kv_free(kv);
     return err;
 }
@@ -85,6 +88,7 @@ kv_close(struct kv **kv)
     fiber_group_wait(&(*kv)->background);
     ASSERT((*kv)->shared_holders == 0);
     shard_slot_set(SHARD_SLOT_KV, NULL);
+    kv_blocks_free(&(*kv)->blocks);
     kv_free(*kv);
     *kv = NULL;
 }
@@ -228,6 +232,9 @@ attempts_repeat(struct kv_request *request, struct attempts *attempts, err_t err
         reply_cut(request->reply, attempts->mark);
         kv_back_off(i);
         arena_reset(request->arena);
+        if (request->block != NULL) {
+            request->block->is_asked = false;
+        }
         err = attempt_run(request, attempts, true);
     }
     return err;
@@ -252,6 +259,9 @@ auto_execute(struct kv *kv, struct kv_request *request, struct kv_call *call)
     } else if (request->err == ERR_OK) { /* Otherwise the command has replied it. */
         reply_cut(request->reply, attempts.mark);
         reply_err(request->reply, err);
+        if (request->block != NULL) {
+            request->block->is_asked = false;
+        }
     }
     if (request->arena != attempts.arena) {
         arena_fini(&attempts.again);

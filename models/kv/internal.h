@@ -1,6 +1,7 @@
 /* models/kv/internal.h - what the files of the model share: lookup, change, latches. */
 #pragma once
 
+#include "models/kv/changed.h"
 #include "models/kv/commands.h"
 #include "models/kv/kv.h"
 
@@ -27,6 +28,8 @@ struct kv {
     uint32_t exclusive_waiters; /* New commands wait behind them. */
     struct cond gate_cond;
     struct kv_access_table *access;
+    struct list change_listeners; /* changed.h */
+    struct kv_blocks *blocks;     /* Commands that wait for keys of this shard: block.h. */
     /* Ids for collections: the next, and the end of the block that is this shard's. collection.c */
     uint64_t collection_next, collection_end;
     /* No entry of any expiry index lies before this time: rounds of active expiry begin here

@@ -11,6 +11,7 @@
 #include "engine/base/hist.h"
 #include "engine/base/list.h"
 #include "engine/base/mem.h"
+#include "models/kv/block.h"
 #include "models/kv/command.h"
 #include "models/kv/key.h"
 #include "models/kv/notify.h"
@@ -80,6 +81,7 @@ struct kv_request {
     lsn_t lsn;                       /* Out: log position of this shard that a sync reply waits
                                         for. */
     bool no_touch;                   /* CLIENT NO-TOUCH */
+    struct kv_block *block;          /* In: whether it may block (block.h); NULL: it may not. */
     uint64_t now_ms;                 /* In: wall clock. */
     /* The model's own. */
     struct slice first_name; /* With the id of the first key, so that it is hashed once. */

@@ -25,6 +25,7 @@ gate_leave(void *arg)
 
     if (*keyspaces != NULL) {
         memcpy(kv->keyspaces, *keyspaces, sizeof(kv->keyspaces));
+        kv_changes_note_mapping(kv);
     }
     kv_gate_leave_exclusive(kv);
 }
