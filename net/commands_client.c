@@ -7,6 +7,7 @@
 #include "engine/base/assert.h"
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
+#include "net/blocking.h"
 #include "net/dispatch.h"
 
 #include "engine/base/poison.h"
@@ -56,6 +57,9 @@ flags_text(const struct session *session, char out[8])
 {
     size_t size = 0;
 
+    if (session->block != NULL) {
+        out[size++] = 'b';
+    }
     if (session->close_after_reply) {
         out[size++] = 'c';
     }
@@ -455,10 +459,25 @@ run_trackinginfo(struct session *session, struct kv_request *request)
     reply_array(request->reply, 0);
 }
 
-/* No command of this version blocks, so there is never anybody to unblock. */
+struct unblock_call {
+    uint64_t id;
+    enum block_end end;
+    bool is_done; /* Out. */
+};
+
+static YIELDS void
+unblock_here(void *arg)
+{
+    struct unblock_call *call = arg;
+    struct session *session = net_session_find(net_self(), call->id);
+
+    call->is_done = session != NULL && blocking_unblock(session, call->end);
+}
+
 static YIELDS void
 run_unblock(struct session *session, struct kv_request *request)
 {
+    struct unblock_call call = {.end = BLOCK_TIMED_OUT};
     int64_t id;
 
     (void)session;
@@ -470,7 +489,14 @@ run_unblock(struct session *session, struct kv_request *request)
     } else if (!reply_parse_int(request->argv[2], &id)) {
         reply_error(request->reply, "ERR value is not an integer or out of range");
     } else {
-        reply_int(request->reply, 0);
+        if (request->argc == 4 && command_word_is(request->argv[3], "ERROR")) {
+            call.end = BLOCK_REFUSED;
+        }
+        call.id = (uint64_t)id;
+        if (id > 0) { /* session_new: the number tells the shard. */
+            msg_call((uint32_t)((call.id - 1) % shard_count()), MSG_FIBER, unblock_here, &call);
+        }
+        reply_int(request->reply, call.is_done);
     }
 }
 

@@ -124,9 +124,9 @@ static void
 section_clients(struct info *info)
 {
     static const char *const none[] = {
-        "cluster_connections",          "tracking_clients",
-        "clients_in_timeout_table",     "total_blocking_keys",
-        "total_blocking_keys_on_nokey",
+        "cluster_connections",
+        "tracking_clients",
+        "clients_in_timeout_table",
     };
     const struct totals *totals = info->totals;
 
@@ -134,7 +134,9 @@ section_clients(struct info *info)
     text_put(info, "maxclients", config_value(info, "maxclients"));
     number_put(info, "client_recent_max_input_buffer", totals->counters.input_bytes_max);
     number_put(info, "client_recent_max_output_buffer", totals->counters.output_bytes_max);
-    number_put(info, "blocked_clients", totals->waiting);
+    number_put(info, "blocked_clients", totals->waiting + totals->blocked);
+    number_put(info, "total_blocking_keys", totals->blocking_keys);
+    number_put(info, "total_blocking_keys_on_nokey", totals->blocking_keys_on_removal);
     zeros_put(info, none, ARRAY_COUNT(none));
 }
 

@@ -9,6 +9,7 @@
 
 #include "engine/base/assert.h"
 #include "engine/rt/msg.h"
+#include "net/blocking.h"
 #include "net/config.h"
 #include "net/monitor.h"
 #include "net/transaction.h"
@@ -105,6 +106,13 @@ answer_get(const struct session *session, const struct reply *reply, uint64_t st
     return slice_of(reply->buf.data + (start - gone), reply->buf.size - (size_t)(start - gone));
 }
 
+/* Does the command wait for a key, without a reply? */
+static bool
+has_asked(const struct kv_request *request)
+{
+    return __builtin_expect(request->block != NULL, 0) && request->block->is_asked;
+}
+
 /* Runs a request whose checks are done; replies go to request->reply. */
 static YIELDS void
 request_execute(struct net *net, struct session *session, struct kv_request *request)
@@ -122,6 +130,9 @@ request_execute(struct net *net, struct session *session, struct kv_request *req
         kv_execute(request);
     }
     net->executing--;
+    if (has_asked(request)) {
+        return; /* It counts when it answers. */
+    }
     answer = answer_get(session, request->reply, reply_start);
     has_failed = answer.size > 0 && answer.data[0] == '-';
     if (has_failed) {
@@ -157,6 +168,7 @@ run_execute(void *arg)
     struct net *net = net_self();
     struct arena arena;
 
+    kv_block_adopt(run->requests->block);
     arena_init(&arena, MEM_SESSIONS);
     reply_init(&run->reply, run->resp);
     while (run->executed < run->count && run->reply.buf.size < SESSION_OUTPUT_BYTES_HIGH) {
@@ -169,6 +181,7 @@ run_execute(void *arg)
         arena_reset(&arena);
     }
     arena_fini(&arena);
+    kv_block_disown(run->requests->block);
     mem_disown(MEM_SESSIONS, run->reply.buf.data, run->reply.buf.capacity);
 }
 
@@ -360,6 +373,9 @@ run_local(struct session *session, struct kv_request *request)
     uint64_t reply_start = session_output_end(session);
 
     request_execute(session->net, session, request);
+    if (has_asked(request)) {
+        return;
+    }
     durability_note(session, request, reply_start, shard_id(), request->lsn);
     reply_mode_apply(session, reply_start);
 }
@@ -401,6 +417,7 @@ run_gather(struct session *session, struct run *run, struct slice input, uint32_
         command = command_resolve(argv, session->parser.arg_count);
         if (command == NULL || command->layer != COMMAND_DATA ||
             !command_arity_fits(command, session->parser.arg_count) ||
+            (command->flags & CMD_BLOCKING) != 0 ||
             kv_route(command, argv, session->parser.arg_count, &to) != KV_ROUTE_SHARD ||
             to != shard) {
             return;
@@ -416,7 +433,7 @@ run_remote(struct session *session, struct kv_request *first, uint32_t shard, st
            uint64_t consumed)
 {
     uint64_t reply_start = session_output_end(session);
-    bool may_gather = session->reply_mode == SESSION_REPLY_ON;
+    bool may_gather = session->reply_mode == SESSION_REPLY_ON && first->block == NULL;
     struct run run = {
         .session = session,
         .count = 1,
@@ -430,9 +447,15 @@ run_remote(struct session *session, struct kv_request *first, uint32_t shard, st
     if (may_gather) {
         run_gather(session, &run, input, shard);
     }
+    kv_block_disown(first->block);
     msg_call(shard, MSG_FIBER, run_execute, &run);
     ASSERT(run.executed > 0);
+    kv_block_adopt(first->block);
     mem_adopt(MEM_SESSIONS, run.reply.buf.data, run.reply.buf.capacity);
+    if (has_asked(first)) {
+        reply_fini(&run.reply);
+        return;
+    }
     buf_append(&session->output.buf, run.reply.buf.data, run.reply.buf.size);
     reply_fini(&run.reply);
     session->input_used += run.consumed[run.executed - 1];
@@ -442,7 +465,6 @@ run_remote(struct session *session, struct kv_request *first, uint32_t shard, st
     reply_mode_apply(session, reply_start);
 }
 
-/* True when the request was used up together with others. */
 static YIELDS bool
 request_route(struct session *session, struct kv_request *request, struct slice input,
               uint64_t consumed)
@@ -462,6 +484,41 @@ request_route(struct session *session, struct kv_request *request, struct slice 
     }
     run_local(session, request);
     return false;
+}
+
+bool
+dispatch_route(struct session *session, struct kv_request *request, struct slice input,
+               uint64_t consumed)
+{
+    bool is_used;
+
+    session_hold(session);
+    is_used = request_route(session, request, input, consumed);
+    session_release(session);
+    return is_used;
+}
+
+void
+dispatch_answered(struct session *session, struct kv_request *request, uint64_t reply_start)
+{
+    struct slice answer = answer_get(session, request->reply, reply_start);
+    bool has_failed = answer.size > 0 && answer.data[0] == '-';
+
+    if (has_failed) {
+        net_error_count(session->net, answer);
+    }
+    stats_note(session->net, session, request, stopwatch_ticks(), has_failed);
+    reply_mode_apply(session, reply_start);
+}
+
+/* The command may block: true when it has answered, and its request is used. */
+static YIELDS bool
+request_run_blocking(struct session *session, struct kv_request *request, struct slice input,
+                     uint64_t consumed, bool *is_used_out)
+{
+    /* A repetition counts as one command with the first run. */
+    session->commands -= session->block != NULL;
+    return blocking_request(session, request, input, consumed, is_used_out);
 }
 
 /* Between MULTI and EXEC a request that is refused ends the transaction. */
@@ -491,6 +548,7 @@ dispatch_request(struct session *session, struct slice input, uint64_t consumed)
     const struct command *command = command_check(session, argv, argc);
     struct kv_request request;
     bool is_used = false;
+    bool is_answered = true;
 
     session->request_bytes = consumed;
     if (command == NULL) {
@@ -504,13 +562,19 @@ dispatch_request(struct session *session, struct slice input, uint64_t consumed)
     } else {
         pause_wait(session, command);
         request_init(session, &request, command, argv, argc);
-        session_hold(session);
-        is_used = request_route(session, &request, input, consumed);
-        session_release(session);
+        if (__builtin_expect((command->flags & CMD_BLOCKING) != 0, 0)) {
+            is_answered = request_run_blocking(session, &request, input, consumed, &is_used);
+        } else {
+            is_used = dispatch_route(session, &request, input, consumed);
+        }
     }
-    if (!is_used) {
+    if (is_answered && !is_used) {
         session->input_used += consumed;
     }
     session->request_bytes = 0;
     arena_reset(&session->arena);
+    if (blocking_is_parked(session->block)) {
+        arena_fini(&session->arena); /* Ten thousand sessions may wait so. */
+        arena_init(&session->arena, MEM_SESSIONS);
+    }
 }

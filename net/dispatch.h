@@ -36,6 +36,14 @@ extern const struct net_command net_commands_txn[];
  * request->reply. For those who run queued commands and statements of transactions. */
 YIELDS void dispatch_execute(struct session *session, struct kv_request *request);
 
+/* Routes a request whose checks are done: here, as a statement of the session's transaction, or at
+ * the shard of its keys. True: it has advanced session->input_used itself. When the command asks to
+ * block (request->block) nothing was replied and nothing used. */
+YIELDS bool dispatch_route(struct session *session, struct kv_request *request, struct slice input,
+                           uint64_t consumed);
+/* The request was answered without being run, since that place: statistics, CLIENT REPLY. */
+void dispatch_answered(struct session *session, struct kv_request *request, uint64_t reply_start);
+
 /* The reply to HELP of a container, made from the table. */
 void dispatch_help(struct kv_request *request);
 

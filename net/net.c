@@ -10,6 +10,7 @@
 #include "engine/base/log.h"
 #include "engine/io/io.h"
 #include "engine/rt/msg.h"
+#include "net/blocking.h"
 #include "net/config.h"
 #include "net/monitor.h"
 #include "net/session.h"
@@ -32,8 +33,11 @@ executor_run(void *arg)
     struct net *net = arg;
 
     for (;;) {
-        struct list *node = list_pop_front(&net->ready);
+        struct list *node = list_pop_front(&net->woken);
 
+        if (node == NULL) {
+            node = list_pop_front(&net->ready);
+        }
         if (node != NULL) {
             session_run(LIST_ENTRY(node, struct session, ready_link));
             continue;
@@ -54,7 +58,7 @@ executor_run(void *arg)
 static void
 executors_provide(struct net *net)
 {
-    if (list_is_empty(&net->ready)) {
+    if (list_is_empty(&net->ready) && list_is_empty(&net->woken)) {
         return;
     }
     if (net->executors_idle > 0) {
@@ -71,7 +75,7 @@ net_session_ready(struct net *net, struct session *session)
 {
     bool was_empty = list_is_empty(&net->ready);
 
-    if (session->is_running || session->is_closing ||
+    if (session->is_running || session->is_closing || blocking_is_parked(session->block) ||
         session->ready_link.next != &session->ready_link) {
         return;
     }
@@ -79,6 +83,17 @@ net_session_ready(struct net *net, struct session *session)
     if (was_empty) {
         executors_provide(net);
     }
+}
+
+void
+net_session_woken(struct net *net, struct session *session)
+{
+    if (session->is_running || session->is_closing) {
+        return;
+    }
+    list_remove(&session->ready_link);
+    list_push_back(&net->woken, &session->ready_link);
+    executors_provide(net);
 }
 
 void
@@ -243,7 +258,8 @@ ticker_run(void *arg)
         LIST_FOR_EACH_SAFE(node, &net->sessions) {
             struct session *session = LIST_ENTRY(node, struct session, link);
 
-            if (!session->is_running && now_us - session->active_us > timeout_s * 1000000) {
+            if (!session->is_running && session->block == NULL &&
+                now_us - session->active_us > timeout_s * 1000000) {
                 net->counters.timeouts++;
                 session_close(session);
             }
@@ -398,6 +414,7 @@ net_open(const struct server_options *options, struct kv *kv, struct net **net_o
     net->store = store_self();
     list_init(&net->sessions);
     list_init(&net->ready);
+    list_init(&net->woken);
     list_init(&net->dirty);
     cond_init(&net->executor_cond);
     cond_init(&net->stop_cond);
@@ -415,6 +432,7 @@ net_open(const struct server_options *options, struct kv *kv, struct net **net_o
     config_start(net);
     net->slowlog = slowlog_new();
     net->latency = latency_new();
+    net->blocking = blocking_new(net);
     shard_slot_set(SHARD_SLOT_NET, net);
     net->peers[shard_id()].durable = store_durable(net->store);
     store_on_durable(net->store, own_log_durable, NULL);
@@ -449,7 +467,7 @@ net_listen(struct net *net)
 static bool
 net_is_drained(const struct net *net)
 {
-    if (net->executing > 0 || !list_is_empty(&net->ready)) {
+    if (net->executing > 0 || !list_is_empty(&net->ready) || !list_is_empty(&net->woken)) {
         return false;
     }
     LIST_FOR_EACH(node, &net->sessions) {
@@ -514,6 +532,7 @@ net_free(struct net **net_in)
     config_free(&net->config);
     slowlog_free(&net->slowlog);
     latency_free(&net->latency);
+    blocking_free(&net->blocking);
     mem_free(MEM_RUNTIME, net->peers, shard_count() * sizeof(*net->peers));
     mem_free(MEM_RUNTIME, net->command_stats, command_ids() * sizeof(*net->command_stats));
     net->magic = 0;

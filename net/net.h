@@ -18,6 +18,7 @@
 /* The level of compatibility that clients are told. */
 #define REDIS_VERSION "7.2.0"
 
+struct blocking;
 struct config;
 struct latency;
 struct net;
@@ -101,6 +102,9 @@ struct net {
     uint32_t session_objects; /* Open, or closed and not yet freed. */
     uint64_t next_session;
     struct list ready; /* Sessions with input that no fiber works on. */
+    struct list woken; /* Those among them whose blocked command may run again: they go first. */
+    struct blocking *blocking;
+    uint32_t blocked;  /* Sessions that have a session_block. */
     struct list dirty; /* Sessions with output to send. */
     struct cond executor_cond, stop_cond;
     uint32_t executors, executors_idle;
@@ -150,4 +154,5 @@ struct command_stats *net_command_stats(struct net *net, const struct command *c
 /* Until lsn is durable at the shard. */
 YIELDS void net_wait_durable(uint32_t shard, lsn_t lsn);
 void net_session_ready(struct net *net, struct session *session);
+void net_session_woken(struct net *net, struct session *session);
 void net_session_dirty(struct net *net, struct session *session);

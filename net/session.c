@@ -6,6 +6,7 @@
 #include "engine/base/assert.h"
 #include "engine/base/log.h"
 #include "engine/rt/shard.h"
+#include "net/blocking.h"
 #include "net/config.h"
 #include "net/dispatch.h"
 #include "net/net.h"
@@ -27,7 +28,8 @@ static void
 session_backpressure(struct session *session)
 {
     size_t buffered = session->input.size - session->input_used + session->incoming.size;
-    bool is_stuck = session->is_running || session_has_output_backlog(session);
+    bool is_stuck = session->is_running || blocking_is_parked(session->block) ||
+                    session_has_output_backlog(session);
     bool should_pause = buffered > SESSION_INPUT_BYTES_HIGH && is_stuck;
 
     if (session->is_closing || session->is_ended || should_pause == session->is_paused) {
@@ -142,7 +144,11 @@ session_step(struct session *session)
     const char *error = NULL;
     uint64_t consumed = 0;
 
-    if (session->is_closing || session->close_after_reply || session_has_output_backlog(session)) {
+    if (session->is_closing || session->close_after_reply || blocking_is_parked(session->block)) {
+        return false;
+    }
+    /* One that has been woken is waited for by others. */
+    if (session->block == NULL && session_has_output_backlog(session)) {
         return false;
     }
     switch (resp_parse(&session->parser, input, &limits, &consumed, &error)) {
@@ -182,9 +188,13 @@ session_run(struct session *session)
     OBJ_CHECK(session, SESSION_MAGIC);
     ASSERT(!session->is_running);
     session->is_running = true;
-    while (session_step(session)) {}
+    /* Who was woken by a command runs before the next one. */
+    while (session_step(session) && list_is_empty(&session->net->woken)) {}
     session_input_compact(session);
     session->is_running = false;
+    if (session->input.size > 0 && !list_is_empty(&session->net->woken)) {
+        net_session_ready(session->net, session);
+    }
     net_session_dirty(session->net, session);
     session_backpressure(session);
     session_end_check(session);
@@ -486,6 +496,7 @@ session_maybe_free(struct session *session)
     list_remove(&session->wait_link);
     multi_discard(session);
     txn_leave(session);
+    blocking_leave(session);
     buf_fini(&session->input);
     buf_fini(&session->incoming);
     buf_fini(&session->sending);

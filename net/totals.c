@@ -175,10 +175,14 @@ totals_add_here(void *arg)
     struct totals *totals = arg;
     struct net *net = net_self();
     const struct mem_account *account = mem_account_current();
+    uint64_t on_removal;
 
     counters_add(&totals->counters, &net->counters);
     totals->sessions += net->session_count;
     totals->waiting += net->waiting;
+    totals->blocked += net->blocked;
+    totals->blocking_keys += kv_blocks_keys(net->kv, &on_removal);
+    totals->blocking_keys_on_removal += on_removal;
     totals->commands_per_second += net->rates.commands;
     totals->input_per_second += net->rates.input_bytes;
     totals->output_per_second += net->rates.output_bytes;

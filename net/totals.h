@@ -20,6 +20,8 @@ struct command_total {
 struct totals {
     struct net_counters counters;
     uint32_t sessions;
+    uint32_t blocked; /* Sessions whose command waits for a key, */
+    uint64_t blocking_keys, blocking_keys_on_removal;
     uint32_t waiting; /* In WAIT, WAITAOF, DEBUG SLEEP. */
     uint64_t commands_per_second, input_per_second, output_per_second;
     struct error_stat errors[NET_ERROR_KINDS_MAX];

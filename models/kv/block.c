@@ -26,8 +26,8 @@ enum { BLOCK_BUCKETS = 4096 };
 /* ---- What waits here ---- */
 
 struct waited_key {
-    struct list link;    /* In its bucket. */
-    struct list waiters; /* In the order of registration. */
+    struct list link;      /* In its bucket. */
+    struct list waiters;   /* In the order of registration. */
     struct waiter *served; /* Woken, and not done yet: the round stands here. NULL: no round. */
     bool is_again;         /* It has changed since. */
     bool is_unknown;       /* How is not known: any waiter may be concerned. */
@@ -66,8 +66,8 @@ struct note {
     struct list link; /* blocks->notes */
     struct kv_blocks *blocks;
     enum note_kind kind;
-    uint32_t from;   /* Who sends it. */
-    uint32_t shard;  /* NOTE_DONE, NOTE_LEAVE: of the session. */
+    uint32_t from;  /* Who sends it. */
+    uint32_t shard; /* NOTE_DONE, NOTE_LEAVE: of the session. */
     uint64_t ticket;
 };
 
@@ -79,7 +79,7 @@ struct kv_blocks {
     uint64_t key_count, on_removal_count, waiter_count;
     kv_block_wake_fn on_wake;
     void *on_wake_arg;
-    struct list notes; /* To be sent. */
+    struct list notes;   /* To be sent. */
     uint32_t notes_sent; /* On their way. */
     struct cond notes_cond;
     struct fiber_group fibers;

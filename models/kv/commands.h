@@ -39,6 +39,11 @@ YIELDS void kv_command_bitfield(struct kv_request *request);
 YIELDS void kv_command_bitfield_ro(struct kv_request *request);
 YIELDS void kv_command_bitop(struct kv_request *request);
 YIELDS void kv_command_bitpos(struct kv_request *request);
+YIELDS void kv_command_blmove(struct kv_request *request);
+YIELDS void kv_command_blmpop(struct kv_request *request);
+YIELDS void kv_command_blpop(struct kv_request *request);
+YIELDS void kv_command_brpop(struct kv_request *request);
+YIELDS void kv_command_brpoplpush(struct kv_request *request);
 YIELDS void kv_command_getbit(struct kv_request *request);
 YIELDS void kv_command_setbit(struct kv_request *request);
 

@@ -71,7 +71,23 @@ end_parse(struct kv_request *request, struct slice word, enum list_end *end_out)
     return true;
 }
 
-/* ---- LMOVE, RPOPLPUSH ---- */
+/* Nothing is there: until one of these keys is a list. */
+static void
+wait_for_item(struct kv_request *request, uint32_t first, uint32_t count, enum kv_block_reply reply,
+              uint64_t deadline_us)
+{
+    const struct kv_block_wait wait = {
+        .first = first,
+        .count = count,
+        .type = KV_LIST,
+        .reply = reply,
+        .deadline_us = deadline_us,
+    };
+
+    kv_block_ask(request, &wait);
+}
+
+/* ---- LMOVE, RPOPLPUSH, BLMOVE, BRPOPLPUSH ---- */
 
 static bool
 is_same_key(const struct kv_list *a, const struct kv_list *b)
@@ -108,18 +124,26 @@ out:
     return err;
 }
 
+/* deadline_us: NULL: does not wait for an item. */
 static YIELDS void
-move_command(struct kv_request *request, enum list_end from_end, enum list_end to_end)
+move_command(struct kv_request *request, enum list_end from_end, enum list_end to_end,
+             const uint64_t *deadline_us)
 {
+    bool is_taken = deadline_us != NULL && kv_block_is_taken(request, request->argv[1]);
     struct kv_list from;
     struct kv_list to;
     err_t err;
 
-    if (!kv_list_lookup(request, request->argv[1], 0, &from)) {
+    if (!is_taken && !kv_list_lookup(request, request->argv[1], 0, &from)) {
         return;
     }
-    if (!from.object.is_found) { /* Before the type of the other is looked at. */
-        reply_null(request->reply);
+    /* Before the type of the other is looked at. */
+    if (is_taken || !from.object.is_found) {
+        if (deadline_us == NULL) {
+            reply_null(request->reply);
+        } else {
+            wait_for_item(request, 1, 1, KV_BLOCK_NULL, *deadline_us);
+        }
         return;
     }
     if (!kv_list_lookup(request, request->argv[2], 0, &to)) {
@@ -139,17 +163,90 @@ kv_command_lmove(struct kv_request *request)
 
     if (end_parse(request, request->argv[3], &from_end) &&
         end_parse(request, request->argv[4], &to_end)) {
-        move_command(request, from_end, to_end);
+        move_command(request, from_end, to_end, NULL);
+    }
+}
+
+void
+kv_command_blmove(struct kv_request *request)
+{
+    enum list_end from_end;
+    enum list_end to_end;
+    uint64_t deadline_us;
+
+    if (end_parse(request, request->argv[3], &from_end) &&
+        end_parse(request, request->argv[4], &to_end) &&
+        kv_block_parse_seconds(request, request->argv[5], &deadline_us)) {
+        move_command(request, from_end, to_end, &deadline_us);
     }
 }
 
 void
 kv_command_rpoplpush(struct kv_request *request)
 {
-    move_command(request, LIST_RIGHT, LIST_LEFT);
+    move_command(request, LIST_RIGHT, LIST_LEFT, NULL);
 }
 
-/* ---- LMPOP ---- */
+void
+kv_command_brpoplpush(struct kv_request *request)
+{
+    uint64_t deadline_us;
+
+    if (kv_block_parse_seconds(request, request->argv[3], &deadline_us)) {
+        move_command(request, LIST_RIGHT, LIST_LEFT, &deadline_us);
+    }
+}
+
+/* ---- BLPOP, BRPOP ---- */
+
+static YIELDS void
+blocking_pop(struct kv_request *request, enum list_end end)
+{
+    uint32_t keys = request->argc - 2;
+    uint64_t deadline_us;
+    struct kv_list list;
+
+    if (!kv_block_parse_seconds(request, request->argv[request->argc - 1], &deadline_us)) {
+        return;
+    }
+    for (uint32_t i = 1; i <= keys; i++) {
+        struct reply_mark mark = reply_mark(request->reply);
+        err_t err;
+
+        if (kv_block_is_taken(request, request->argv[i])) {
+            continue;
+        }
+        if (!kv_list_lookup(request, request->argv[i], 0, &list)) {
+            return;
+        }
+        if (!list.object.is_found) {
+            continue;
+        }
+        reply_array(request->reply, 2);
+        reply_bulk(request->reply, list.object.name);
+        err = kv_list_pop(request, &list, end, 1);
+        if (err != ERR_OK) {
+            reply_cut(request->reply, mark);
+            kv_fail(request, err);
+        }
+        return;
+    }
+    wait_for_item(request, 1, keys, KV_BLOCK_NULL_ARRAY, deadline_us);
+}
+
+void
+kv_command_blpop(struct kv_request *request)
+{
+    blocking_pop(request, LIST_LEFT);
+}
+
+void
+kv_command_brpop(struct kv_request *request)
+{
+    blocking_pop(request, LIST_RIGHT);
+}
+
+/* ---- LMPOP, BLMPOP ---- */
 
 /* A number of at least 1; replies on an error. */
 static bool
@@ -205,26 +302,30 @@ mpop(struct kv_request *request, struct kv_list *list, enum list_end end, uint64
     }
 }
 
-void
-kv_command_lmpop(struct kv_request *request)
+/* at: where the number of keys stands. */
+static YIELDS void
+mpop_command(struct kv_request *request, uint32_t at, const uint64_t *deadline_us)
 {
     enum list_end end;
     struct kv_list list;
     uint64_t count;
     uint64_t keys;
 
-    if (!parse_positive(request, request->argv[1], "numkeys", &keys)) {
+    if (!parse_positive(request, request->argv[at], "numkeys", &keys)) {
         return;
     }
-    if (keys >= request->argc - 2) {
+    if (keys >= request->argc - at - 1) {
         kv_reply_syntax_error(request);
         return;
     }
-    if (!lmpop_options_parse(request, 2 + (uint32_t)keys, &end, &count)) {
+    if (!lmpop_options_parse(request, at + 1 + (uint32_t)keys, &end, &count)) {
         return;
     }
-    for (uint32_t i = 0; i < keys; i++) {
-        if (!kv_list_lookup(request, request->argv[2 + i], 0, &list)) {
+    for (uint32_t i = at + 1; i <= at + keys; i++) {
+        if (deadline_us != NULL && kv_block_is_taken(request, request->argv[i])) {
+            continue;
+        }
+        if (!kv_list_lookup(request, request->argv[i], 0, &list)) {
             return;
         }
         if (list.object.is_found) {
@@ -232,5 +333,25 @@ kv_command_lmpop(struct kv_request *request)
             return;
         }
     }
-    reply_null_array(request->reply);
+    if (deadline_us == NULL) {
+        reply_null_array(request->reply);
+    } else {
+        wait_for_item(request, at + 1, (uint32_t)keys, KV_BLOCK_NULL_ARRAY, *deadline_us);
+    }
+}
+
+void
+kv_command_lmpop(struct kv_request *request)
+{
+    mpop_command(request, 1, NULL);
+}
+
+void
+kv_command_blmpop(struct kv_request *request)
+{
+    uint64_t deadline_us;
+
+    if (kv_block_parse_seconds(request, request->argv[1], &deadline_us)) {
+        mpop_command(request, 2, &deadline_us);
+    }
 }
