@@ -7,6 +7,7 @@
 #include "engine/base/assert.h"
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
+#include "net/acl.h"
 #include "net/blocking.h"
 #include "net/dispatch.h"
 
@@ -76,7 +77,7 @@ flags_text(const struct session *session, char out[8])
 }
 
 /* One line in the format of CLIENT LIST. */
-static void
+void
 session_describe(const struct session *session, struct buf *out)
 {
     uint64_t now_us = shard_now_us();
@@ -264,7 +265,7 @@ kill_option(struct kv_request *request, struct slice word, struct slice value,
     }
     if (command_word_is(word, "USER")) {
         filter->user = value;
-        if (!slice_equal(value, SLICE("default"))) {
+        if (acl_find(net_self(), value) == NULL) {
             reply_error(request->reply, "ERR No such user '%.*s'",
                         (int)MIN(value.size, (size_t)128), (const char *)value.data);
             return false;

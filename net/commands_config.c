@@ -8,6 +8,7 @@
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
 #include "models/kv/glob.h"
+#include "net/acl.h"
 #include "net/config.h"
 #include "net/config_table.h"
 #include "net/dispatch.h"
@@ -109,6 +110,24 @@ is_duplicate(const struct config_change *changes, uint32_t count)
     return false;
 }
 
+/* requirepass is the password of the default user, which the catalog keeps. Replies and returns
+ * false when it cannot be. */
+static YIELDS bool
+password_apply(struct kv_request *request, const struct config_change *changes, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (changes[i].index == (uint32_t)config_find(SLICE("requirepass"))) {
+            err_t err = acl_default_password_set(slice_from_text(changes[i].text));
+
+            if (err != ERR_OK) {
+                reply_err(request->reply, err);
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 static YIELDS void
 run_set(struct session *session, struct kv_request *request)
 {
@@ -149,6 +168,9 @@ run_set(struct session *session, struct kv_request *request)
                         config_parameters[index].name, message);
             return;
         }
+    }
+    if (!password_apply(request, changes, count)) {
+        return;
     }
     apply_all(changes, count);
     reply_ok(request->reply);

@@ -3,8 +3,7 @@
 
 #include "engine/base/assert.h"
 #include "engine/rt/shard.h"
-#include "net/auth.h"
-#include "net/config.h"
+#include "net/acl.h"
 #include "net/dispatch.h"
 
 #include "engine/base/poison.h"
@@ -63,12 +62,14 @@ static bool
 authenticate(struct session *session, struct kv_request *request, struct slice user,
              struct slice password)
 {
-    if (auth_check(session->net, user, password)) {
-        session->is_authenticated = true;
-        session->user = "default";
+    struct acl_user *known = acl_find(session->net, user);
+
+    if (known != NULL && acl_user_is_enabled(known) && acl_password_fits(known, password)) {
+        acl_session_set(session, known);
         return true;
     }
     session->net->counters.auth_failures++;
+    acl_log_login(session, user);
     reply_error(request->reply, "WRONGPASS invalid username-password pair or user is disabled.");
     return false;
 }
@@ -84,7 +85,7 @@ run_auth(struct session *session, struct kv_request *request)
     }
     if (request->argc == 3) {
         user = request->argv[1];
-    } else if (config_values(session->net->config)->password[0] == '\0') {
+    } else if (acl_user_has_no_password(acl_find(session->net, user))) {
         reply_error(request->reply,
                     "ERR AUTH <password> called without any password configured for the default "
                     "user. Are you sure your configuration is correct?");
@@ -149,7 +150,7 @@ run_hello(struct session *session, struct kv_request *request)
     if (hello.has_auth && !authenticate(session, request, hello.user, hello.password)) {
         return;
     }
-    if (!session->is_authenticated) {
+    if (!session->is_authenticated && !acl_default_is_open(session->net)) {
         reply_error(reply, "NOAUTH HELLO must be called with the client already authenticated, "
                            "otherwise the HELLO <proto> AUTH <user> <pass> option can be used to "
                            "authenticate the client and select the RESP protocol version at the "

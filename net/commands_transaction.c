@@ -3,6 +3,7 @@
  * Commands are queued as words, and EXEC runs them as one transaction (kv_execute_multi). What was
  * watched is read again in that transaction. */
 #include "engine/base/assert.h"
+#include "net/acl.h"
 #include "net/dispatch.h"
 #include "net/transaction.h"
 
@@ -120,6 +121,25 @@ struct exec {
     uint32_t db; /* Where the session stood: SELECT may be among the commands. */
 };
 
+/* The rules may have changed since it was queued. */
+static YIELDS bool
+may_run(struct session *session, struct kv_request *request)
+{
+    struct acl_denial denial;
+    char text[ACL_TEXT_BYTES_MAX];
+
+    if (acl_session_may(session, request->command, request->argv, request->argc, &denial)) {
+        return true;
+    }
+    acl_denial_text(&denial, session->user, false, text);
+    reply_error(request->reply,
+                "NOPERM ACLs rules changed between the moment the transaction was accumulated and "
+                "the EXEC call. This command is no longer allowed for the following reason: %s",
+                text);
+    acl_log_denial(session, &denial, ACL_MULTI);
+    return false;
+}
+
 static YIELDS void
 exec_run(void *arg, struct kv_request *request)
 {
@@ -130,7 +150,9 @@ exec_run(void *arg, struct kv_request *request)
     }
     request->db = exec->session->db;
     request->no_touch = exec->session->no_touch;
-    dispatch_execute(exec->session, request);
+    if (may_run(exec->session, request)) {
+        dispatch_execute(exec->session, request);
+    }
 }
 
 /* The queued words as requests, in the arena; NULL after an error reply. */

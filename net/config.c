@@ -382,7 +382,8 @@ values_refresh(struct config *config)
     values->statement_timeout_us = 1000 * (uint64_t)number_of(config, "orbit-statement-timeout");
     values->txn_idle_timeout_us = 1000 * (uint64_t)number_of(config, "orbit-txn-idle-timeout");
     values->txn_timeout_us = 1000 * (uint64_t)number_of(config, "orbit-txn-timeout");
-    values->password = text_of(config, "requirepass");
+    values->acl_all_channels = strcmp(text_of(config, "acl-pubsub-default"), "allchannels") == 0;
+    values->acllog_max_len = (uint64_t)number_of(config, "acllog-max-len");
 }
 
 static void start_set(struct config *config, const char *name, const char *format, ...)

@@ -35,7 +35,8 @@ struct config_values {
     bool latency_tracking;
     /* Of transactions of ORBIT.BEGIN. 0: none. */
     uint64_t lock_timeout_us, statement_timeout_us, txn_idle_timeout_us, txn_timeout_us;
-    const char *password; /* NUL-terminated; "" for none. */
+    bool acl_all_channels; /* acl-pubsub-default */
+    uint64_t acllog_max_len;
 };
 
 struct config;

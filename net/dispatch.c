@@ -9,6 +9,7 @@
 
 #include "engine/base/assert.h"
 #include "engine/rt/msg.h"
+#include "net/acl.h"
 #include "net/blocking.h"
 #include "net/config.h"
 #include "net/monitor.h"
@@ -40,6 +41,7 @@ dispatch_init(void)
 {
     ASSERT(command_ids() <= DISPATCH_COMMANDS_MAX);
     table_bind(net_commands_connection);
+    table_bind(net_commands_acl);
     table_bind(net_commands_client);
     table_bind(net_commands_config);
     table_bind(net_commands_checkpoint);
@@ -241,8 +243,26 @@ unknown_command(struct session *session, const struct slice *argv, uint32_t argc
                 (int)MIN(argv[0].size, (size_t)128), (const char *)argv[0].data, arguments);
 }
 
+/* Replies and returns false when the session's user may not run the call. */
+static YIELDS bool
+permission_check(struct session *session, const struct command *command, const struct slice *argv,
+                 uint32_t argc)
+{
+    struct acl_denial denial;
+    char text[ACL_TEXT_BYTES_MAX];
+
+    if (__builtin_expect(acl_is_unrestricted(session), 1) ||
+        acl_session_may(session, command, argv, argc, &denial)) {
+        return true;
+    }
+    acl_denial_text(&denial, session->user, false, text);
+    reply_error(&session->output, "NOPERM %s", text);
+    acl_log_denial(session, &denial, session->multi != NULL ? ACL_MULTI : ACL_TOPLEVEL);
+    return false;
+}
+
 /* NULL after an error reply. */
-static const struct command *
+static YIELDS const struct command *
 command_check(struct session *session, const struct slice *argv, uint32_t argc)
 {
     const struct command *command = command_resolve(argv, argc);
@@ -255,14 +275,15 @@ command_check(struct session *session, const struct slice *argv, uint32_t argc)
     if (!command_arity_fits(command, argc)) {
         reply_error(reply, "ERR wrong number of arguments for '%s' command",
                     command_full_name(command));
-    } else if (!session->is_authenticated && (command->flags & CMD_NO_AUTH) == 0) {
+    } else if (!session->is_authenticated && (command->flags & CMD_NO_AUTH) == 0 &&
+               !acl_default_is_open(session->net)) {
         reply_error(reply, "NOAUTH Authentication required.");
     } else if (session->multi != NULL && (command->flags & CMD_NO_MULTI) != 0) {
         reply_error(reply, "ERR Command not allowed inside a transaction");
     } else if (command->layer == COMMAND_ABSENT || command->layer == COMMAND_CONTAINER) {
         reply_error(reply, "ERR the command '%s' is not supported by this version of Orbit",
                     command_full_name(command));
-    } else {
+    } else if (permission_check(session, command, argv, argc)) {
         return command;
     }
     net_command_stats(session->net, command)->rejected++;
@@ -433,7 +454,8 @@ run_remote(struct session *session, struct kv_request *first, uint32_t shard, st
            uint64_t consumed)
 {
     uint64_t reply_start = session_output_end(session);
-    bool may_gather = session->reply_mode == SESSION_REPLY_ON && first->block == NULL;
+    bool may_gather = session->reply_mode == SESSION_REPLY_ON && first->block == NULL &&
+                      acl_is_unrestricted(session);
     struct run run = {
         .session = session,
         .count = 1,

@@ -19,6 +19,7 @@ void dispatch_init(void);
 
 /* The tables that dispatch_init binds, one a file; each ends with a NULL name. */
 extern const struct net_command net_commands_connection[];
+extern const struct net_command net_commands_acl[];
 extern const struct net_command net_commands_client[];
 extern const struct net_command net_commands_config[];
 extern const struct net_command net_commands_checkpoint[];

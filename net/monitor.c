@@ -54,6 +54,10 @@ argument_is_secret(const struct kv_request *request, uint32_t index)
     if (strcmp(name, "auth") == 0) {
         return index > 0;
     }
+    if (strcmp(name, "acl|setuser") == 0 || strcmp(name, "acl|deluser") == 0 ||
+        strcmp(name, "acl|getuser") == 0) {
+        return index > 1;
+    }
     if (strcmp(name, "hello") == 0) {
         return (index > 2 && command_word_is(request->argv[index - 1], "AUTH")) ||
                (index > 3 && command_word_is(request->argv[index - 2], "AUTH"));

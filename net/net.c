@@ -10,6 +10,7 @@
 #include "engine/base/log.h"
 #include "engine/io/io.h"
 #include "engine/rt/msg.h"
+#include "net/acl.h"
 #include "net/blocking.h"
 #include "net/config.h"
 #include "net/monitor.h"
@@ -430,6 +431,7 @@ net_open(const struct server_options *options, struct kv *kv, struct net **net_o
     stopwatch_init(&net->stopwatch, shard_now_us());
     TRY(config_new(options, &net->config));
     config_start(net);
+    TRY(acl_open(net));
     net->slowlog = slowlog_new();
     net->latency = latency_new();
     net->blocking = blocking_new(net);
@@ -445,6 +447,7 @@ net_open(const struct server_options *options, struct kv *kv, struct net **net_o
     err = ERR_OK;
 out:
     if (net != NULL) {
+        config_free(&net->config);
         mem_free(MEM_RUNTIME, net->peers, shard_count() * sizeof(*net->peers));
         mem_free(MEM_RUNTIME, net->command_stats, command_ids() * sizeof(*net->command_stats));
         MEM_FREE(MEM_RUNTIME, net);
@@ -529,6 +532,7 @@ net_free(struct net **net_in)
     shard_turn_hook_remove(net_turn_hook, net);
     shard_slot_set(SHARD_SLOT_NET, NULL);
     net_stats_reset(net);
+    acl_close(net);
     config_free(&net->config);
     slowlog_free(&net->slowlog);
     latency_free(&net->latency);

@@ -19,6 +19,7 @@
 #define REDIS_VERSION "7.2.0"
 
 struct blocking;
+struct acl;
 struct config;
 struct latency;
 struct net;
@@ -94,6 +95,7 @@ struct net {
     struct kv *kv;
     struct store *store;
     struct config *config;
+    struct acl *acl;
     struct slowlog *slowlog;
     struct latency *latency;
     struct io_listener *listener;

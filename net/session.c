@@ -6,6 +6,7 @@
 #include "engine/base/assert.h"
 #include "engine/base/log.h"
 #include "engine/rt/shard.h"
+#include "net/acl.h"
 #include "net/blocking.h"
 #include "net/config.h"
 #include "net/dispatch.h"
@@ -416,18 +417,16 @@ session_reset(struct session *session)
     multi_discard(session);
     txn_leave(session);
     session->db = 0;
-    session->is_authenticated = config_values(session->net->config)->password[0] == '\0';
     session->no_evict = false;
     session->no_touch = false;
     session->durability = WAL_SYNC;
     session->reply_mode = SESSION_REPLY_ON;
     session->output.resp = 2;
-    session->user = "default";
     session->origin = (struct txn_origin){
-        .principal = slice_from_text(session->user),
         .protocol = SLICE("resp"),
         .client = session->id,
     };
+    acl_session_set(session, NULL);
     session_text_set(&session->name, SLICE(""));
 }
 
@@ -497,6 +496,7 @@ session_maybe_free(struct session *session)
     multi_discard(session);
     txn_leave(session);
     blocking_leave(session);
+    acl_session_leave(session);
     buf_fini(&session->input);
     buf_fini(&session->incoming);
     buf_fini(&session->sending);

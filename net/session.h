@@ -80,7 +80,8 @@ struct session {
     enum wal_durability durability;
     enum session_reply_mode reply_mode;
     char *name, *lib_name, *lib_version; /* NUL-terminated; NULL when unset; session_text_set. */
-    const char *user;
+    const char *user;                    /* Its name; acl_session_set. */
+    struct acl_user *acl_user;           /* Pinned. */
 
     /* Transactions: net/transaction.h. */
     struct session_multi *multi; /* Between MULTI and EXEC; otherwise NULL. */
@@ -130,5 +131,7 @@ void session_maybe_free(struct session *session);
 void session_text_set(char **text, struct slice value);
 /* Checks the name; replies to the session itself and returns false when it may not be used. */
 bool session_name_set(struct session *session, struct slice name);
+/* The line of CLIENT LIST, with its line end. */
+void session_describe(const struct session *session, struct buf *out);
 /* As at connect (RESET). */
 void session_reset(struct session *session);
