@@ -125,6 +125,32 @@ YIELDS void kv_command_rpoplpush(struct kv_request *request);
 YIELDS void kv_command_rpush(struct kv_request *request);
 YIELDS void kv_command_rpushx(struct kv_request *request);
 
+/* Sorted sets: zset_commands.c, zset_range.c. */
+YIELDS void kv_command_zadd(struct kv_request *request);
+YIELDS void kv_command_zcard(struct kv_request *request);
+YIELDS void kv_command_zcount(struct kv_request *request);
+YIELDS void kv_command_zincrby(struct kv_request *request);
+YIELDS void kv_command_zlexcount(struct kv_request *request);
+YIELDS void kv_command_zmpop(struct kv_request *request);
+YIELDS void kv_command_zmscore(struct kv_request *request);
+YIELDS void kv_command_zpopmax(struct kv_request *request);
+YIELDS void kv_command_zpopmin(struct kv_request *request);
+YIELDS void kv_command_zrange(struct kv_request *request);
+YIELDS void kv_command_zrangebylex(struct kv_request *request);
+YIELDS void kv_command_zrangebyscore(struct kv_request *request);
+YIELDS void kv_command_zrangestore(struct kv_request *request);
+YIELDS void kv_command_zrank(struct kv_request *request);
+YIELDS void kv_command_zrem(struct kv_request *request);
+YIELDS void kv_command_zremrangebylex(struct kv_request *request);
+YIELDS void kv_command_zremrangebyrank(struct kv_request *request);
+YIELDS void kv_command_zremrangebyscore(struct kv_request *request);
+YIELDS void kv_command_zrevrange(struct kv_request *request);
+YIELDS void kv_command_zrevrangebylex(struct kv_request *request);
+YIELDS void kv_command_zrevrangebyscore(struct kv_request *request);
+YIELDS void kv_command_zrevrank(struct kv_request *request);
+YIELDS void kv_command_zscan(struct kv_request *request);
+YIELDS void kv_command_zscore(struct kv_request *request);
+
 /* Expiry: expire.c. */
 YIELDS void kv_command_expire(struct kv_request *request);
 YIELDS void kv_command_expireat(struct kv_request *request);
