@@ -125,16 +125,22 @@ YIELDS void kv_command_rpoplpush(struct kv_request *request);
 YIELDS void kv_command_rpush(struct kv_request *request);
 YIELDS void kv_command_rpushx(struct kv_request *request);
 
-/* Sorted sets: zset_commands.c, zset_range.c. */
+/* Sorted sets: zset_commands.c, zset_range.c, zset_algebra.c, zset_random.c. */
 YIELDS void kv_command_zadd(struct kv_request *request);
 YIELDS void kv_command_zcard(struct kv_request *request);
 YIELDS void kv_command_zcount(struct kv_request *request);
+YIELDS void kv_command_zdiff(struct kv_request *request);
+YIELDS void kv_command_zdiffstore(struct kv_request *request);
 YIELDS void kv_command_zincrby(struct kv_request *request);
+YIELDS void kv_command_zinter(struct kv_request *request);
+YIELDS void kv_command_zintercard(struct kv_request *request);
+YIELDS void kv_command_zinterstore(struct kv_request *request);
 YIELDS void kv_command_zlexcount(struct kv_request *request);
 YIELDS void kv_command_zmpop(struct kv_request *request);
 YIELDS void kv_command_zmscore(struct kv_request *request);
 YIELDS void kv_command_zpopmax(struct kv_request *request);
 YIELDS void kv_command_zpopmin(struct kv_request *request);
+YIELDS void kv_command_zrandmember(struct kv_request *request);
 YIELDS void kv_command_zrange(struct kv_request *request);
 YIELDS void kv_command_zrangebylex(struct kv_request *request);
 YIELDS void kv_command_zrangebyscore(struct kv_request *request);
@@ -150,6 +156,8 @@ YIELDS void kv_command_zrevrangebyscore(struct kv_request *request);
 YIELDS void kv_command_zrevrank(struct kv_request *request);
 YIELDS void kv_command_zscan(struct kv_request *request);
 YIELDS void kv_command_zscore(struct kv_request *request);
+YIELDS void kv_command_zunion(struct kv_request *request);
+YIELDS void kv_command_zunionstore(struct kv_request *request);
 
 /* Expiry: expire.c. */
 YIELDS void kv_command_expire(struct kv_request *request);

@@ -12,102 +12,10 @@ enum {
     ENCODING_LISTPACK,
     ENCODING_SKIPLIST,
     ENCODINGS,
-    ENTRIES_FIRST = 16,
     MEMBERS_AT_ONCE = 128,
     PASSED_BY_WALKING = 256, /* Offsets beyond are found by rank. */
     WORK_UNITS_PER_MEMBER = 5,
 };
-
-/* ---- Entries ---- */
-
-err_t
-zset_entries_add(struct kv_request *request, struct zset_entries *entries, double score,
-                 struct slice member, bool is_copied)
-{
-    if (entries->count == entries->capacity) {
-        uint32_t capacity = MAX((uint32_t)ENTRIES_FIRST, entries->capacity * 2);
-        size_t bytes = (size_t)capacity * sizeof(*entries->at);
-        struct zset_entry *at = NULL;
-
-        if (!mem_over(mem_account_current(), MEM_SESSIONS, bytes)) {
-            at = arena_alloc(request->arena, bytes);
-        }
-        if (at == NULL) {
-            return err_set(ERR_NO_MEMORY, "no memory for more than %u members; raise --memory",
-                           entries->count);
-        }
-        if (entries->count > 0) {
-            memcpy(at, entries->at, entries->count * sizeof(*at));
-        }
-        entries->at = at;
-        entries->capacity = capacity;
-    }
-    entries->at[entries->count] = (struct zset_entry){
-        .score = score,
-        .member = is_copied ? arena_copy(request->arena, member) : member,
-        .order = entries->count,
-    };
-    entries->count++;
-    return ERR_OK;
-}
-
-static bool
-score_before(const struct zset_entry *a, const struct zset_entry *b)
-{
-    return a->score != b->score ? a->score < b->score : slice_compare(a->member, b->member) < 0;
-}
-
-static bool
-member_before(const struct zset_entry *a, const struct zset_entry *b)
-{
-    int order = slice_compare(a->member, b->member);
-
-    return order != 0 ? order < 0 : a->order < b->order;
-}
-
-static YIELDS void
-shell_sort(struct kv_request *request, struct zset_entries *entries,
-           bool (*is_before)(const struct zset_entry *a, const struct zset_entry *b))
-{
-    struct zset_entry *at = entries->at;
-
-    for (uint32_t gap = entries->count / 2; gap > 0; gap /= 2) {
-        for (uint32_t i = gap; i < entries->count; i++) {
-            struct zset_entry entry = at[i];
-            uint32_t to = i;
-
-            while (to >= gap && is_before(&entry, &at[to - gap])) {
-                at[to] = at[to - gap];
-                to -= gap;
-            }
-            at[to] = entry;
-        }
-        kv_work(request, entries->count / 8);
-    }
-}
-
-void
-zset_entries_sort(struct kv_request *request, struct zset_entries *entries)
-{
-    shell_sort(request, entries, score_before);
-}
-
-void
-zset_entries_sort_members(struct kv_request *request, struct zset_entries *entries)
-{
-    shell_sort(request, entries, member_before);
-}
-
-void
-zset_entries_reverse(struct zset_entries *entries)
-{
-    for (uint32_t i = 0; i < entries->count / 2; i++) {
-        struct zset_entry entry = entries->at[i];
-
-        entries->at[i] = entries->at[entries->count - 1 - i];
-        entries->at[entries->count - 1 - i] = entry;
-    }
-}
 
 /* ---- Sort keys ---- */
 
@@ -179,7 +87,7 @@ packed_next(struct kv_packed *packed, struct zset_entry *entry_out)
     return !isnan(entry_out->score);
 }
 
-err_t
+static err_t
 zset_check(const struct kv_object *object)
 {
     struct kv_packed packed;
@@ -204,19 +112,25 @@ zset_check(const struct kv_object *object)
 }
 
 bool
-zset_lookup(struct kv_request *request, struct slice name, uint32_t flags,
-            struct kv_object *object_out)
+zset_check_reply(struct kv_request *request, const struct kv_object *object)
 {
     err_t err;
 
-    if (!kv_lookup(request, name, flags, object_out) || !kv_is_type(request, object_out, KV_ZSET)) {
+    if (!kv_is_type(request, object, KV_ZSET)) {
         return false;
     }
-    err = object_out->is_found ? zset_check(object_out) : ERR_OK;
+    err = object->is_found ? zset_check(object) : ERR_OK;
     if (err != ERR_OK) {
         kv_fail(request, err);
     }
     return err == ERR_OK;
+}
+
+bool
+zset_lookup(struct kv_request *request, struct slice name, uint32_t flags,
+            struct kv_object *object_out)
+{
+    return kv_lookup(request, name, flags, object_out) && zset_check_reply(request, object_out);
 }
 
 static err_t
@@ -591,28 +505,29 @@ out:
     return err;
 }
 
-static struct zset_entry *
-packed_entry(struct zset_edit *edit, struct slice member)
+/* Where the member is; their number, if it is not there. */
+static uint32_t
+packed_find(const struct zset_edit *edit, struct slice member)
 {
-    for (uint32_t i = 0; i < edit->packed.count; i++) {
-        if (slice_equal(edit->packed.at[i].member, member)) {
-            return &edit->packed.at[i];
-        }
+    uint32_t at = 0;
+
+    while (at < edit->packed.count && !slice_equal(edit->packed.at[at].member, member)) {
+        at++;
     }
-    return NULL;
+    return at;
 }
 
 err_t
 zset_edit_get(struct zset_edit *edit, struct slice member, bool *is_in, double *score_out)
 {
-    const struct zset_entry *entry;
+    uint32_t at;
 
     if (edit->is_spread) {
         return spread_find(edit->request, &edit->collection, &member, 1, is_in, score_out);
     }
-    entry = packed_entry(edit, member);
-    *is_in = entry != NULL;
-    *score_out = entry != NULL ? entry->score : 0;
+    at = packed_find(edit, member);
+    *is_in = at < edit->packed.count;
+    *score_out = *is_in ? edit->packed.at[at].score : 0;
     return ERR_OK;
 }
 
@@ -623,7 +538,6 @@ spread_now(struct zset_edit *edit)
     err_t err;
 
     TRY(kv_collection_new(edit->request, edit->object, &edit->collection));
-    zset_entries_sort(edit->request, &edit->packed);
     zset_index_build(edit->request, &edit->collection, &edit->packed);
     edit->head.flags |= KV_HEAD_SPREAD;
     edit->head.collection = edit->collection.id;
@@ -635,14 +549,14 @@ out:
 static YIELDS err_t
 packed_put(struct zset_edit *edit, struct slice member, double score)
 {
-    struct zset_entry *entry = packed_entry(edit, member);
-    err_t err = ERR_OK;
+    uint32_t at = packed_find(edit, member);
+    err_t err;
 
-    if (entry != NULL) {
-        entry->score = score;
-        return ERR_OK;
+    if (at < edit->packed.count) {
+        zset_entries_remove(&edit->packed, at);
+        edit->packed_bytes -= kv_packed_size(ZSET_SCORE_BYTES + member.size);
     }
-    TRY(zset_entries_add(edit->request, &edit->packed, score, member, false));
+    TRY(zset_entries_insert(edit->request, &edit->packed, score, member));
     edit->packed_bytes += kv_packed_size(ZSET_SCORE_BYTES + member.size);
     if (edit->packed.count > KV_PACKED_ITEMS_MAX || edit->packed_bytes > KV_PACKED_BYTES_MAX) {
         TRY(spread_now(edit));
@@ -681,7 +595,7 @@ err_t
 zset_edit_remove(struct zset_edit *edit, struct slice member, double score)
 {
     struct zset_entry old = {.score = score, .member = member};
-    struct zset_entry *entry;
+    uint32_t at;
 
     if (edit->head.count == 0) {
         return err_set(ERR_CORRUPT, "a sorted set counts fewer members than it has");
@@ -691,10 +605,10 @@ zset_edit_remove(struct zset_edit *edit, struct slice member, double score)
     if (edit->is_spread) {
         return zset_index_remove(edit->request, &edit->collection, &old);
     }
-    entry = packed_entry(edit, member);
-    ASSERT(entry != NULL);
-    edit->packed_bytes -= kv_packed_size(ZSET_SCORE_BYTES + entry->member.size);
-    *entry = edit->packed.at[--edit->packed.count];
+    at = packed_find(edit, member);
+    ASSERT(at < edit->packed.count);
+    edit->packed_bytes -= kv_packed_size(ZSET_SCORE_BYTES + member.size);
+    zset_entries_remove(&edit->packed, at);
     return ERR_OK;
 }
 
@@ -703,9 +617,6 @@ zset_edit_finish(struct zset_edit *edit)
 {
     if (!edit->is_changed) {
         return ERR_OK;
-    }
-    if (!edit->is_spread) {
-        zset_entries_sort(edit->request, &edit->packed);
     }
     edit->head.body =
         body_make(edit->request, edit->encoding, edit->is_spread ? NULL : &edit->packed,

@@ -40,7 +40,16 @@ struct zset_entries {
 /* Borrowed, or copied into the arena. ERR_NO_MEMORY. */
 err_t zset_entries_add(struct kv_request *request, struct zset_entries *entries, double score,
                        struct slice member, bool is_copied);
-YIELDS void zset_entries_sort(struct kv_request *request, struct zset_entries *entries);
+/* Into an array that is in order of score, where it belongs; borrowed. ERR_NO_MEMORY. */
+err_t zset_entries_insert(struct kv_request *request, struct zset_entries *entries, double score,
+                          struct slice member);
+void zset_entries_remove(struct zset_entries *entries, uint32_t at);
+
+typedef bool (*zset_before)(const struct zset_entry *a, const struct zset_entry *b);
+/* The order of a sorted set: by score, then by bytes. */
+bool zset_score_before(const struct zset_entry *a, const struct zset_entry *b);
+YIELDS void zset_entries_sort(struct kv_request *request, struct zset_entries *entries,
+                              zset_before is_before);
 /* By bytes, then by order of coming. */
 YIELDS void zset_entries_sort_members(struct kv_request *request, struct zset_entries *entries);
 void zset_entries_reverse(struct zset_entries *entries);
@@ -54,8 +63,8 @@ int zset_entry_compare(const struct zset_entry *entry, struct slice key);
 /* The key as a KV_ZSET, or missing; false after an error reply. */
 YIELDS bool zset_lookup(struct kv_request *request, struct slice name, uint32_t flags,
                         struct kv_object *object_out);
-/* Is what was looked up well-formed? ERR_CORRUPT. */
-err_t zset_check(const struct kv_object *object);
+/* The same for an object that was looked up already. */
+bool zset_check_reply(struct kv_request *request, const struct kv_object *object);
 
 /* Errors of all that follows: as txn_get, ERR_CORRUPT, ERR_NO_MEMORY, ERR_LIMIT (a long member). */
 
@@ -98,7 +107,7 @@ struct zset_edit {
     bool is_spread;
     bool is_changed;
     struct kv_collection collection; /* is_spread */
-    struct zset_entries packed;      /* Otherwise; in any order. */
+    struct zset_entries packed;      /* Otherwise; in order. */
     size_t packed_bytes;
 };
 YIELDS err_t zset_edit_open(struct kv_request *request, struct kv_object *object,

@@ -166,7 +166,7 @@ span_split(struct kv_request *request, const struct kv_collection *collection, e
 {
     enum zset_kind parts = kind == ZSET_CHUNKS ? ZSET_BY_SCORE : ZSET_CHUNKS;
     uint32_t half = span->parts / 2;
-    uint64_t members;
+    uint64_t members = 0;
     err_t err;
 
     TRY(span_part(request, collection, parts, span, half, &second_out->key, &members));

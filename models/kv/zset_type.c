@@ -145,7 +145,7 @@ zset_restore(struct kv_request *request, uint8_t rdb_type, struct payload_reader
     if (!are_distinct(request, &entries)) {
         return payload_malformed();
     }
-    zset_entries_sort(request, &entries);
+    zset_entries_sort(request, &entries, zset_score_before);
     TRY(zset_store(request, object, head, &entries));
 out:
     return err;

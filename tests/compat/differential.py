@@ -64,14 +64,18 @@ def draw(rng, groups):
     return command
 
 
-def same_numbers(reply):
-    """Redis 7.0 writes 17 digits of a number, 7.2 and Orbit the fewest that mean the same."""
-    if isinstance(reply, list):
-        return [same_numbers(part) for part in reply]
+def is_same(name, ours, theirs):
+    """Equal, or in NUMBERS: 7.0 writes 17 digits, 7.2 and Orbit the fewest that mean the same."""
+    if ours == theirs or name not in NUMBERS:
+        return ours == theirs
+    if isinstance(ours, (list, tuple)) and isinstance(theirs, (list, tuple)):
+        return len(ours) == len(theirs) and \
+            all(is_same(name, own, other) for own, other in zip(ours, theirs))
     try:
-        return float(reply) if isinstance(reply, bytes) else reply
+        return isinstance(ours, bytes) and isinstance(theirs, bytes) and \
+            float(ours) == float(theirs)
     except ValueError:
-        return reply
+        return False
 
 
 def canonical(command, reply):
@@ -79,8 +83,6 @@ def canonical(command, reply):
     name = command[0].decode().upper()
     if isinstance(reply, Exception):
         return ("error", str(reply))
-    if name in NUMBERS:
-        reply = same_numbers(reply)
     if name in PICKS:
         return len(reply) if isinstance(reply, list) else reply is None
     if name in UNORDERED and isinstance(reply, (list, set, frozenset)):
@@ -110,6 +112,13 @@ def contents(connection, name):
     return kind, canonical(command, connection.call(*command))
 
 
+def is_same_contents(ours, theirs):
+    if ours is None or theirs is None:
+        return ours is theirs
+    return ours[0] == theirs[0] and \
+        is_same(READS[ours[0]][0].decode(), ours[1], theirs[1])
+
+
 class Run:
     def __init__(self, orbit, redis, options):
         self.orbit, self.redis = orbit, redis
@@ -120,20 +129,25 @@ class Run:
     def report(self, command, ours, theirs):
         self.differences += 1
         print("difference: %.300r\n  orbit: %.300r\n  redis: %.300r" % (command, ours, theirs))
+        if isinstance(ours, list) and isinstance(theirs, list):
+            parts = [(i, own, other) for i, (own, other) in enumerate(zip(ours, theirs))
+                     if own != other]
+            print("  of %d and %d parts: %.300r" % (len(ours), len(theirs), parts))
 
     def batch(self, count):
         commands = [draw(self.rng, self.groups) for _ in range(count)]
         ours = self.orbit.pipeline(commands)
         theirs = self.redis.pipeline(commands)
         for command, own, other in zip(commands, ours, theirs):
-            if canonical(command, own) != canonical(command, other) and \
+            name = command[0].decode().upper()
+            if not is_same(name, canonical(command, own), canonical(command, other)) and \
                     not is_excused(command, own, other):
                 self.report(command, own, other)
 
     def compare_state(self):
         for name in NAMES:
             own, other = contents(self.orbit, name), contents(self.redis, name)
-            if own != other:
+            if not is_same_contents(own, other):
                 self.report([b"contents of", name], own, other)
 
     def exchange_dumps(self):
@@ -146,7 +160,7 @@ class Run:
             target.call("DEL", b"copy")
             target.call("RESTORE", b"copy", "0", payload)
             own, other = contents(source, name), contents(target, b"copy")
-            if own != other:
+            if not is_same_contents(own, other):
                 self.report([b"RESTORE of", name], own, other)
             target.call("DEL", b"copy")
             for module in TYPES:
