@@ -5,6 +5,7 @@
 
 #include "engine/base/assert.h"
 #include "models/kv/glob.h"
+#include "models/kv/zset_tree.h"
 
 #include "engine/base/poison.h"
 
@@ -13,7 +14,6 @@ enum {
     ENCODING_SKIPLIST,
     ENCODINGS,
     MEMBERS_AT_ONCE = 128,
-    PASSED_BY_WALKING = 256, /* Offsets beyond are found by rank. */
     WORK_UNITS_PER_MEMBER = 5,
 };
 
@@ -39,6 +39,20 @@ zset_sort_key(struct kv_request *request, double score, struct slice member)
         memcpy(at + ZSET_SCORE_BYTES, member.data, member.size);
     }
     return slice_of(at, ZSET_SCORE_BYTES + member.size);
+}
+
+struct slice
+zset_member_element(struct kv_request *request, struct slice member)
+{
+    uint8_t *at = arena_alloc(request->arena, DICT_HASH_BYTES + member.size);
+    uint8_t hash[8];
+
+    put_be64(hash, dict_hash(member) << 16);
+    memcpy(at, hash, DICT_HASH_BYTES);
+    if (member.size > 0) {
+        memcpy(at + DICT_HASH_BYTES, member.data, member.size);
+    }
+    return slice_of(at, DICT_HASH_BYTES + member.size);
 }
 
 int
@@ -74,6 +88,16 @@ packed_of(const struct kv_object *object)
     return slice_of(object->head.body.data + 1, object->head.body.size - 1);
 }
 
+/* Of a spread one: the number of the next new page. */
+static bool
+next_page(const struct kv_object *object, uint64_t *next_out)
+{
+    struct slice bytes = packed_of(object);
+
+    return get_varint(bytes.data, bytes.data + bytes.size, next_out) == bytes.size &&
+           bytes.size > 0;
+}
+
 static bool
 packed_next(struct kv_packed *packed, struct zset_entry *entry_out)
 {
@@ -93,12 +117,17 @@ zset_check(const struct kv_object *object)
     struct kv_packed packed;
     struct zset_entry entry;
     uint64_t found = 0;
+    uint64_t next;
 
     if (object->head.body.size == 0 || object->head.body.data[0] >= ENCODINGS) {
         return err_set(ERR_CORRUPT, "the head of a sorted set has no encoding");
     }
     if (dict_is_spread(object)) {
-        return ERR_OK;
+        return next_page(object, &next) ? ERR_OK
+                                        : err_set(ERR_CORRUPT,
+                                                  "the head of a sorted set has %zu "
+                                                  "bytes",
+                                                  object->head.body.size);
     }
     packed = (struct kv_packed){packed_of(object)};
     while (packed_next(&packed, &entry)) {
@@ -220,6 +249,21 @@ zset_find(struct kv_request *request, const struct kv_object *object, const stru
     return ERR_OK;
 }
 
+static YIELDS err_t
+spread_rank(struct kv_request *request, const struct kv_object *object, struct slice key,
+            uint64_t *rank_out)
+{
+    struct kv_collection collection = kv_collection_of(object);
+    struct zset_cursor cursor;
+    err_t err;
+
+    zset_cursor_open(request, &collection, false, 1, &cursor);
+    TRY(zset_cursor_seek_key(&cursor, key));
+    *rank_out = cursor.rank;
+out:
+    return err;
+}
+
 err_t
 zset_rank(struct kv_request *request, const struct kv_object *object, struct slice key,
           uint64_t *rank_out)
@@ -232,9 +276,7 @@ zset_rank(struct kv_request *request, const struct kv_object *object, struct sli
         return ERR_OK;
     }
     if (dict_is_spread(object)) {
-        struct kv_collection collection = kv_collection_of(object);
-
-        return zset_index_rank(request, &collection, key, rank_out);
+        return spread_rank(request, object, key, rank_out);
     }
     packed = (struct kv_packed){packed_of(object)};
     while (packed_next(&packed, &entry) && zset_entry_compare(&entry, key) < 0) {
@@ -274,43 +316,47 @@ out:
     return err;
 }
 
-/* The scan on the first member of the range; *left: how many members it has at most. */
+/* By how many members of its own end is the range's first one away? */
 static YIELDS err_t
-range_open(struct kv_request *request, const struct kv_object *object,
-           const struct zset_range *range, struct txn_scan **scan_out, uint64_t *left)
+range_offset(struct kv_request *request, const struct kv_object *object,
+             const struct zset_range *range, uint64_t *offset_out)
 {
-    struct kv_collection collection = kv_collection_of(object);
     uint64_t count = object->head.count;
-    uint64_t rank = range->first;
+    struct slice end = range->is_reverse ? range->upper : range->lower;
+    uint64_t rank = range->is_reverse ? count : 0;
+    err_t err = ERR_OK;
+
+    if (range->is_ranks) {
+        *offset_out = range->first;
+        return ERR_OK;
+    }
+    if (end.size > 0) {
+        TRY(spread_rank(request, object, end, &rank));
+    }
+    rank = range->is_reverse ? count - MIN(rank, count) : rank;
+    *offset_out = range->offset > count - MIN(rank, count) ? count : rank + range->offset;
+out:
+    return err;
+}
+
+/* The cursor on the first member of the range, if there is one. What lies before it is passed by
+ * its rank; without such the place is found by its key at once. */
+static YIELDS err_t
+range_seek(struct kv_request *request, const struct kv_object *object,
+           const struct zset_range *range, struct zset_cursor *cursor)
+{
+    struct slice end = range->is_reverse ? range->upper : range->lower;
+    uint64_t count = object->head.count;
+    uint64_t offset;
     err_t err;
 
-    *left = range->limit;
-    if (range->is_ranks) {
-        *left = range->last - range->first + 1;
-    } else if (range->offset > PASSED_BY_WALKING) {
-        rank = range->is_reverse ? count : 0;
-        if (!range->is_reverse || range->upper.size > 0) {
-            TRY(zset_index_rank(request, &collection,
-                                range->is_reverse ? range->upper : range->lower, &rank));
-        }
-        rank = range->is_reverse ? count - MIN(rank, count) : rank; /* From its own end. */
-        rank = range->offset > count - MIN(rank, count) ? count : rank + range->offset;
-    } else {
-        TRY(kv_elements_open(request, &collection, ZSET_BY_SCORE,
-                             range->is_reverse ? slice_of(NULL, 0) : range->lower, scan_out));
-        if (range->is_reverse) {
-            err = range->upper.size == 0 ? txn_scan_last(*scan_out)
-                                         : kv_elements_seek_before(*scan_out, request, &collection,
-                                                                   ZSET_BY_SCORE, range->upper);
-        }
-        goto out;
+    if (!range->is_ranks && range->offset == 0 && (end.size > 0 || !range->is_reverse)) {
+        return zset_cursor_seek_key(cursor, end);
     }
-    if (rank >= count) {
-        *left = 0;
-        rank = count - 1;
+    TRY(range_offset(request, object, range, &offset));
+    if (offset < count) {
+        TRY(zset_cursor_seek_rank(cursor, range->is_reverse ? count - 1 - offset : offset));
     }
-    TRY(zset_index_seek(request, &collection, range->is_reverse ? count - 1 - rank : rank,
-                        scan_out));
 out:
     return err;
 }
@@ -319,33 +365,25 @@ static YIELDS err_t
 spread_collect(struct kv_request *request, const struct kv_object *object,
                const struct zset_range *range, struct zset_entries *entries)
 {
-    bool is_found_by_rank = range->is_ranks || range->offset > PASSED_BY_WALKING;
-    uint64_t offset = is_found_by_rank ? 0 : range->offset;
-    struct txn_scan *scan = NULL;
-    struct zset_entry entry;
-    uint64_t left;
+    struct kv_collection collection = kv_collection_of(object);
+    uint64_t left = range->is_ranks ? range->last - range->first + 1 : range->limit;
+    struct zset_cursor cursor;
     err_t err;
 
-    TRY(range_open(request, object, range, &scan, &left));
-    while (left > 0 && txn_scan_is_valid(scan)) {
-        TRY(zset_index_entry(scan, &entry));
+    zset_cursor_open(request, &collection, range->is_reverse, left, &cursor);
+    TRY(range_seek(request, object, range, &cursor));
+    for (; left > 0 && cursor.is_valid; left--) {
+        struct zset_entry entry = zset_cursor_entry(&cursor);
+
         if (!range->is_ranks && !is_in_range(&entry, range)) {
             break;
         }
-        if (offset > 0) {
-            offset--;
-        } else {
-            TRY(zset_entries_add(request, entries, entry.score, entry.member, true));
-            left--;
-        }
-        TRY(range->is_reverse ? txn_scan_previous(scan) : txn_scan_next(scan));
+        TRY(zset_entries_add(request, entries, entry.score, entry.member, false));
+        TRY(zset_cursor_move(&cursor));
         kv_work(request, WORK_UNITS_PER_MEMBER);
     }
     err = ERR_OK;
 out:
-    if (scan != NULL) {
-        txn_scan_close(&scan);
-    }
     return err;
 }
 
@@ -452,14 +490,14 @@ encoding_with(uint8_t encoding, uint64_t count, struct slice member)
 
 /* Packed members in the arena, behind the encoding. */
 static struct slice
-body_make(struct kv_request *request, uint8_t encoding, const struct zset_entries *entries,
-          size_t packed_bytes)
+packed_body(struct kv_request *request, uint8_t encoding, const struct zset_entries *entries,
+            size_t packed_bytes)
 {
     uint8_t *body = arena_alloc(request->arena, 1 + packed_bytes);
     uint8_t *at = body;
 
     *at++ = encoding;
-    for (uint32_t i = 0; entries != NULL && i < entries->count; i++) {
+    for (uint32_t i = 0; i < entries->count; i++) {
         const struct zset_entry *entry = &entries->at[i];
 
         at += put_varint(at, ZSET_SCORE_BYTES + entry->member.size);
@@ -471,6 +509,15 @@ body_make(struct kv_request *request, uint8_t encoding, const struct zset_entrie
         at += entry->member.size;
     }
     return slice_of(body, (size_t)(at - body));
+}
+
+static struct slice
+spread_body(struct kv_request *request, uint8_t encoding, uint64_t next)
+{
+    uint8_t *body = arena_alloc(request->arena, 1 + VARINT_BYTES_MAX);
+
+    body[0] = encoding;
+    return slice_of(body, 1 + put_varint(body + 1, next));
 }
 
 static err_t
@@ -487,6 +534,7 @@ err_t
 zset_edit_open(struct kv_request *request, struct kv_object *object, struct zset_edit *edit_out)
 {
     struct zset_edit edit = {.request = request, .object = object, .head = {.type = KV_ZSET}};
+    uint64_t next = 0;
     err_t err = ERR_OK;
 
     if (object->is_found) {
@@ -494,7 +542,10 @@ zset_edit_open(struct kv_request *request, struct kv_object *object, struct zset
         edit.encoding = object->head.body.data[0];
         edit.is_spread = dict_is_spread(object);
         if (edit.is_spread) {
+            ASSERT(next_page(object, &next)); /* zset_check has seen to it. */
             edit.collection = kv_collection_of(object);
+            edit.tree = arena_alloc(request->arena, sizeof(*edit.tree));
+            zset_tree_open(request, &edit.collection, next, edit.tree);
         } else {
             edit.packed_bytes = object->head.body.size - 1;
             TRY(packed_load(request, object, &edit.packed));
@@ -531,14 +582,45 @@ zset_edit_get(struct zset_edit *edit, struct slice member, bool *is_in, double *
     return ERR_OK;
 }
 
+static void
+member_put(struct kv_request *request, const struct kv_collection *collection,
+           const struct zset_entry *entry)
+{
+    uint8_t bits[ZSET_SCORE_BYTES];
+
+    memcpy(bits, &entry->score, sizeof(bits));
+    kv_element_put(request, collection, ZSET_BY_MEMBER, zset_member_element(request, entry->member),
+                   slice_of(bits, sizeof(bits)));
+    kv_work(request, WORK_UNITS_PER_MEMBER);
+}
+
+/* A new collection of these, in order. */
+static YIELDS err_t
+spread_build(struct kv_request *request, const struct kv_object *object,
+             const struct zset_entries *entries, struct kv_collection *collection_out,
+             uint64_t *next_out)
+{
+    err_t err;
+
+    TRY(kv_collection_new(request, object, collection_out));
+    TRY(zset_tree_build(request, collection_out, entries, next_out));
+    for (uint32_t i = 0; i < entries->count; i++) {
+        member_put(request, collection_out, &entries->at[i]);
+    }
+out:
+    return err;
+}
+
 /* From packed to spread, once it is too large. */
 static YIELDS err_t
 spread_now(struct zset_edit *edit)
 {
+    uint64_t next;
     err_t err;
 
-    TRY(kv_collection_new(edit->request, edit->object, &edit->collection));
-    zset_index_build(edit->request, &edit->collection, &edit->packed);
+    TRY(spread_build(edit->request, edit->object, &edit->packed, &edit->collection, &next));
+    edit->tree = arena_alloc(edit->request->arena, sizeof(*edit->tree));
+    zset_tree_open(edit->request, &edit->collection, next, edit->tree);
     edit->head.flags |= KV_HEAD_SPREAD;
     edit->head.collection = edit->collection.id;
     edit->is_spread = true;
@@ -584,9 +666,10 @@ zset_edit_put(struct zset_edit *edit, struct slice member, bool is_in, double ol
         return ERR_OK;
     }
     if (is_in) {
-        TRY(zset_index_remove(edit->request, &edit->collection, &old));
+        TRY(zset_tree_remove(edit->tree, &old));
     }
-    TRY(zset_index_add(edit->request, &edit->collection, &new));
+    TRY(zset_tree_add(edit->tree, &new));
+    member_put(edit->request, &edit->collection, &new);
 out:
     return err;
 }
@@ -603,7 +686,9 @@ zset_edit_remove(struct zset_edit *edit, struct slice member, double score)
     edit->is_changed = true;
     edit->head.count--;
     if (edit->is_spread) {
-        return zset_index_remove(edit->request, &edit->collection, &old);
+        kv_element_delete(edit->request, &edit->collection, ZSET_BY_MEMBER,
+                          zset_member_element(edit->request, member));
+        return zset_tree_remove(edit->tree, &old);
     }
     at = packed_find(edit, member);
     ASSERT(at < edit->packed.count);
@@ -615,14 +700,21 @@ zset_edit_remove(struct zset_edit *edit, struct slice member, double score)
 err_t
 zset_edit_finish(struct zset_edit *edit)
 {
+    err_t err = ERR_OK;
+
     if (!edit->is_changed) {
         return ERR_OK;
     }
-    edit->head.body =
-        body_make(edit->request, edit->encoding, edit->is_spread ? NULL : &edit->packed,
-                  edit->is_spread ? 0 : edit->packed_bytes);
+    if (!edit->is_spread) {
+        edit->head.body =
+            packed_body(edit->request, edit->encoding, &edit->packed, edit->packed_bytes);
+    } else if (edit->head.count > 0) { /* Otherwise all of the collection goes with the head. */
+        TRY(zset_tree_finish(edit->tree));
+        edit->head.body = spread_body(edit->request, edit->encoding, edit->tree->next);
+    }
     kv_put_collection(edit->request, edit->object, &edit->head);
-    return ERR_OK;
+out:
+    return err;
 }
 
 err_t
@@ -633,6 +725,7 @@ zset_store(struct kv_request *request, struct kv_object *object, const struct kv
     struct kv_head head = *old;
     struct kv_collection collection;
     size_t packed_bytes = 0;
+    uint64_t next;
     err_t err = ERR_OK;
 
     if (entries->count == 0) {
@@ -648,13 +741,12 @@ zset_store(struct kv_request *request, struct kv_object *object, const struct kv
     head.count = entries->count;
     head.flags &= (uint8_t) ~(KV_HEAD_SPREAD | KV_HEAD_PAYLOAD);
     if (entries->count <= KV_PACKED_ITEMS_MAX && packed_bytes <= KV_PACKED_BYTES_MAX) {
-        head.body = body_make(request, encoding, entries, packed_bytes);
+        head.body = packed_body(request, encoding, entries, packed_bytes);
     } else {
-        TRY(kv_collection_new(request, object, &collection));
+        TRY(spread_build(request, object, entries, &collection, &next));
         head.flags |= KV_HEAD_SPREAD;
         head.collection = collection.id;
-        head.body = body_make(request, encoding, NULL, 0);
-        zset_index_build(request, &collection, entries);
+        head.body = spread_body(request, encoding, next);
     }
     kv_put_collection(request, object, &head);
 out:

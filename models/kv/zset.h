@@ -5,14 +5,10 @@
  * score (8, little-endian) and the member, in order; the body's first byte is the encoding that
  * Redis would report. Spread, by kind of element:
  *
- *     0   hash of the member (6) | member  ->  bits of the score (8)
- *     1   sort key                         ->  empty; one byte for the score -0
- *     2   sort key where a chunk begins    ->  members (8) | members (4)
- *     3   sort key where a group begins    ->  members (8) | chunks (4)
+ *     0   hash of the member (6) | member  ->  bits of the score (8, little-endian)
+ *     1   page number (8)                  ->  a page of the tree that has the order: zset_tree.h
  *
- * A chunk is the members from its key up to the next chunk's, a group the chunks from its key on:
- * a rank is found by adding up groups, chunks, and the members of one chunk. The first chunk and
- * the first group have the empty key and always exist; every group's key is a chunk's key. */
+ * The body is the encoding and the number of the next new page (varint). */
 #pragma once
 
 #include "models/kv/dict.h"
@@ -20,8 +16,6 @@
 enum {
     ZSET_SCORE_BYTES = 8,
     ZSET_MEMBER_BYTES_MAX = KV_ELEMENT_BYTES_MAX - ZSET_SCORE_BYTES,
-    ZSET_CHUNK_MAX = 512, /* Members of a chunk, and chunks of a group, before it splits. */
-    ZSET_CHUNK_NEW = 384, /* Of one that is written whole. */
 };
 
 struct zset_entry {
@@ -99,6 +93,7 @@ YIELDS err_t zset_page(struct kv_request *request, const struct kv_object *objec
 
 /* ---- Changes: between open and finish nothing else may change the key. ---- */
 
+struct zset_tree;
 struct zset_edit {
     struct kv_request *request;
     struct kv_object *object;
@@ -107,6 +102,7 @@ struct zset_edit {
     bool is_spread;
     bool is_changed;
     struct kv_collection collection; /* is_spread */
+    struct zset_tree *tree;          /* The same; in the arena. */
     struct zset_entries packed;      /* Otherwise; in order. */
     size_t packed_bytes;
 };
@@ -128,24 +124,8 @@ YIELDS err_t zset_store(struct kv_request *request, struct kv_object *object,
 
 const char *zset_encoding_name(const struct kv_object *object);
 
-/* ---- Spread ones: zset_index.c ---- */
+/* ---- Elements of spread ones ---- */
 
-enum zset_kind { ZSET_BY_MEMBER, ZSET_BY_SCORE, ZSET_CHUNKS, ZSET_GROUPS };
-
-/* The member (not) there any more, in both orders and in the counts. */
-YIELDS err_t zset_index_add(struct kv_request *request, const struct kv_collection *collection,
-                            const struct zset_entry *entry);
-YIELDS err_t zset_index_remove(struct kv_request *request, const struct kv_collection *collection,
-                               const struct zset_entry *entry);
-/* All of a new collection, in order. */
-YIELDS void zset_index_build(struct kv_request *request, const struct kv_collection *collection,
-                             const struct zset_entries *entries);
-YIELDS err_t zset_index_rank(struct kv_request *request, const struct kv_collection *collection,
-                             struct slice key, uint64_t *rank_out);
-/* A scan of ZSET_BY_SCORE on the member of this rank; not valid behind the last. */
-YIELDS err_t zset_index_seek(struct kv_request *request, const struct kv_collection *collection,
-                             uint64_t rank, struct txn_scan **scan_out);
-/* What is under a scan of ZSET_BY_SCORE; the member is borrowed. ERR_CORRUPT. */
-err_t zset_index_entry(const struct txn_scan *scan, struct zset_entry *entry_out);
+enum zset_kind { ZSET_BY_MEMBER, ZSET_PAGES };
 /* The element of ZSET_BY_MEMBER, in the arena. */
 struct slice zset_member_element(struct kv_request *request, struct slice member);
