@@ -125,7 +125,10 @@ YIELDS void kv_command_rpoplpush(struct kv_request *request);
 YIELDS void kv_command_rpush(struct kv_request *request);
 YIELDS void kv_command_rpushx(struct kv_request *request);
 
-/* Sorted sets: zset_commands.c, zset_range.c, zset_algebra.c, zset_random.c. */
+/* Sorted sets: zset_commands.c, zset_range.c, zset_pop.c, zset_algebra.c, zset_random.c. */
+YIELDS void kv_command_bzmpop(struct kv_request *request);
+YIELDS void kv_command_bzpopmax(struct kv_request *request);
+YIELDS void kv_command_bzpopmin(struct kv_request *request);
 YIELDS void kv_command_zadd(struct kv_request *request);
 YIELDS void kv_command_zcard(struct kv_request *request);
 YIELDS void kv_command_zcount(struct kv_request *request);

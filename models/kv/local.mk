@@ -19,5 +19,5 @@ models_sources += models/kv/access.c models/kv/bitfield.c models/kv/bits.c model
     models/kv/set_commands.c models/kv/step.c models/kv/string.c models/kv/types.c \
     models/kv/words.c models/kv/zset.c models/kv/zset_algebra.c models/kv/zset_commands.c \
     models/kv/zset_cursor.c models/kv/zset_entries.c models/kv/zset_page.c \
-    models/kv/zset_random.c models/kv/zset_range.c models/kv/zset_tree.c \
+    models/kv/zset_pop.c models/kv/zset_random.c models/kv/zset_range.c models/kv/zset_tree.c \
     models/kv/zset_type.c models/kv/zset_words.c

@@ -752,3 +752,42 @@ zset_store(struct kv_request *request, struct kv_object *object, const struct kv
 out:
     return err;
 }
+
+err_t
+zset_store_reply(struct kv_request *request, struct kv_object *object,
+                 const struct zset_entries *entries, const char *event)
+{
+    const struct kv_head none = {.type = KV_ZSET};
+    err_t err;
+
+    TRY(zset_store(request, object, &none, entries));
+    if (entries->count > 0) {
+        kv_notify(request, KV_EVENT_ZSET, event, object->name);
+    } else if (object->is_found) {
+        kv_notify(request, KV_EVENT_GENERIC, "del", object->name);
+    }
+    reply_int(request->reply, entries->count);
+out:
+    return err;
+}
+
+err_t
+zset_range_remove(struct kv_request *request, struct kv_object *object,
+                  const struct zset_range *range, struct zset_entries *entries_out)
+{
+    struct zset_edit edit;
+    err_t err;
+
+    TRY(zset_collect(request, object, range, entries_out));
+    if (entries_out->count > 0 && entries_out->count == object->head.count) {
+        kv_remove(request, object);
+        return ERR_OK;
+    }
+    TRY(zset_edit_open(request, object, &edit));
+    for (uint32_t i = 0; i < entries_out->count; i++) {
+        TRY(zset_edit_remove(&edit, entries_out->at[i].member, entries_out->at[i].score));
+    }
+    TRY(zset_edit_finish(&edit));
+out:
+    return err;
+}

@@ -122,6 +122,13 @@ YIELDS err_t zset_edit_finish(struct zset_edit *edit);
 YIELDS err_t zset_store(struct kv_request *request, struct kv_object *object,
                         const struct kv_head *head, const struct zset_entries *entries);
 
+/* The same without an expiry; then the event and the number of members, replied. */
+YIELDS err_t zset_store_reply(struct kv_request *request, struct kv_object *object,
+                              const struct zset_entries *entries, const char *event);
+/* Removes the members of a range, which *entries_out has then. */
+YIELDS err_t zset_range_remove(struct kv_request *request, struct kv_object *object,
+                               const struct zset_range *range, struct zset_entries *entries_out);
+
 const char *zset_encoding_name(const struct kv_object *object);
 
 /* ---- Elements of spread ones ---- */

@@ -324,7 +324,11 @@ out:
 static YIELDS void
 compute_and_reply(struct kv_request *request, struct computing *computing)
 {
-    const struct kv_head none = {.type = KV_ZSET};
+    static const char *const events[] = {
+        [ALGEBRA_INTER] = "zinterstore",
+        [ALGEBRA_UNION] = "zunionstore",
+        [ALGEBRA_DIFF] = "zdiffstore",
+    };
     uint32_t first = computing->is_store ? 3 : 2; /* Behind the number of keys. */
     struct zset_entries entries = {0};
     struct kv_object object;
@@ -342,8 +346,7 @@ compute_and_reply(struct kv_request *request, struct computing *computing)
     } else if (!computing->is_store) {
         zset_reply(request, &entries, computing->with_scores);
     } else if (kv_lookup(request, request->argv[1], 0, &object)) {
-        TRY(zset_store(request, &object, &none, &entries));
-        reply_int(request->reply, entries.count);
+        TRY(zset_store_reply(request, &object, &entries, events[computing->algebra]));
     }
     return;
 out:

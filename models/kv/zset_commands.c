@@ -1,4 +1,4 @@
-/* models/kv/zset_commands.c - commands on members of sorted sets: adding, removing, ranks, ZSCAN. */
+/* models/kv/zset_commands.c - members of sorted sets: adding, removing, scores, ranks, ZSCAN. */
 #include <math.h>
 
 #include "engine/base/assert.h"
@@ -143,9 +143,16 @@ add(struct kv_request *request, struct adding *adding)
     err = members_add(request, &object, adding, &added);
     if (err != ERR_OK) {
         kv_fail(request, err);
-    } else if (added.is_nan) {
+        return;
+    }
+    if (added.is_nan) {
         reply_error(request->reply, "ERR resulting score is not a number (NaN)");
-    } else if (!adding->incr) {
+        return;
+    }
+    if (added.added + added.updated > 0) {
+        kv_notify(request, KV_EVENT_ZSET, adding->incr ? "zincr" : "zadd", object.name);
+    }
+    if (!adding->incr) {
         reply_int(request->reply, added.added + (adding->ch ? added.updated : 0));
     } else if (added.processed > 0) {
         reply_double(request->reply, added.score);
@@ -211,9 +218,13 @@ kv_command_zrem(struct kv_request *request)
     }
     if (err != ERR_OK) {
         kv_fail(request, err);
-    } else {
-        reply_int(request->reply, removed);
+        return;
     }
+    if (removed > 0) {
+        kv_notify(request, KV_EVENT_ZSET, "zrem", object.name);
+        kv_notify_if_gone(request, &object);
+    }
+    reply_int(request->reply, removed);
 }
 
 /* ---- Reading ---- */

@@ -1,4 +1,4 @@
-/* models/kv/zset_range.c - ranges of sorted sets: ZRANGE and its family, counts, removal, ZPOP*. */
+/* models/kv/zset_range.c - ranges of sorted sets: ZRANGE and its family, counts, removal. */
 #include "engine/base/assert.h"
 #include "models/kv/zset_words.h"
 
@@ -162,7 +162,6 @@ kv_command_zrevrangebylex(struct kv_request *request)
 void
 kv_command_zrangestore(struct kv_request *request)
 {
-    const struct kv_head none = {.type = KV_ZSET};
     struct ranging ranging = {.is_store = true};
     struct zset_entries entries;
     struct kv_object object;
@@ -175,11 +174,9 @@ kv_command_zrangestore(struct kv_request *request)
     if (ranging.is_reverse) {
         zset_entries_reverse(&entries);
     }
-    err = zset_store(request, &object, &none, &entries);
+    err = zset_store_reply(request, &object, &entries, "zrangestore");
     if (err != ERR_OK) {
         kv_fail(request, err);
-    } else {
-        reply_int(request->reply, entries.count);
     }
 }
 
@@ -245,31 +242,14 @@ kv_command_zlexcount(struct kv_request *request)
 
 /* ---- Removing ---- */
 
-/* Removes the members of a range, which are in *entries. */
-static YIELDS err_t
-range_remove(struct kv_request *request, struct kv_object *object, const struct zset_range *range,
-             struct zset_entries *entries)
-{
-    struct zset_edit edit;
-    err_t err;
-
-    TRY(zset_collect(request, object, range, entries));
-    if (entries->count > 0 && entries->count == object->head.count) {
-        kv_remove(request, object);
-        return ERR_OK;
-    }
-    TRY(zset_edit_open(request, object, &edit));
-    for (uint32_t i = 0; i < entries->count; i++) {
-        TRY(zset_edit_remove(&edit, entries->at[i].member, entries->at[i].score));
-    }
-    TRY(zset_edit_finish(&edit));
-out:
-    return err;
-}
-
 static YIELDS void
 remove_reply(struct kv_request *request, enum zset_by by)
 {
+    static const char *const events[] = {
+        [ZSET_RANK] = "zremrangebyrank",
+        [ZSET_SCORE] = "zremrangebyscore",
+        [ZSET_LEX] = "zremrangebylex",
+    };
     struct zset_entries entries = {0};
     struct zset_bounds bounds;
     struct zset_range range;
@@ -283,13 +263,17 @@ remove_reply(struct kv_request *request, enum zset_by by)
     }
     err = zset_bounds_range(request, &object, &bounds, false, &range, &is_empty);
     if (err == ERR_OK && !is_empty) {
-        err = range_remove(request, &object, &range, &entries);
+        err = zset_range_remove(request, &object, &range, &entries);
     }
     if (err != ERR_OK) {
         kv_fail(request, err);
-    } else {
-        reply_int(request->reply, entries.count);
+        return;
     }
+    if (entries.count > 0) {
+        kv_notify(request, KV_EVENT_ZSET, events[by], object.name);
+        kv_notify_if_gone(request, &object);
+    }
+    reply_int(request->reply, entries.count);
 }
 
 void
@@ -308,137 +292,4 @@ void
 kv_command_zremrangebylex(struct kv_request *request)
 {
     remove_reply(request, ZSET_LEX);
-}
-
-/* ---- Popping ---- */
-
-/* False after an error reply. */
-static YIELDS bool
-pop(struct kv_request *request, struct kv_object *object, bool is_max, uint64_t count,
-    struct zset_entries *entries)
-{
-    struct zset_range range = {.is_ranks = true, .is_reverse = is_max, .limit = UINT64_MAX};
-    err_t err = ERR_OK;
-
-    *entries = (struct zset_entries){0};
-    if (object->is_found && count > 0) {
-        range.last = MIN(count, object->head.count) - 1;
-        err = range_remove(request, object, &range, entries);
-    }
-    if (err != ERR_OK) {
-        kv_fail(request, err);
-    }
-    return err == ERR_OK;
-}
-
-static YIELDS void
-pop_reply(struct kv_request *request, bool is_max)
-{
-    struct zset_entries entries;
-    struct kv_object object;
-    int64_t count = 1;
-
-    if (request->argc > 3) {
-        kv_reply_syntax_error(request);
-        return;
-    }
-    if (request->argc == 3 && (!reply_parse_int(request->argv[2], &count) || count < 0)) {
-        reply_error(request->reply, "ERR value is out of range, must be positive");
-        return;
-    }
-    if (!zset_lookup(request, request->argv[1], 0, &object) ||
-        !pop(request, &object, is_max, (uint64_t)count, &entries)) {
-        return;
-    }
-    if (request->argc == 2 && entries.count == 1) { /* No pair of its own in RESP3. */
-        reply_array(request->reply, 2);
-        reply_bulk(request->reply, entries.at[0].member);
-        reply_double(request->reply, entries.at[0].score);
-    } else {
-        zset_reply(request, &entries, true);
-    }
-}
-
-void
-kv_command_zpopmin(struct kv_request *request)
-{
-    pop_reply(request, false);
-}
-
-void
-kv_command_zpopmax(struct kv_request *request)
-{
-    pop_reply(request, true);
-}
-
-struct popping {
-    uint32_t keys;
-    bool is_max;
-    int64_t count;
-};
-
-/* numkeys key [key ...] MIN|MAX [COUNT count]; false after an error reply. */
-static bool
-popping_parse(struct kv_request *request, struct popping *popping)
-{
-    int64_t keys;
-    uint32_t at;
-
-    if (!reply_parse_int(request->argv[1], &keys) || keys <= 0) {
-        reply_error(request->reply, "ERR numkeys should be greater than 0");
-        return false;
-    }
-    if (keys >= (int64_t)request->argc - 2) {
-        kv_reply_syntax_error(request);
-        return false;
-    }
-    at = 2 + (uint32_t)keys;
-    *popping = (struct popping){.keys = (uint32_t)keys, .count = 1};
-    popping->is_max = kv_word_is(request->argv[at], "max");
-    if ((!popping->is_max && !kv_word_is(request->argv[at], "min")) ||
-        (at + 1 < request->argc &&
-         (at + 3 != request->argc || !kv_word_is(request->argv[at + 1], "count")))) {
-        kv_reply_syntax_error(request);
-        return false;
-    }
-    if (at + 3 == request->argc &&
-        (!reply_parse_int(request->argv[at + 2], &popping->count) || popping->count <= 0)) {
-        reply_error(request->reply, "ERR count should be greater than 0");
-        return false;
-    }
-    return true;
-}
-
-void
-kv_command_zmpop(struct kv_request *request)
-{
-    struct zset_entries entries;
-    struct kv_object object;
-    struct popping popping;
-    uint32_t at = 0;
-
-    if (!popping_parse(request, &popping)) {
-        return;
-    }
-    do {
-        if (!zset_lookup(request, request->argv[2 + at], 0, &object)) {
-            return;
-        }
-    } while (!object.is_found && ++at < popping.keys);
-    if (!pop(request, &object, popping.is_max, (uint64_t)popping.count, &entries)) {
-        return;
-    }
-    if (entries.count == 0) {
-        reply_null_array(request->reply);
-        return;
-    }
-    reply_array(request->reply, 2);
-    reply_bulk(request->reply, request->argv[2 + at]);
-    reply_array(request->reply, entries.count);
-    for (uint32_t i = 0; i < entries.count; i++) {
-        reply_array(request->reply, 2);
-        reply_bulk(request->reply, entries.at[i].member);
-        reply_double(request->reply, entries.at[i].score);
-        kv_work(request, 2);
-    }
 }

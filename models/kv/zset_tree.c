@@ -467,10 +467,10 @@ struct level {
     struct zset_item *at;
 };
 
-/* Writes items [from, to) as one page; *item_out: what is above it. */
+/* Writes items [from, to) as one page, behind the item `last`; *item_out: what is above it. */
 static YIELDS err_t
 built_write(struct zset_tree *tree, const struct level *level, uint64_t from, uint64_t to,
-            struct zset_item *item_out)
+            const struct zset_item *last, struct zset_item *item_out)
 {
     bool is_root = from == 0 && to == level->count;
     struct zset_page page = {
@@ -486,9 +486,8 @@ built_write(struct zset_tree *tree, const struct level *level, uint64_t from, ui
         item_out->members += page.level == 0 ? 1 : level->at[i].members;
     }
     if (from > 0) {
-        item_out->bytes = page.level > 0
-                              ? level->at[from].bytes
-                              : key_between(tree->request, &level->at[from - 1], &level->at[from]);
+        item_out->bytes = page.level > 0 ? level->at[from].bytes
+                                         : key_between(tree->request, last, &level->at[from]);
     }
     return page_write(tree, &page);
 }
@@ -513,6 +512,7 @@ built_end(const struct level *level, uint64_t from)
 static YIELDS err_t
 level_build(struct zset_tree *tree, struct level *level)
 {
+    struct zset_item last = {.members = 0};
     uint64_t count = 0;
     err_t err = ERR_OK;
 
@@ -520,8 +520,9 @@ level_build(struct zset_tree *tree, struct level *level)
         uint64_t to = built_end(level, from);
         struct zset_item item;
 
-        TRY(built_write(tree, level, from, to, &item));
-        level->at[count] = item; /* Of items that are written already. */
+        TRY(built_write(tree, level, from, to, &last, &item));
+        last = level->at[to - 1];
+        level->at[count] = item; /* In place of items that are written already. */
         from = to;
     }
     level->count = count;
