@@ -320,6 +320,7 @@ begin(struct session *session, struct kv_request *request, struct txn_options *o
     }
     options->principal = slice_from_text(session->user);
     options->protocol = SLICE("resp");
+    options->ends_by_itself = true;
     options->deadline_us = timeout_us == 0 ? 0 : shard_now_us() + timeout_us;
     err = txn_begin(options, &txn);
     if (err != ERR_OK) {

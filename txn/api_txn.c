@@ -70,7 +70,8 @@ handle_begin(struct orbit_txn *handle)
     err_t err;
 
     if (handle->timeout_ms != 0) {
-        options.deadline_us = shard_now_us() + UINT64_C(1000) * handle->timeout_ms;
+        handle->deadline_us = shard_now_us() + UINT64_C(1000) * handle->timeout_ms;
+        options.deadline_us = handle->deadline_us;
     }
     if (options.as_of != 0) {
         uint64_t now = store_read_ts(store_self());
@@ -80,6 +81,7 @@ handle_begin(struct orbit_txn *handle)
             options.as_of = now;
         }
     }
+    options.ends_by_itself = true;
     TRY(txn_begin(&options, &txn));
     handle->id = txn_id(txn);
     handle->home = shard_id();
@@ -91,6 +93,9 @@ static err_t
 found_ended(struct orbit_txn *handle)
 {
     handle->is_ended = true;
+    if (handle->is_late) {
+        return err_set(ERR_TIMEOUT, "the transaction exceeded its time limit");
+    }
     return handle->options.idle_timeout_us != 0
                ? err_set(ERR_IDLE_TIMEOUT,
                          "the transaction was left alone for more than %llu ms and rolled back",
@@ -109,6 +114,7 @@ call_run(void *arg)
         TRY(handle_begin(handle));
     }
     err = txn_run(handle->id, call_step, call);
+    handle->is_late = handle->deadline_us != 0 && shard_now_us() >= handle->deadline_us;
     if (err == ERR_NOT_FOUND) {
         return found_ended(handle);
     }

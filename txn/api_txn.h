@@ -17,13 +17,15 @@
 struct orbit_txn {
     uint64_t magic;
     struct orbit *db;
-    struct txn *running; /* Of orbit_txn_run; NULL: a handle of its own, with what follows. */
-    uint64_t id;         /* 0: not begun yet. */
-    uint32_t home;       /* Once it has begun. */
-    uint32_t timeout_ms; /* 0: none. */
-    bool is_joined;      /* By its token. */
-    bool is_ended;       /* By this handle, or found so. */
-    struct buf texts;    /* What the slices of `options` lie in. */
+    struct txn *running;  /* Of orbit_txn_run; NULL: a handle of its own, with what follows. */
+    uint64_t id;          /* 0: not begun yet. */
+    uint32_t home;        /* Once it has begun. */
+    uint32_t timeout_ms;  /* 0: none. */
+    uint64_t deadline_us; /* Of its home shard, once begun; 0: none. */
+    bool is_late;         /* When last asked for, its deadline had passed. */
+    bool is_joined;       /* By its token. */
+    bool is_ended;        /* By this handle, or found so. */
+    struct buf texts;     /* What the slices of `options` lie in. */
     struct txn_options options;
 };
 

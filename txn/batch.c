@@ -11,7 +11,7 @@ enum { LARGE_MIN = 4 };
 void
 store_batch_init(struct store_batch *batch)
 {
-    *batch = (struct store_batch){0};
+    *batch = (struct store_batch){.bytes_max = STORE_BATCH_BYTES_MAX, .large_max = STORE_LARGE_MAX};
     buf_init(&batch->record, MEM_SESSIONS);
 }
 
@@ -56,9 +56,14 @@ batch_takes(struct store_batch *batch, size_t bytes)
     if (batch->error != ERR_OK) {
         return false;
     }
-    if (bytes > STORE_BATCH_BYTES_MAX ||
-        batch->record.size + bytes + VARINT_BYTES_MAX * 4 > STORE_BATCH_BYTES_MAX) {
-        batch->error = err_set(ERR_LIMIT, "a batch exceeds %d bytes", STORE_BATCH_BYTES_MAX);
+    if (bytes > batch->bytes_max ||
+        batch->record.size + bytes + VARINT_BYTES_MAX * 4 > batch->bytes_max) {
+        batch->error = err_set(ERR_LIMIT, "a batch exceeds %zu bytes", batch->bytes_max);
+        return false;
+    }
+    if (batch->record.size > (size_t)STORE_BATCH_BYTES_MAX &&
+        !buf_try_reserve(&batch->record, bytes + VARINT_BYTES_MAX * 4)) {
+        batch->error = err_set(ERR_NO_MEMORY, "no memory for the writes of a command or statement");
         return false;
     }
     if (batch->record.size == 0) {
@@ -86,8 +91,9 @@ large_reserve(struct store_batch *batch)
     uint32_t capacity =
         batch->large_capacity == 0 ? (uint32_t)LARGE_MIN : batch->large_capacity * 2;
 
-    if (batch->large_count == STORE_LARGE_MAX) {
-        batch->error = err_set(ERR_LIMIT, "a batch has more than %d large values", STORE_LARGE_MAX);
+    if (batch->large_count == batch->large_max) {
+        batch->error =
+            err_set(ERR_LIMIT, "a batch has more than %u large values", batch->large_max);
         return false;
     }
     if (batch->large_count == batch->large_capacity) {

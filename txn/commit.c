@@ -300,6 +300,25 @@ out:
     return err;
 }
 
+/* What was spilled becomes tables that the record names. */
+static YIELDS err_t
+spill_end(struct part *part)
+{
+    err_t err;
+
+    if (__builtin_expect(part->writes.spill == NULL, 1)) {
+        return ERR_OK;
+    }
+    part_hold(part);
+    TRY(spill_finish(&part->writes, store_lsm(txns_self()->store)));
+    if (part->writes.batch.record.size > store_record_bytes_max(txns_self()->store)) {
+        err = err_set(ERR_LIMIT, "the range deletes and tables of a transaction exceed %zu bytes",
+                      store_record_bytes_max(txns_self()->store));
+    }
+out:
+    return err;
+}
+
 err_t
 part_commit(struct part *part, struct txn_done *done_out)
 {
@@ -308,9 +327,10 @@ part_commit(struct part *part, struct txn_done *done_out)
     struct store_room room;
     err_t err;
 
-    if (part->writes.spill != NULL) {
-        TRY(spill_finish(&part->writes, store_lsm(txns->store)));
+    if (part_spill_is_due(part)) {
+        TRY(part_lock_writes(part)); /* They are no record, but tables. */
     }
+    TRY(spill_end(part));
     room = store_room_of(batch);
     store_commit_prefetch(txns->store, batch);
     TRY(batch_error(batch));
@@ -349,8 +369,8 @@ part_unprepare(struct part *part)
         lock_owner_decide(txns->locks, &part->locks);
         part->state = PART_ACTIVE;
     }
-    if (part->is_auto) {
-        lock_release_all(txns->locks, &part->locks);
+    if (part->is_auto) { /* What is on disk stays locked: its keys are not at hand any more. */
+        lock_release_to(txns->locks, &part->locks, part->spilled_locks);
     }
 }
 
@@ -407,6 +427,26 @@ prepare_mark(struct part *part, uint64_t *proposal_out)
     list_push_back(&txns->prepared, &part->prepared_link);
 }
 
+/* The record of all shards must hold the part's share. Never waits for a lock: other parts may be
+ * prepared. */
+static YIELDS err_t
+prepare_spill(struct part *part)
+{
+    size_t share = ((size_t)STORE_BATCH_BYTES_MAX - STORE_ORIGIN_BYTES_MAX) / shard_count() -
+                   RECORD_SECTION_HEAD_BYTES_MAX;
+    err_t err;
+
+    if (part->writes.batch.record.size > share || part_spill_is_due(part)) {
+        if (part->is_auto) {
+            TRY(locks_take(part, LOCK_SKIP));
+        }
+        TRY(part_spill(part));
+    }
+    err = spill_end(part);
+out:
+    return err;
+}
+
 err_t
 part_prepare(struct part *part, uint64_t *proposal_out)
 {
@@ -418,9 +458,7 @@ part_prepare(struct part *part, uint64_t *proposal_out)
     *proposal_out = 0;
     TRY(batch_error(&part->writes.batch));
     part_hold(part);
-    if (part->writes.spill != NULL) {
-        TRY(spill_finish(&part->writes, store_lsm(txns->store)));
-    }
+    TRY(prepare_spill(part));
     if (part->writes.batch.large_count > 0) {
         TRY(store_large_write(txns->store, &part->writes.batch, &part->large_written));
     }
@@ -575,16 +613,17 @@ record_build(struct commit *commit)
     struct txn *txn = commit->txn;
     const struct store_batch *own = &txn->part.writes.batch;
     struct buf *record = &commit->record;
+    size_t most = store_record_bytes_max(txns_self()->store);
     size_t bytes = own->record.size;
 
     for (uint32_t i = 0; i < shard_count(); i++) {
         bytes += i == shard_id() ? 0 : commit->calls[i].ops.size;
     }
-    if (bytes > STORE_BATCH_BYTES_MAX) {
+    if (bytes > most) {
         return err_set(ERR_LIMIT,
                        "a transaction over several shards writes %zu bytes: one log record has at "
-                       "most %d",
-                       bytes, STORE_BATCH_BYTES_MAX);
+                       "most %zu",
+                       bytes, most);
     }
     buf_reserve(record, bytes + shard_count() * (size_t)RECORD_SECTION_HEAD_BYTES_MAX);
     if (own->record.size > 0) {

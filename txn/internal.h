@@ -105,6 +105,8 @@ YIELDS err_t store_wait_room(struct store *store, const struct store_room *room)
 YIELDS err_t store_large_write(struct store *store, struct store_batch *batch, uint32_t *written);
 /* The memtable refers to the value logs now, or nobody ever will. */
 void store_large_release(struct store *store, const struct store_batch *batch, uint32_t written);
+/* So much the log takes as one record; at most STORE_BATCH_BYTES_MAX. */
+size_t store_record_bytes_max(const struct store *store);
 /* Have what a single write will touch on its way from memory. */
 void store_commit_prefetch(struct store *store, const struct store_batch *batch);
 /* The point where a commit takes effect, whole: at `ts`, above all timestamps given here. There is

@@ -16,11 +16,19 @@ struct large_value {
 
 /* ---- Making and ending. ---- */
 
+static void
+batch_init(struct store_batch *batch)
+{
+    store_batch_init(batch);
+    batch->bytes_max = OVERLAY_BYTES_MAX;
+    batch->large_max = OVERLAY_LARGE_MAX;
+}
+
 void
 overlay_init(struct overlay *overlay, bool borrows_large)
 {
     memset(overlay, 0, sizeof(*overlay));
-    store_batch_init(&overlay->batch);
+    batch_init(&overlay->batch);
     overlay->borrows_large = borrows_large;
     list_init(&overlay->large_values);
     list_init(&overlay->viewers);
@@ -55,7 +63,7 @@ overlay_clear(struct overlay *overlay)
     if (overlay->batch.record.capacity > OVERLAY_KEPT_BYTES ||
         overlay->batch.large_capacity * sizeof(overlay->batch.large[0]) > OVERLAY_KEPT_BYTES) {
         store_batch_fini(&overlay->batch);
-        store_batch_init(&overlay->batch);
+        batch_init(&overlay->batch);
     }
     store_batch_clear(&overlay->batch);
     overlay->range_deletes = 0;

@@ -23,6 +23,9 @@ struct spill;
 enum {
     OVERLAY_LINEAR_OPS = 8,        /* So many writes are searched one by one, without an index. */
     OVERLAY_KEPT_BYTES = 64 << 10, /* Larger buffers do not stay for reuse. */
+    /* Between two moments when they may go to disk (txn/spill.h): ERR_LIMIT above. */
+    OVERLAY_BYTES_MAX = 512 << 20,
+    OVERLAY_LARGE_MAX = 1 << 20,
 };
 
 struct overlay {

@@ -29,6 +29,7 @@ part_init(struct part *part, uint64_t txn, enum txn_isolation isolation, bool is
     part->statement = (struct part_mark){0};
     part->sees = OVERLAY_ALL;
     part->locked = (struct overlay_mark){0};
+    part->spilled_locks = 0;
     part->noted = 0;
     part->proposal = 0;
     part->large_written = 0;
@@ -345,8 +346,8 @@ first_writer_check(struct part *part, const struct record_op *op)
     bool is_answered = false;
     err_t err;
 
-    if (part->isolation == TXN_READ_COMMITTED) {
-        return ERR_OK;
+    if (part->isolation == TXN_READ_COMMITTED || part->is_auto) {
+        return ERR_OK; /* An auto one validates what it has read, and nothing else. */
     }
     if (op->kind == RECORD_DELETE_RANGE) {
         TRY(lsm_range_changed(lsm, op->key, op->value, part->snapshot, true, &is_changed,
@@ -402,7 +403,10 @@ part_lock_writes(struct part *part)
         return err_set(err, "%s", err_message(err));
     }
     if (part->is_auto) {
-        return ERR_OK;
+        if (!part_spill_is_due(part)) {
+            return ERR_OK;
+        }
+        part_hold(part);
     }
     buf_init(&op_bytes, MEM_SESSIONS);
     while (overlay_next_after(&part->writes, &part->locked, &op)) {
@@ -414,7 +418,7 @@ part_lock_writes(struct part *part)
         op.key = slice_of(op_bytes.data, op.key.size);
         TRY(write_lock(part, &op));
     }
-    err = part_spill_if_due(part);
+    err = part_spill_is_due(part) ? part_spill(part) : ERR_OK;
 out:
     buf_fini(&op_bytes);
     return err;
@@ -434,15 +438,15 @@ part_spill(struct part *part)
     marks[count + 1] = part->sees;
     err = spill_write(&part->writes, store_lsm(txns_self()->store), marks, count + 2);
     part->locked = overlay_mark(&part->writes); /* All of it was locked. */
+    part->spilled_locks = lock_mark(&part->locks);
     mem_free(MEM_RUNTIME, marks, (count + 2) * sizeof(*marks));
     return err;
 }
 
-YIELDS err_t
-part_spill_if_due(struct part *part)
+bool
+part_writes_are_much(const struct part *part)
 {
-    return part->writes.batch.record.size > (size_t)STORE_BATCH_BYTES_MAX / 2 ||
-                   overlay_bytes(&part->writes) > (size_t)TXN_MEMORY_BYTES_MAX
-               ? part_spill(part)
-               : ERR_OK;
+    return part->writes.batch.record.size > store_record_bytes_max(txns_self()->store) / 2 ||
+           part->writes.batch.large_count > STORE_LARGE_MAX / 2 ||
+           overlay_bytes(&part->writes) > (size_t)TXN_MEMORY_BYTES_MAX;
 }

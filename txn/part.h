@@ -55,6 +55,7 @@ struct part {
     struct overlay_mark sees;   /* Own writes before it are seen. */
     struct overlay writes;
     struct overlay_mark locked; /* Interactive: writes before it have their locks. */
+    uint32_t spilled_locks;     /* Auto: the lock mark up to which those of spilled writes are. */
     struct reads reads;
     struct lock_owner locks;
     lsn_t noted;            /* The newest position of this shard's log among what was read. */
@@ -87,16 +88,28 @@ YIELDS err_t part_get(struct part *part, struct slice key, struct arena *arena,
 YIELDS err_t part_multi_get(struct part *part, const struct slice *keys, uint32_t count,
                             struct arena *arena, struct lsm_value *results);
 /* Interactive: locks the keys of writes made since the last call, and at REPEATABLE READ and above
- * checks that nobody has written them since the snapshot (ERR_SERIALIZATION). */
+ * checks that nobody has written them since the snapshot (ERR_SERIALIZATION). Then, if they take
+ * more memory than a transaction may, and then for an auto one as well: to disk with them
+ * (part_spill). */
 YIELDS err_t part_lock_writes(struct part *part);
 /* A prepared writer of the key or range at or below the snapshot: waits for its outcome. */
 YIELDS void part_wait_decided(struct part *part, struct slice key);
 YIELDS void part_wait_decided_range(struct part *part, struct slice lower, struct slice upper);
 void part_note_lsn(struct part *part, lsn_t lsn);
-/* If the writes take more memory than a transaction may (txn/spill.h): to disk with them. Errors:
- * ERR_LIMIT, ERR_NO_SPACE, ERR_IO. */
-YIELDS err_t part_spill_if_due(struct part *part);
-/* The same whatever they take. All must be locked. */
+/* Do the writes take more memory than a transaction may (txn/spill.h)? */
+bool part_writes_are_much(const struct part *part);
+enum { PART_FEW_BYTES = 32 << 10, PART_FEW_LARGE = 64 };
+static inline bool
+part_spill_is_due(const struct part *part)
+{
+    const struct store_batch *batch = &part->writes.batch;
+
+    return (batch->record.size > PART_FEW_BYTES || batch->large_count > PART_FEW_LARGE ||
+            part->writes.large_bytes > PART_FEW_BYTES) &&
+           part_writes_are_much(part);
+}
+/* To disk with the writes, whatever they take. All must be locked. Errors: ERR_LIMIT, ERR_NO_SPACE,
+ * ERR_IO. */
 YIELDS err_t part_spill(struct part *part);
 
 /* ---- commit.c: docs/transactions.md has the protocol. ---- */

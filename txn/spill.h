@@ -20,8 +20,8 @@
 #include "txn/reads.h"
 
 enum {
-    /* An overlay is spilled by the next flush when it takes more, or when its record has half of
-     * STORE_BATCH_BYTES_MAX: between two flushes it must not outgrow that. */
+    /* An overlay is spilled by the next flush, or the next step of a long command, when it takes
+     * more, or when its record has half of STORE_BATCH_BYTES_MAX. */
     TXN_MEMORY_BYTES_MAX = 16 << 20,
     SPILL_KEPT_BYTES_MAX = 4 << 20,   /* Of range deletes and counters: ERR_LIMIT. */
     SPILL_AHEAD_BYTES_MAX = 16 << 20, /* Read ahead by the merge at the commit, over all runs. */

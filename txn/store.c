@@ -202,6 +202,12 @@ store_room_of(const struct store_batch *batch)
     };
 }
 
+size_t
+store_record_bytes_max(const struct store *store)
+{
+    return wal_record_bytes_max(store->wal);
+}
+
 bool
 store_has_room(struct store *store, const struct store_room *room)
 {

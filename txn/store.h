@@ -64,7 +64,12 @@ struct store_batch {
     uint32_t large_capacity;
     struct store_large *large;
     struct lsm_ingest *ingest; /* Borrowed; NULL: none. */
-    err_t error; /* First error of the builders: ERR_LIMIT or ERR_INVALID. Given by commit. */
+    /* What the builders take: a commit takes no more than the first values of these, but who turns
+     * a batch into tables before (txn/spill.h) may raise them. */
+    size_t bytes_max;   /* STORE_BATCH_BYTES_MAX */
+    uint32_t large_max; /* STORE_LARGE_MAX */
+    err_t error; /* First error of the builders: ERR_LIMIT, ERR_INVALID, ERR_NO_MEMORY. Given by
+                    commit. */
 };
 
 void store_batch_init(struct store_batch *batch);

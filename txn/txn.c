@@ -250,7 +250,10 @@ txn_begin(const struct txn_options *options, struct txn **txn_out)
     txn->state = "idle";
     fiber_mutex_init(&txn->busy);
     timer_init(&txn->idle_timer, txn_idle_fired);
-    txn_idle_begin(txn);
+    txn->active_us = txn->begun_us;
+    if (options->ends_by_itself) {
+        txn_idle_begin(txn);
+    }
     list_push_back(&txns->interactive, &txn->link);
     list_push_back(&txns->by_id[txn->part.txn % TXNS_BUCKETS], &txn->id_link);
     txns->interactive_count++;
@@ -300,12 +303,14 @@ txn_busy_begin(struct txn *txn)
 void
 txn_idle_begin(struct txn *txn)
 {
-    uint64_t end = txn->options.deadline_us == 0 ? DEADLINE_NONE : txn->options.deadline_us;
+    const struct txn_options *options = &txn->options;
+    uint64_t end =
+        options->ends_by_itself && options->deadline_us != 0 ? options->deadline_us : DEADLINE_NONE;
 
     txn->moment.deadline_us = txn->options.deadline_us;
     txn->active_us = shard_now_us();
-    if (txn->options.idle_timeout_us != 0) {
-        end = MIN(end, txn->active_us + txn->options.idle_timeout_us);
+    if (options->idle_timeout_us != 0) {
+        end = MIN(end, txn->active_us + options->idle_timeout_us);
     }
     if (end != DEADLINE_NONE) {
         timer_start(&txn->idle_timer, end);
@@ -349,6 +354,8 @@ txn_check(struct txn *txn)
 }
 
 /* ---- Ending. ---- */
+
+static YIELDS err_t remotes_flush(struct txn *txn);
 
 bool
 txn_has_writes(const struct txn *txn)
@@ -443,6 +450,43 @@ txn_hold(struct txn *txn)
 {
     OBJ_CHECK(txn, TXN_MAGIC);
     part_hold(&txn->part);
+}
+
+/* Does what was gathered for some other shard take more memory than it may? */
+static bool
+pending_is_much(const struct txn *txn)
+{
+    for (uint32_t i = 0; txn->remotes != NULL && i < shard_count(); i++) {
+        const struct store_batch *batch = &txn->remotes[i].pending.batch;
+
+        if (batch->record.size > (size_t)STORE_BATCH_BYTES_MAX / 2 ||
+            batch->large_count > STORE_LARGE_MAX / 2) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+txn_relieve(struct txn *txn)
+{
+    err_t err = ERR_OK;
+
+    OBJ_CHECK(txn, TXN_MAGIC);
+    if (!txn->part.is_auto || txn->part.read_only || txn->error != ERR_OK) {
+        return;
+    }
+    if (part_spill_is_due(&txn->part)) {
+        TRY(part_lock_writes(&txn->part));
+    }
+    if (pending_is_much(txn)) {
+        TRY(remotes_flush(txn));
+    }
+out:
+    if (err != ERR_OK) {
+        txn_fail(txn, err);
+        txn->is_error_untold = true;
+    }
 }
 
 void
@@ -602,6 +646,9 @@ txn_statement(struct txn *txn, bool sees_own_only_before)
     TRY(txn_check(txn));
     if (txn->remotes != NULL) {
         TRY(remotes_flush(txn)); /* What was gathered belongs to the statement before. */
+    }
+    if (part_spill_is_due(&txn->part)) {
+        TRY(part_lock_writes(&txn->part));
     }
     txn->moment.statement++;
     txn->moment.sees_own_only_before = sees_own_only_before;

@@ -59,7 +59,10 @@ struct txn_options {
     uint64_t lock_timeout_us; /* Of each wait for a lock. 0: none. */
     uint64_t statement_timeout_us; /* Of each txn_run. 0: none. */
     uint64_t idle_timeout_us;      /* Between statements: rolled back after it. 0: none. */
-    struct slice principal;        /* Into the commit record; copied. */
+    /* Only txn_run drives it, so that the deadline, too, may roll it back between two, and the idle
+     * timeout before the first. Otherwise a deadline is found by the next call. */
+    bool ends_by_itself;
+    struct slice principal; /* Into the commit record; copied. */
     struct slice protocol;
     struct slice tag;
 };
@@ -92,6 +95,9 @@ YIELDS err_t txn_commit(struct txn **txn, struct txn_done *done_out);
  * way) while the transaction is open: an auto one holds its snapshot from now on, and what it has
  * read is validated. Cheap, and harmless when repeated. */
 void txn_hold(struct txn *txn);
+/* A long command of an auto transaction, between two writes: what it has written may go to disk
+ * (txn/spill.h), with locks on it from then on. An error is kept and given by the next call. */
+YIELDS void txn_relieve(struct txn *txn);
 /* An auto transaction that has read nothing yet, and has waited for locks: takes its snapshot anew,
  * so that it sees what those did that it waited for. */
 void txn_refresh(struct txn *txn);

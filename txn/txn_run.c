@@ -167,7 +167,8 @@ is_overdue(const struct txn *txn)
 
     return (txn->options.idle_timeout_us != 0 &&
             now_us >= txn->active_us + txn->options.idle_timeout_us) ||
-           (txn->options.deadline_us != 0 && now_us >= txn->options.deadline_us);
+           (txn->options.ends_by_itself && txn->options.deadline_us != 0 &&
+            now_us >= txn->options.deadline_us);
 }
 
 static YIELDS void

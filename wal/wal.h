@@ -91,10 +91,12 @@ YIELDS err_t wal_check(const struct wal_options *options, struct wal_recovered *
 YIELDS void wal_close(struct wal **wal);
 
 /* Wait until `bytes` more may be appended (pending bound, and a segment with room is ready).
- * ERR_NO_SPACE when the disk is full; ERR_LIMIT when bytes exceeds WAL_RECORD_BYTES_MAX. Costs a
+ * ERR_NO_SPACE when the disk is full; ERR_LIMIT when bytes exceeds wal_record_bytes_max. Costs a
  * compare when there is room. After ERR_OK one append of up to `bytes` cannot fail, as long as
  * the caller does not suspend in between. */
 YIELDS err_t wal_reserve(struct wal *wal, size_t bytes);
+/* The largest record: WAL_RECORD_BYTES_MAX, or what a segment holds. */
+size_t wal_record_bytes_max(const struct wal *wal);
 /* Room right now, without waiting? */
 bool wal_has_room(const struct wal *wal, size_t bytes);
 

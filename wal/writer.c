@@ -196,8 +196,8 @@ wal_has_room(const struct wal *wal, size_t bytes)
             place_find(wal, open_end(wal), disk_bytes, &segment, &position));
 }
 
-static size_t
-record_bytes_max(const struct wal *wal)
+size_t
+wal_record_bytes_max(const struct wal *wal)
 {
     uint64_t of_segment = wal->segment_bytes - WAL_HEADER_BYTES - WAL_RECORD_PREFIX_BYTES;
 
@@ -209,9 +209,9 @@ reserve_slowly(struct wal *wal, size_t bytes)
 {
     err_t err = ERR_OK;
 
-    if (bytes > record_bytes_max(wal)) {
+    if (bytes > wal_record_bytes_max(wal)) {
         return err_set(ERR_LIMIT, "a log record has %zu bytes; at most %zu are possible", bytes,
-                       record_bytes_max(wal));
+                       wal_record_bytes_max(wal));
     }
     while (bytes + WAL_RECORD_PREFIX_BYTES > wal->room && !wal_writer_place(wal, bytes)) {
         if (!pending_allows(wal, open_end(wal))) {

@@ -183,6 +183,7 @@ kv_work(struct kv_request *request, uint32_t units)
     request->work += units;
     if (__builtin_expect(request->work >= KV_WORK_UNITS, 0)) {
         txn_hold(request->txn);
+        txn_relieve(request->txn);
         fiber_work(request->work);
         request->work = 0;
     }

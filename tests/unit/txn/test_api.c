@@ -211,7 +211,7 @@ Test(api, a_batch_over_two_shards_is_whole_after_a_restart_too)
     expect("bar", "1");
 }
 
-Test(api, a_batch_beyond_the_log_record_is_refused)
+Test(api, a_batch_beyond_the_log_record_is_committed_whole)
 {
     struct orbit_batch *batch = orbit_batch_new();
     static char value[60000];
@@ -222,9 +222,19 @@ Test(api, a_batch_beyond_the_log_record_is_refused)
         snprintf(key, sizeof(key), "k%u", i);
         must(orbit_batch_put(batch, key, strlen(key), value, sizeof(value), 0));
     }
-    cr_assert_eq(orbit_batch_commit(db, batch), ORBIT_LIMIT);
-    expect("k0", NULL);
+    must(orbit_batch_commit(db, batch));
     orbit_batch_free(&batch);
+    orbit_close(&db);
+    must(orbit_open(&options, &db));
+    for (unsigned i = 0; i < 300; i++) {
+        void *found;
+        size_t size;
+
+        snprintf(key, sizeof(key), "k%u", i);
+        must(orbit_get(db, key, strlen(key), &found, &size));
+        cr_assert_eq(size, sizeof(value));
+        orbit_free(found);
+    }
 }
 
 /* ---- Scans and snapshots. ---- */

@@ -373,3 +373,151 @@ Test(spill, a_commit_over_shards_is_whole_whenever_it_is_cut)
     cr_assert_gt(kept, 0);
     cr_assert_gt(lost, 0);
 }
+
+/* ---- Transactions of one command. ---- */
+
+enum { AUTO_ROWS = 2400, AUTO_STEP = 50 };
+
+/* More than a log record on each of the shards given. */
+static void
+auto_write(struct txn *txn, uint32_t shards, char letter, bool is_relieved)
+{
+    for (int row = 0; row < AUTO_ROWS; row++) {
+        for (uint32_t shard = 0; shard < shards; shard++) {
+            row_put(txn, shard, row * SHARDS + (int)shard, letter, VALUE_BYTES);
+        }
+        if (is_relieved && row % AUTO_STEP == 0) {
+            txn_relieve(txn);
+            cr_assert_leq(overlay_bytes(&txn->part.writes), (size_t)TXN_MEMORY_BYTES_MAX * 5 / 4);
+        }
+    }
+}
+
+static void
+auto_commit(uint32_t shards, char letter, bool is_relieved)
+{
+    struct txn *txn = txn_begin_auto(false, NULL);
+    struct txn_done done = {0};
+    lsn_t before = store_appended(store_self());
+    err_t err;
+
+    auto_write(txn, shards, letter, is_relieved);
+    cr_assert_eq(txn->part.writes.spill != NULL, is_relieved);
+    err = txn_commit(&txn, &done);
+    cr_assert_eq(err, ERR_OK, "%s", err_message(err));
+    cr_assert_lt(store_appended(store_self()) - before, 1 << 20, "the record must be small");
+    store_wait_durable(store_self(), done.lsn);
+    all_count();
+    cr_assert_eq(rows_found, AUTO_ROWS * (int)shards);
+    cr_assert_eq(letter_found, letter);
+}
+
+static void
+auto_commits(void)
+{
+    auto_commit(1, 'a', false);
+    auto_commit(1, 'b', true);
+    auto_commit(2, 'c', false);
+    auto_commit(2, 'd', true);
+}
+
+static void
+auto_check(void)
+{
+    all_count();
+    cr_assert_eq(rows_found, 2 * AUTO_ROWS);
+    cr_assert_eq(letter_found, 'd');
+}
+
+Test(spill, a_command_of_any_size_is_committed_on_one_shard_and_on_several)
+{
+    shards_begin();
+    run_on(0, auto_commits);
+    sim_world_crash(world, SIM_CRASH_POWER_CUT);
+    shards_begin();
+    run_on(1, auto_check);
+    shards_close();
+}
+
+static bool may_rival_go, has_rival_committed;
+
+static void
+rival_commit(void *arg)
+{
+    struct txn *txn;
+
+    (void)arg;
+    while (!may_rival_go) {
+        (void)fiber_sleep_us(100);
+    }
+    txn = txn_begin_auto(false, NULL);
+    row_put(txn, 1, 1, 'r', 10);
+    cr_assert_eq(txn_commit(&txn, NULL), ERR_OK);
+    has_rival_committed = true;
+}
+
+static void
+rival_expect(bool is_over)
+{
+    (void)fiber_sleep_us(5000);
+    cr_assert_eq(has_rival_committed, is_over);
+}
+
+static void
+auto_against_rival(void)
+{
+    struct txn *txn = txn_begin_auto(false, NULL);
+    struct lsm_value value;
+    struct arena arena;
+    char key[16];
+    err_t err;
+
+    auto_write(txn, 2, 'a', true);
+    may_rival_go = true;
+    rival_expect(false); /* What is on disk is locked. */
+    err = txn_commit(&txn, NULL);
+    cr_assert_eq(err, ERR_OK, "%s", err_message(err));
+    rival_expect(true);
+    arena_init(&arena, MEM_SESSIONS);
+    txn = txn_new();
+    cr_assert_eq(txn_get(txn, slot_of(1), row_key(1, key), &arena, &value), ERR_OK);
+    cr_assert_eq(value.value.data[0], 'r', "the later commit is the newer one");
+    txn_abort(&txn);
+    arena_fini(&arena);
+}
+
+Test(spill, who_writes_what_a_large_command_has_written_waits_for_it)
+{
+    may_rival_go = false;
+    has_rival_committed = false;
+    shards_begin();
+    sim_world_spawn(world, 1, "rival", rival_commit, NULL);
+    run_on(0, auto_against_rival);
+    shards_close();
+}
+
+static void
+halves_commit(void)
+{
+    struct txn *txn = txn_begin_auto(false, NULL);
+    err_t err;
+
+    for (int row = 0; row < 900; row++) { /* 7.2 MiB on each, no more than one may have. */
+        row_put(txn, 0, row * SHARDS, 'h', VALUE_BYTES);
+        row_put(txn, 1, row * SHARDS + 1, 'h', VALUE_BYTES);
+    }
+    for (int row = 900; row < 1020; row++) { /* Together more than one record. */
+        row_put(txn, 1, row * SHARDS + 1, 'h', VALUE_BYTES);
+    }
+    err = txn_commit(&txn, NULL);
+    cr_assert_eq(err, ERR_OK, "%s", err_message(err));
+    all_count();
+    cr_assert_eq(rows_found, 900 + 1020);
+}
+
+Test(spill, what_fits_a_record_on_each_shard_but_not_together_is_committed)
+{
+    shards_begin();
+    run_on(0, halves_commit);
+    shards_close();
+}
