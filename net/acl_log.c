@@ -133,7 +133,11 @@ acl_log_denial(struct session *session, const struct acl_denial *denial, enum ac
         .user = session->origin.principal,
         .object = denial->object,
     };
+    struct net_counters *counters = &net_self()->counters;
 
+    counters->acl_commands += denial->result == ACL_DENIED_COMMAND;
+    counters->acl_keys += denial->result == ACL_DENIED_KEY;
+    counters->acl_channels += denial->result == ACL_DENIED_CHANNEL;
     note_send(session, &note);
 }
 

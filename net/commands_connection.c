@@ -171,7 +171,7 @@ run_hello(struct session *session, struct kv_request *request)
     reply_bulk_text(reply, "id");
     reply_int(reply, (int64_t)session->id);
     reply_bulk_text(reply, "mode");
-    reply_bulk_text(reply, "standalone");
+    reply_bulk_text(reply, session->is_cluster ? "cluster" : "standalone");
     reply_bulk_text(reply, "role");
     reply_bulk_text(reply, "master");
     reply_bulk_text(reply, "modules");

@@ -11,6 +11,7 @@
 #include "engine/base/commit.h"
 #include "engine/io/io.h"
 #include "engine/rt/shard.h"
+#include "net/cluster.h"
 #include "net/config.h"
 #include "net/dispatch.h"
 #include "net/process.h"
@@ -94,7 +95,7 @@ section_server(struct info *info)
     text_put(info, "redis_git_sha1", "00000000");
     text_put(info, "redis_git_dirty", "0");
     text_put(info, "redis_build_id", orbit_commit());
-    text_put(info, "redis_mode", "standalone");
+    text_put(info, "redis_mode", info->session->is_cluster ? "cluster" : "standalone");
     text_put(info, "orbit_version", PACKAGE_VERSION);
     buf_printf(&info->text, "os:%s %s %s\r\n", system.sysname, system.release, system.machine);
     number_put(info, "arch_bits", 8 * sizeof(void *));
@@ -106,7 +107,9 @@ section_server(struct info *info)
     number_put(info, "process_id", (uint64_t)getpid());
     text_put(info, "process_supervised", getenv("NOTIFY_SOCKET") != NULL ? "systemd" : "no");
     text_put(info, "run_id", options->run_id);
-    number_put(info, "tcp_port", options->redis_port);
+    number_put(info, "tcp_port",
+               info->session->is_cluster ? cluster_port(info->net, shard_id())
+                                         : options->redis_port);
     number_put(info, "server_time_usec", io_wall_us());
     number_put(info, "uptime_in_seconds", up_s);
     number_put(info, "uptime_in_days", up_s / 86400);
@@ -190,6 +193,13 @@ section_memory(struct info *info)
     zeros_put(info, none, ARRAY_COUNT(none));
 }
 
+/* -1 when there is nothing to tell, as in Redis. */
+static void
+seconds_put(struct info *info, const char *name, bool is_known, uint64_t seconds)
+{
+    buf_printf(&info->text, "%s:%lld\r\n", name, is_known ? (long long)seconds : -1LL);
+}
+
 /* There are no snapshots and no AOF: the log is always on. Changes since the last save are the
  * bytes that the log has not made durable. */
 static void
@@ -202,24 +212,30 @@ section_persistence(struct info *info)
         "current_cow_size",
         "current_save_keys_processed",
         "current_save_keys_total",
-        "rdb_bgsave_in_progress",
-        "aof_rewrite_in_progress",
         "aof_rewrite_scheduled",
         "module_fork_in_progress",
-        "rdb_saves",
-        "aof_rewrites",
     };
+
+    const struct net_save *save = &info->totals->save;
+    bool is_saving = save->is_running && !save->is_rewrite;
+    bool is_rewriting = save->is_running && save->is_rewrite;
+    uint64_t running_s = (shard_now_us() - save->begun_us) / 1000000;
 
     zeros_put(info, none, ARRAY_COUNT(none));
     number_put(info, "rdb_changes_since_last_save", info->totals->not_durable);
-    number_put(info, "rdb_last_save_time", io_wall_us() / 1000000);
-    text_put(info, "rdb_last_bgsave_status", "ok");
-    text_put(info, "rdb_last_bgsave_time_sec", "-1");
-    text_put(info, "rdb_current_bgsave_time_sec", "-1");
+    number_put(info, "rdb_bgsave_in_progress", is_saving);
+    number_put(info, "rdb_saves", save->saves);
+    number_put(info, "rdb_last_save_time",
+               MAX(save->last_wall_us, info->net->options->start_wall_us) / 1000000);
+    text_put(info, "rdb_last_bgsave_status", save->has_failed ? "err" : "ok");
+    seconds_put(info, "rdb_last_bgsave_time_sec", save->saves > 0, save->last_seconds);
+    seconds_put(info, "rdb_current_bgsave_time_sec", is_saving, running_s);
+    number_put(info, "aof_rewrite_in_progress", is_rewriting);
+    number_put(info, "aof_rewrites", save->rewrites);
     number_put(info, "aof_enabled", strcmp(config_value(info, "appendonly"), "yes") == 0);
-    text_put(info, "aof_last_rewrite_time_sec", "-1");
-    text_put(info, "aof_current_rewrite_time_sec", "-1");
-    text_put(info, "aof_last_bgrewrite_status", "ok");
+    seconds_put(info, "aof_last_rewrite_time_sec", save->rewrites > 0, save->last_seconds);
+    seconds_put(info, "aof_current_rewrite_time_sec", is_rewriting, running_s);
+    text_put(info, "aof_last_bgrewrite_status", save->has_failed ? "err" : "ok");
     text_put(info, "aof_last_write_status", "ok");
 }
 
@@ -248,9 +264,6 @@ section_stats(struct info *info)
         "tracking_total_prefixes",
         "io_threaded_reads_processed",
         "io_threaded_writes_processed",
-        "acl_access_denied_cmd",
-        "acl_access_denied_key",
-        "acl_access_denied_channel",
     };
     const struct totals *totals = info->totals;
     const struct net_counters *counters = &totals->counters;
@@ -270,6 +283,9 @@ section_stats(struct info *info)
     number_put(info, "unexpected_error_replies", counters->unexpected_errors);
     number_put(info, "total_error_replies", counters->error_replies);
     number_put(info, "acl_access_denied_auth", counters->auth_failures);
+    number_put(info, "acl_access_denied_cmd", counters->acl_commands);
+    number_put(info, "acl_access_denied_key", counters->acl_keys);
+    number_put(info, "acl_access_denied_channel", counters->acl_channels);
     number_put(info, "client_timeouts", counters->timeouts);
     zeros_put(info, none, ARRAY_COUNT(none));
 }
@@ -374,7 +390,7 @@ section_latencystats(struct info *info)
 static void
 section_cluster(struct info *info)
 {
-    number_put(info, "cluster_enabled", 0);
+    number_put(info, "cluster_enabled", info->session->is_cluster);
 }
 
 static void

@@ -11,6 +11,7 @@
 #include "engine/rt/msg.h"
 #include "net/acl.h"
 #include "net/blocking.h"
+#include "net/cluster.h"
 #include "net/config.h"
 #include "net/monitor.h"
 #include "net/transaction.h"
@@ -43,6 +44,9 @@ dispatch_init(void)
     table_bind(net_commands_connection);
     table_bind(net_commands_acl);
     table_bind(net_commands_client);
+    table_bind(net_commands_cluster);
+    table_bind(net_commands_replication);
+    table_bind(net_commands_save);
     table_bind(net_commands_config);
     table_bind(net_commands_checkpoint);
     table_bind(net_commands_feed);
@@ -283,7 +287,8 @@ command_check(struct session *session, const struct slice *argv, uint32_t argc)
     } else if (command->layer == COMMAND_ABSENT || command->layer == COMMAND_CONTAINER) {
         reply_error(reply, "ERR the command '%s' is not supported by this version of Orbit",
                     command_full_name(command));
-    } else if (permission_check(session, command, argv, argc)) {
+    } else if (permission_check(session, command, argv, argc) &&
+               (!session->is_cluster || cluster_check(session, command, argv, argc))) {
         return command;
     }
     net_command_stats(session->net, command)->rejected++;
@@ -320,6 +325,7 @@ request_init(struct session *session, struct kv_request *request, const struct c
         .arena = &session->arena,
         .origin = &session->origin,
         .no_touch = session->no_touch,
+        .is_of_shard = session->is_cluster,
         .now_ms = io_wall_us() / 1000,
     };
     session->last_command = command;

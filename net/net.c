@@ -12,6 +12,7 @@
 #include "engine/rt/msg.h"
 #include "net/acl.h"
 #include "net/blocking.h"
+#include "net/cluster.h"
 #include "net/config.h"
 #include "net/monitor.h"
 #include "net/session.h"
@@ -296,21 +297,37 @@ has_room_for_client(const struct net *net)
     return net->session_count < share;
 }
 
-static void
-net_on_accept(void *owner, struct io_conn *conn)
+/* NULL when it was refused. */
+static struct session *
+conn_take(struct net *net, struct io_conn *conn)
 {
     static const char refusal[] = "-ERR max number of clients reached\r\n";
-    struct net *net = owner;
 
     if (net->is_stopping || !has_room_for_client(net)) {
         net->counters.rejected_connections++;
         /* A courtesy: nothing depends on whether these bytes fit the empty socket buffer. */
         (void)!send(io_conn_fd(conn), refusal, sizeof(refusal) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
         io_conn_close(conn);
-        return;
+        return NULL;
     }
     keepalive_set(io_conn_fd(conn), config_values(net->config)->tcp_keepalive_s);
-    session_new(net, conn);
+    return session_new(net, conn);
+}
+
+static void
+net_on_accept(void *owner, struct io_conn *conn)
+{
+    (void)conn_take(owner, conn);
+}
+
+static void
+net_on_accept_cluster(void *owner, struct io_conn *conn)
+{
+    struct session *session = conn_take(owner, conn);
+
+    if (session != NULL) {
+        session->is_cluster = true;
+    }
 }
 
 void
@@ -458,12 +475,21 @@ out:
 err_t
 net_listen(struct net *net)
 {
+    err_t err;
+
     OBJ_CHECK(net, NET_MAGIC);
     if (net->options->redis_port == 0) {
         return ERR_OK;
     }
-    return io_listen(net->options->bind_address, net->options->redis_port, NET_BACKLOG,
-                     net_on_accept, net, &net->listener);
+    TRY(io_listen(net->options->bind_address, net->options->redis_port, NET_BACKLOG, net_on_accept,
+                  net, &net->listener));
+    if (net->options->cluster_port != 0) {
+        TRY(io_listen(net->options->bind_address, cluster_port(net, shard_id()), NET_BACKLOG,
+                      net_on_accept_cluster, net, &net->cluster_listener));
+    }
+    err = ERR_OK;
+out:
+    return err;
 }
 
 /* Replies that wait for durability, and those on their way, leave before the sockets close. */
@@ -502,6 +528,9 @@ net_stop(struct net *net)
     OBJ_CHECK(net, NET_MAGIC);
     if (net->listener != NULL) {
         io_listener_close(&net->listener);
+    }
+    if (net->cluster_listener != NULL) {
+        io_listener_close(&net->cluster_listener);
     }
     net_pause(net, 0, false);
     net->is_draining = true;

@@ -37,7 +37,8 @@ enum {
 /* Of the process; written before the shards start and not changed while they run. */
 struct server_options {
     const char *bind_address;
-    uint16_t redis_port; /* 0: no Redis protocol. */
+    uint16_t redis_port;   /* 0: no Redis protocol. */
+    uint16_t cluster_port; /* Of shard 0; the others' follow it. 0: none. */
     uint32_t shards;
     uint64_t memory_bytes;
     const char *data_dir;
@@ -65,7 +66,8 @@ struct command_stats {
 struct net_counters {
     uint64_t connections, rejected_connections, commands, input_bytes, output_bytes;
     uint64_t error_replies, unexpected_errors, timeouts, auth_failures;
-    uint64_t input_bytes_max, output_bytes_max; /* Largest buffers seen. */
+    uint64_t acl_commands, acl_keys, acl_channels; /* Refused. */
+    uint64_t input_bytes_max, output_bytes_max;    /* Largest buffers seen. */
 };
 
 /* errorstats: replies by their first word. */
@@ -73,6 +75,14 @@ enum { NET_ERROR_KINDS_MAX = 128, NET_ERROR_NAME_BYTES = 32 };
 struct error_stat {
     char name[NET_ERROR_NAME_BYTES];
     uint64_t count;
+};
+
+/* SAVE and its like: commands_save.c. On shard 0. */
+struct net_save {
+    bool is_running, is_rewrite, has_failed;
+    uint64_t begun_us; /* shard_now_us */
+    uint64_t last_wall_us, last_seconds;
+    uint64_t saves, rewrites;
 };
 
 /* A second's worth, taken once a second. */
@@ -96,9 +106,11 @@ struct net {
     struct store *store;
     struct config *config;
     struct acl *acl;
+    struct net_save save;
     struct slowlog *slowlog;
     struct latency *latency;
     struct io_listener *listener;
+    struct io_listener *cluster_listener;
     struct list sessions;
     uint32_t session_count;   /* Open. */
     uint32_t session_objects; /* Open, or closed and not yet freed. */

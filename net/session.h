@@ -76,6 +76,7 @@ struct session {
     /* What commands change. */
     uint32_t db;
     bool is_authenticated;
+    bool is_cluster; /* Of a cluster port: cluster.h. */
     bool no_evict, no_touch;
     enum wal_durability durability;
     enum session_reply_mode reply_mode;

@@ -33,6 +33,9 @@ counters_add(struct net_counters *into, const struct net_counters *from)
     into->unexpected_errors += from->unexpected_errors;
     into->timeouts += from->timeouts;
     into->auth_failures += from->auth_failures;
+    into->acl_commands += from->acl_commands;
+    into->acl_keys += from->acl_keys;
+    into->acl_channels += from->acl_channels;
     into->input_bytes_max = MAX(into->input_bytes_max, from->input_bytes_max);
     into->output_bytes_max = MAX(into->output_bytes_max, from->output_bytes_max);
 }
@@ -178,6 +181,9 @@ totals_add_here(void *arg)
     uint64_t on_removal;
 
     counters_add(&totals->counters, &net->counters);
+    if (shard_id() == 0) {
+        totals->save = net->save;
+    }
     totals->sessions += net->session_count;
     totals->waiting += net->waiting;
     totals->blocked += net->blocked;

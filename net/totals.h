@@ -34,6 +34,7 @@ struct totals {
     struct lsm_metrics metrics;
     struct txn_stats txn; /* Sums; of the snapshots the oldest. */
     struct shard_stats shard;
+    struct net_save save; /* Of shard 0. */
     uint64_t not_durable; /* Bytes appended to logs and not yet durable. */
     uint32_t command_count;
     struct command_total commands[]; /* By command id. */

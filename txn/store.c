@@ -170,6 +170,17 @@ store_rotate_if_due(struct store *store, lsn_t lsn)
     }
 }
 
+err_t
+store_flush(struct store *store)
+{
+    OBJ_CHECK(store, STORE_MAGIC);
+    if (store_appended(store) > store->rotated_at && lsm_can_rotate(store->lsm)) {
+        /* Nothing suspends between append and apply: what was appended is in the memtable. */
+        store_rotate(store, store_appended(store));
+    }
+    return lsm_flush(store->lsm);
+}
+
 /* ---- Committing. ---- */
 
 static size_t

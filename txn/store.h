@@ -132,6 +132,9 @@ YIELDS err_t store_scan_open(struct store *store, const struct store_snapshot *s
                              struct slice lower, struct slice upper, struct lsm_iter **iter_out);
 
 /* ---- Durability. ---- */
+/* What is in memory is written into tables, so that the log before it may go. Errors: of lsm_flush.
+ */
+YIELDS err_t store_flush(struct store *store);
 lsn_t store_durable(const struct store *store);
 lsn_t store_appended(const struct store *store);
 YIELDS void store_wait_durable(struct store *store, lsn_t lsn);

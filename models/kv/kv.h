@@ -81,6 +81,7 @@ struct kv_request {
     lsn_t lsn;                       /* Out: log position of this shard that a sync reply waits
                                         for. */
     bool no_touch;                   /* CLIENT NO-TOUCH */
+    bool is_of_shard;                /* SCAN, KEYS, DBSIZE, RANDOMKEY: of this shard alone. */
     struct kv_block *block;          /* In: whether it may block (block.h); NULL: it may not. */
     uint64_t now_ms;                 /* In: wall clock. */
     /* The model's own. */
@@ -107,6 +108,9 @@ enum kv_route {
 enum kv_route kv_route(const struct command *command, const struct slice *argv, uint32_t argc,
                        uint32_t *shard_out);
 uint32_t kv_shard_of_slot(uint16_t slot);
+/* Replies how many keys of the request's database lie in a slot, counted up to `most`, or so many
+ * of their names. From any shard. */
+YIELDS void kv_slot_keys(struct kv_request *request, uint16_t slot, uint64_t most, bool are_named);
 
 /* Run it on this shard; the command's layer is DATA or KEYSPACE and its arity fits. Without a
  * transaction it is one of its own: a conflict with others' commits repeats it, and an error reply

@@ -325,6 +325,11 @@ scan_shards(struct kv_request *request, const struct scan_step *options, uint64_
         struct scan_step scan = *options;
         bool is_accepted;
 
+        if (request->is_of_shard && shard != shard_id()) {
+            cursor = (uint64_t)kv_shard_first_slot(shard + 1) << 48;
+            continue;
+        }
+
         scan.cursor = cursor;
         scan.keys_max = left;
         step_call(shard, &scan);
@@ -383,6 +388,10 @@ keys_gather(struct kv_request *request, struct scan_step *steps, uint32_t count)
             steps[i].pattern = request->argv[1];
         }
     }
+    if (request->is_of_shard) {
+        step_call(shard_id(), &steps[0]);
+        return;
+    }
     if (request->txn == NULL) {
         msg_call_all(MSG_FIBER, scan_run, steps, sizeof(*steps));
         return;
@@ -395,7 +404,7 @@ keys_gather(struct kv_request *request, struct scan_step *steps, uint32_t count)
 void
 kv_command_keys(struct kv_request *request)
 {
-    uint32_t count = shard_count();
+    uint32_t count = request->is_of_shard ? 1 : shard_count();
     struct scan_step *steps = arena_alloc(request->arena, count * sizeof(*steps));
     uint64_t matched = 0;
     bool is_accepted = true;
@@ -497,6 +506,9 @@ count_shards(struct kv_request *request)
     for (uint32_t i = 0; i < shard_count(); i++) {
         if (!kv_step_accept(request, &counts[i].step)) {
             return NULL;
+        }
+        if (request->is_of_shard && i != shard_id()) {
+            counts[i].keys = 0;
         }
     }
     return counts;

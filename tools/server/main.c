@@ -300,15 +300,15 @@ account_limits(uint32_t shard, struct mem_account *account, void *arg)
 /* The kernel lets go of a killed server's socket a moment after the process is gone, so that a
  * restart at once would find the port taken. */
 static err_t
-port_wait(const struct server_options *options)
+port_wait(const struct server_options *options, uint16_t port)
 {
     const struct timespec pause = {.tv_nsec = PORT_WAIT_STEP_MS * 1000000L};
-    err_t err = uring_port_check(options->bind_address, options->redis_port);
+    err_t err = uring_port_check(options->bind_address, port);
 
     for (int waited_ms = 0; err == ERR_BUSY && waited_ms < PORT_WAIT_MS;
          waited_ms += PORT_WAIT_STEP_MS) {
         nanosleep(&pause, NULL);
-        err = uring_port_check(options->bind_address, options->redis_port);
+        err = uring_port_check(options->bind_address, port);
     }
     return err;
 }
@@ -332,7 +332,10 @@ server_start(struct server *server, int *status_out)
     TRY(folder_lock(server));
     if (options->redis_port != 0) {
         *status_out = EXIT_UNAVAILABLE_;
-        TRY(port_wait(options));
+        TRY(port_wait(options, options->redis_port));
+        for (uint32_t i = 0; options->cluster_port != 0 && i < options->shards; i++) {
+            TRY(port_wait(options, (uint16_t)(options->cluster_port + i)));
+        }
         *status_out = 0;
     }
     TRY(runtime_start(&runtime, &server->runtime));

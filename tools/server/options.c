@@ -128,6 +128,23 @@ set_redis_port(struct options *options, const char *value)
     return err;
 }
 
+/* The port of shard 0; "auto": the ports behind that of the Redis protocol. */
+static err_t
+set_cluster_ports(struct options *options, const char *value)
+{
+    uint64_t port = 0;
+    err_t err = ERR_OK;
+
+    options->cluster_is_auto = strcmp(value, "auto") == 0;
+    if (!options->cluster_is_auto) {
+        err = number_set(value, 1, UINT16_MAX, "cluster-ports", &port);
+    }
+    if (err == ERR_OK) {
+        options->server.cluster_port = (uint16_t)port;
+    }
+    return err;
+}
+
 static err_t
 set_memory(struct options *options, const char *value)
 {
@@ -208,6 +225,9 @@ static const struct option_row option_rows[] = {
      set_shards},
     {"bind", "ADDR", "numeric address to listen on (127.0.0.1)", set_bind},
     {"redis-port", "N", "port of the Redis protocol (6379); 0 turns it off", set_redis_port},
+    {"cluster-ports", "N|auto",
+     "a port for each shard from N on (auto: behind redis-port), for cluster clients",
+     set_cluster_ports},
     {"memory", "SIZE", "memory for memtables, caches and sessions, as 512M or 8G (1G)", set_memory},
     {"durability", "LEVEL", "when writes are answered: sync, interval:MS or none (sync)",
      set_durability},
@@ -446,6 +466,33 @@ shards_default(const struct options *options)
     return (uint32_t)MIN(MIN(MAX((uint64_t)cores, UINT64_C(1)), most), (uint64_t)SHARDS_MAX);
 }
 
+/* When the number of shards is known. */
+static err_t
+cluster_check_ports(struct options *options)
+{
+    uint32_t first, last;
+
+    if (options->cluster_is_auto) {
+        options->server.cluster_port = (uint16_t)(options->server.redis_port + 1);
+    }
+    if (options->server.cluster_port == 0) {
+        return options->cluster_is_auto
+                   ? err_set(ERR_INVALID, "cluster-ports find no port behind redis-port")
+                   : ERR_OK;
+    }
+    first = options->server.cluster_port;
+    last = first + options->server.shards - 1;
+    if (options->server.redis_port == 0) {
+        return err_set(ERR_INVALID, "cluster-ports need a redis-port");
+    }
+    if (last > UINT16_MAX ||
+        (options->server.redis_port >= first && options->server.redis_port <= last)) {
+        return err_set(ERR_INVALID, "cluster-ports from %u to %u go beyond %u, or hold redis-port",
+                       first, last, UINT16_MAX);
+    }
+    return ERR_OK;
+}
+
 err_t
 options_parse(int argc, char **argv, struct options *options)
 {
@@ -471,6 +518,7 @@ options_parse(int argc, char **argv, struct options *options)
     if (options->server.shards == 0) {
         options->server.shards = shards_default(options);
     }
+    TRY(cluster_check_ports(options));
     pointers_set(options);
     err = ERR_OK;
 out:

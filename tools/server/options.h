@@ -30,6 +30,7 @@ struct options {
     enum log_level log_level;
     int cpus[SERVER_CPUS_MAX];
     uint32_t cpu_count;
+    bool cluster_is_auto;
     char bind_address[64];
     char data_dir[4096];
     char config_file[4096];

@@ -102,8 +102,12 @@ FIBER_TEST(dispatch, tells_unknown_absent_and_wrongly_called_commands_apart)
     EXPECT("-ERR unknown subcommand 'nope'. Try CONFIG HELP.\r\n", "config", "nope");
     EXPECT("-ERR unknown command 'GET|SET', with args beginning with: \r\n", "GET|SET");
     EXPECT("-ERR wrong number of arguments for 'client|id' command\r\n", "CLIENT", "ID", "x");
-    EXPECT("-ERR the command 'failover' is not supported by this version of Orbit\r\n", "FAILOVER");
     EXPECT_PART("rejected_calls=1", "INFO", "commandstats");
+    for (uint32_t i = 0; i < command_count(); i++) {
+        if (command_at(i)->layer == COMMAND_ABSENT && command_at(i)->arity == 1) {
+            EXPECT_PART("is not supported by this version of Orbit", command_at(i)->name);
+        }
+    }
     net_fixture_close();
 }
 
