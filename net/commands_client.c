@@ -10,21 +10,32 @@
 #include "net/acl.h"
 #include "net/blocking.h"
 #include "net/dispatch.h"
+#include "net/pubsub.h"
+#include "net/transaction.h"
 
 #include "engine/base/poison.h"
 
-enum { CLIENT_IDS_MAX = 1024 };
+enum { CLIENT_IDS_MAX = 1024, FLAGS_BYTES = 24 };
+
+enum client_type { CLIENT_ANY, CLIENT_NORMAL, CLIENT_PUBSUB, CLIENT_OF_REPLICATION };
 
 /* What picks sessions. Empty texts and zero numbers do not. */
 struct client_filter {
     const uint64_t *ids;
     uint32_t id_count;
-    struct slice address, local_address, user, type;
+    struct slice address, local_address, user;
     bool skip_me;
     uint64_t me;
-    bool any_type_but_normal; /* TYPE names a kind of client that Orbit does not have. */
-    uint64_t older_than_s;    /* MAXAGE */
+    enum client_type client_type;
+    uint64_t older_than_s; /* MAXAGE */
 };
+
+static bool
+type_fits(enum client_type type, const struct session *session)
+{
+    return type == CLIENT_ANY || (type == CLIENT_PUBSUB && pubsub_is_subscriber(session)) ||
+           (type == CLIENT_NORMAL && !pubsub_is_subscriber(session));
+}
 
 static bool
 filter_fits(const struct client_filter *filter, const struct session *session)
@@ -34,7 +45,8 @@ filter_fits(const struct client_filter *filter, const struct session *session)
     for (uint32_t i = 0; i < filter->id_count && !id_fits; i++) {
         id_fits = filter->ids[i] == session->id;
     }
-    if (!id_fits || filter->any_type_but_normal || (filter->skip_me && session->id == filter->me)) {
+    if (!id_fits || !type_fits(filter->client_type, session) ||
+        (filter->skip_me && session->id == filter->me)) {
         return false;
     }
     if (filter->address.size > 0 && !slice_equal(filter->address, slice_from_text(session->peer))) {
@@ -54,12 +66,18 @@ filter_fits(const struct client_filter *filter, const struct session *session)
 /* ---- Description ---- */
 
 static void
-flags_text(const struct session *session, char out[8])
+flags_text(const struct session *session, char out[FLAGS_BYTES])
 {
     size_t size = 0;
 
     if (session->block != NULL) {
         out[size++] = 'b';
+    }
+    if (pubsub_is_subscriber(session)) {
+        out[size++] = 'P';
+    }
+    if (session->multi != NULL) {
+        out[size++] = 'x';
     }
     if (session->close_after_reply) {
         out[size++] = 'c';
@@ -84,27 +102,30 @@ session_describe(const struct session *session, struct buf *out)
     size_t pending = session->input.size - MIN(session->input_used, session->input.size);
     size_t input_memory = session->input.capacity + session->incoming.capacity;
     size_t output_memory = session->output.buf.capacity + session->sending.capacity;
-    char flags[8];
+    char flags[FLAGS_BYTES];
 
     flags_text(session, flags);
-    buf_printf(out,
-               "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=%u sub=0 "
-               "psub=0 ssub=0 multi=-1 qbuf=%zu qbuf-free=%zu argv-mem=%zu multi-mem=0 rbs=%zu "
-               "rbp=%zu obl=%zu oll=0 omem=0 tot-mem=%zu events=r cmd=%s user=%s redir=-1 resp=%u "
-               "lib-name=%s lib-ver=%s\n",
-               (unsigned long long)session->id, session->peer, session->local,
-               session->conn != NULL ? io_conn_fd(session->conn) : -1,
-               session->name != NULL ? session->name : "",
-               (unsigned long long)((now_us - session->created_us) / 1000000),
-               (unsigned long long)((now_us - session->active_us) / 1000000), flags, session->db,
-               pending, input_memory - MIN(input_memory, pending), session->arena.bytes,
-               session->output.buf.capacity, session->output.buf.capacity,
-               session->sending.size + session->output.buf.size,
-               sizeof(*session) + input_memory + output_memory + session->arena.bytes,
-               session->last_command != NULL ? command_full_name(session->last_command) : "NULL",
-               session->user, session->output.resp,
-               session->lib_name != NULL ? session->lib_name : "",
-               session->lib_version != NULL ? session->lib_version : "");
+    buf_printf(
+        out,
+        "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=%u sub=%u "
+        "psub=%u ssub=%u multi=%lld qbuf=%zu qbuf-free=%zu argv-mem=%zu multi-mem=0 rbs=%zu "
+        "rbp=%zu obl=%zu oll=0 omem=0 tot-mem=%zu events=r cmd=%s user=%s redir=-1 resp=%u "
+        "lib-name=%s lib-ver=%s\n",
+        (unsigned long long)session->id, session->peer, session->local,
+        session->conn != NULL ? io_conn_fd(session->conn) : -1,
+        session->name != NULL ? session->name : "",
+        (unsigned long long)((now_us - session->created_us) / 1000000),
+        (unsigned long long)((now_us - session->active_us) / 1000000), flags, session->db,
+        session->subscriptions[PUBSUB_CHANNEL].count, session->subscriptions[PUBSUB_PATTERN].count,
+        session->subscriptions[PUBSUB_SHARD_CHANNEL].count,
+        session->multi != NULL ? (long long)session->multi->count : -1LL, pending,
+        input_memory - MIN(input_memory, pending), session->arena.bytes,
+        session->output.buf.capacity, session->output.buf.capacity,
+        session->sending.size + session->output.buf.size,
+        sizeof(*session) + input_memory + output_memory + session->arena.bytes,
+        session->last_command != NULL ? command_full_name(session->last_command) : "NULL",
+        session->user, session->output.resp, session->lib_name != NULL ? session->lib_name : "",
+        session->lib_version != NULL ? session->lib_version : "");
 }
 
 /* ---- Over all shards ---- */
@@ -181,15 +202,18 @@ id_parse(struct kv_request *request, struct slice text, uint64_t *id_out)
 static bool
 type_parse(struct kv_request *request, struct slice text, struct client_filter *filter)
 {
-    static const char *const others[] = {"MASTER", "REPLICA", "SLAVE", "PUBSUB"};
+    static const struct {
+        const char *name;
+        enum client_type type;
+    } types[] = {
+        {"NORMAL", CLIENT_NORMAL},         {"PUBSUB", CLIENT_PUBSUB},
+        {"MASTER", CLIENT_OF_REPLICATION}, {"REPLICA", CLIENT_OF_REPLICATION},
+        {"SLAVE", CLIENT_OF_REPLICATION},
+    };
 
-    filter->type = text;
-    if (command_word_is(text, "NORMAL")) {
-        return true;
-    }
-    for (size_t i = 0; i < ARRAY_COUNT(others); i++) {
-        if (command_word_is(text, others[i])) {
-            filter->any_type_but_normal = true;
+    for (size_t i = 0; i < ARRAY_COUNT(types); i++) {
+        if (command_word_is(text, types[i].name)) {
+            filter->client_type = types[i].type;
             return true;
         }
     }

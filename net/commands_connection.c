@@ -5,15 +5,19 @@
 #include "engine/rt/shard.h"
 #include "net/acl.h"
 #include "net/dispatch.h"
+#include "net/pubsub.h"
 
 #include "engine/base/poison.h"
 
 static YIELDS void
 run_ping(struct session *session, struct kv_request *request)
 {
-    (void)session;
     if (request->argc > 2) {
         reply_error(request->reply, "ERR wrong number of arguments for 'ping' command");
+    } else if (request->reply->resp == 2 && pubsub_is_subscriber(session)) {
+        reply_array(request->reply, 2); /* As a message looks. */
+        reply_bulk_text(request->reply, "pong");
+        reply_bulk(request->reply, request->argc == 2 ? request->argv[1] : SLICE(""));
     } else if (request->argc == 2) {
         reply_bulk(request->reply, request->argv[1]);
     } else {

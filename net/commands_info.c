@@ -15,6 +15,7 @@
 #include "net/config.h"
 #include "net/dispatch.h"
 #include "net/process.h"
+#include "net/pubsub.h"
 #include "net/totals.h"
 
 #include "engine/base/poison.h"
@@ -250,9 +251,6 @@ section_stats(struct info *info)
         "evicted_clients",
         "total_eviction_exceeded_time",
         "current_eviction_exceeded_time",
-        "pubsub_channels",
-        "pubsub_patterns",
-        "pubsubshard_channels",
         "latest_fork_usec",
         "total_forks",
         "migrate_cached_sockets",
@@ -273,6 +271,12 @@ section_stats(struct info *info)
     number_put(info, "instantaneous_ops_per_sec", totals->commands_per_second);
     number_put(info, "total_net_input_bytes", counters->input_bytes);
     number_put(info, "total_net_output_bytes", counters->output_bytes);
+    number_put(info, "pubsub_channels", pubsub_count(net_self()->pubsub, PUBSUB_CHANNEL));
+    number_put(info, "pubsub_patterns", pubsub_count(net_self()->pubsub, PUBSUB_PATTERN));
+    number_put(info, "pubsubshard_channels",
+               pubsub_count(net_self()->pubsub, PUBSUB_SHARD_CHANNEL));
+    number_put(info, "client_output_buffer_limit_disconnections",
+               counters->output_limit_disconnections);
     buf_printf(&info->text, "instantaneous_input_kbps:%.2f\r\ninstantaneous_output_kbps:%.2f\r\n",
                (double)totals->input_per_second / 1024, (double)totals->output_per_second / 1024);
     number_put(info, "rejected_connections", counters->rejected_connections);

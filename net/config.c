@@ -223,6 +223,18 @@ output_limit_check(const char *present, const char *text, char *out, char *messa
 }
 
 static bool
+events_check(const char *text, char *out, char *message)
+{
+    uint32_t classes;
+
+    if (!kv_event_flags_parse(slice_from_text(text), &classes)) {
+        return message_set(message, "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
+    }
+    kv_event_flags_text(classes, out);
+    return true;
+}
+
+static bool
 percentiles_check(const char *text, char *out, char *message)
 {
     char copy[CONFIG_TEXT_BYTES_MAX];
@@ -268,6 +280,8 @@ syntax_check(const struct config_parameter *parameter, const char *present, cons
         return output_limit_check(present, text, out, message);
     case CONFIG_PERCENTILES:
         return percentiles_check(text, out, message);
+    case CONFIG_EVENTS:
+        return events_check(text, out, message);
     case CONFIG_STRING:
         snprintf(out, CONFIG_TEXT_BYTES_MAX, "%s", text);
         return true;
@@ -363,12 +377,32 @@ number_of(const struct config *config, const char *name)
 
 static const char lock_timeout_name[] = "orbit-lock-timeout";
 static const char scrub_rate_name[] = "orbit-scrub-rate";
+/* The text was checked: class, three numbers, class, ... */
+static void
+output_limits_refresh(struct config *config)
+{
+    char text[CONFIG_TEXT_BYTES_MAX];
+    char *words[4 * OUTPUT_CLASSES];
+    int count;
+
+    snprintf(text, sizeof(text), "%s", text_of(config, "client-output-buffer-limit"));
+    count = words_split(text, words, ARRAY_COUNT(words));
+    ASSERT(count == (int)ARRAY_COUNT(words));
+    for (uint32_t class = 0; class < OUTPUT_CLASSES; class ++) {
+        config->values.output_limits[class] = (struct output_limit){
+            .hard_bytes = (uint64_t)strtoll(words[4 * class + 1], NULL, 10),
+            .soft_bytes = (uint64_t)strtoll(words[4 * class + 2], NULL, 10),
+            .soft_seconds = (uint64_t)strtoll(words[4 * class + 3], NULL, 10),
+        };
+    }
+}
 
 static void
 values_refresh(struct config *config)
 {
     struct config_values *values = &config->values;
 
+    output_limits_refresh(config);
     values->maxclients = (uint64_t)number_of(config, "maxclients");
     values->timeout_s = (uint64_t)number_of(config, "timeout");
     values->tcp_keepalive_s = (uint64_t)number_of(config, "tcp-keepalive");
@@ -514,6 +548,8 @@ effect_apply(struct net *net, const struct config_parameter *parameter, const ch
         kv->hz = (uint32_t)MIN(MAX(strtoll(text, NULL, 10), 1LL), 500LL);
     } else if (strcmp(parameter->name, "proto-max-bulk-len") == 0) {
         kv->string_bytes_max = (uint64_t)strtoll(text, NULL, 10);
+    } else if (strcmp(parameter->name, "notify-keyspace-events") == 0) {
+        (void)kv_event_flags_parse(slice_from_text(text), &kv->event_classes);
     } else if (strcmp(parameter->name, "maxmemory-policy") == 0) {
         kv->lfu = strstr(text, "lfu") != NULL;
     } else if (strcmp(parameter->name, scrub_rate_name) == 0) {

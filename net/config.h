@@ -22,6 +22,12 @@ enum config_effect {
                        not so. */
 };
 
+/* The classes of clients in client-output-buffer-limit, in its order. */
+enum output_class { OUTPUT_NORMAL, OUTPUT_REPLICA, OUTPUT_PUBSUB, OUTPUT_CLASSES };
+struct output_limit {
+    uint64_t hard_bytes, soft_bytes, soft_seconds; /* 0: none. */
+};
+
 /* The values that shard code reads, besides the text of each parameter. */
 struct config_values {
     uint64_t maxclients;
@@ -37,6 +43,7 @@ struct config_values {
     uint64_t lock_timeout_us, statement_timeout_us, txn_idle_timeout_us, txn_timeout_us;
     bool acl_all_channels; /* acl-pubsub-default */
     uint64_t acllog_max_len;
+    struct output_limit output_limits[OUTPUT_CLASSES];
 };
 
 struct config;

@@ -16,6 +16,7 @@ enum config_type {
     CONFIG_SAVE,         /* Pairs of numbers. */
     CONFIG_OUTPUT_LIMIT, /* class hard soft seconds ... */
     CONFIG_PERCENTILES,  /* Numbers from 0 to 100. */
+    CONFIG_EVENTS,       /* Letters of notify-keyspace-events. */
 };
 
 enum config_flag {

@@ -14,6 +14,7 @@
 #include "net/cluster.h"
 #include "net/config.h"
 #include "net/monitor.h"
+#include "net/pubsub.h"
 #include "net/transaction.h"
 
 #include "engine/base/poison.h"
@@ -51,6 +52,7 @@ dispatch_init(void)
     table_bind(net_commands_checkpoint);
     table_bind(net_commands_feed);
     table_bind(net_commands_txns);
+    table_bind(net_commands_pubsub);
     table_bind(net_commands_server);
     table_bind(net_commands_info);
     table_bind(net_commands_command);
@@ -265,6 +267,31 @@ permission_check(struct session *session, const struct command *command, const s
     return false;
 }
 
+/* A RESP2 client that has subscribed gets messages between its replies: it may only do what cannot
+ * be taken for one. Replies, and returns false. */
+static bool
+subscriber_may(struct session *session, const struct command *command)
+{
+    static const char *const names[] = {"subscribe",   "psubscribe",   "ssubscribe",
+                                        "unsubscribe", "punsubscribe", "sunsubscribe",
+                                        "ping",        "quit",         "reset"};
+    const char *name = command_full_name(command);
+
+    if (session->output.resp != 2 || !pubsub_is_subscriber(session)) {
+        return true;
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        if (strcmp(name, names[i]) == 0) {
+            return true;
+        }
+    }
+    reply_error(&session->output,
+                "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
+                "RESET are allowed in this context",
+                name);
+    return false;
+}
+
 /* NULL after an error reply. */
 static YIELDS const struct command *
 command_check(struct session *session, const struct slice *argv, uint32_t argc)
@@ -288,7 +315,8 @@ command_check(struct session *session, const struct slice *argv, uint32_t argc)
         reply_error(reply, "ERR the command '%s' is not supported by this version of Orbit",
                     command_full_name(command));
     } else if (permission_check(session, command, argv, argc) &&
-               (!session->is_cluster || cluster_check(session, command, argv, argc))) {
+               (!session->is_cluster || cluster_check(session, command, argv, argc)) &&
+               subscriber_may(session, command)) {
         return command;
     }
     net_command_stats(session->net, command)->rejected++;

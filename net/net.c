@@ -15,6 +15,8 @@
 #include "net/cluster.h"
 #include "net/config.h"
 #include "net/monitor.h"
+#include "net/news.h"
+#include "net/pubsub.h"
 #include "net/session.h"
 
 #include "engine/base/poison.h"
@@ -116,6 +118,7 @@ net_turn_hook(void *arg)
         session_flush(LIST_ENTRY(node, struct session, dirty_link));
     }
     executors_provide(net);
+    news_flush(net->news);
 }
 
 /* ---- Durability ---- */
@@ -147,6 +150,7 @@ own_log_durable(void *arg, lsn_t durable)
     (void)arg;
     if (net != NULL) {
         peer_durable(net, &net->peers[shard_id()], durable);
+        pubsub_durable(net->pubsub, durable);
     }
 }
 
@@ -254,14 +258,12 @@ ticker_run(void *arg)
         now_us = shard_now_us();
         stopwatch_calibrate(&net->stopwatch, now_us);
         rates_take(net, now_us);
-        if (timeout_s == 0) {
-            continue;
-        }
         LIST_FOR_EACH_SAFE(node, &net->sessions) {
             struct session *session = LIST_ENTRY(node, struct session, link);
 
-            if (!session->is_running && session->block == NULL &&
-                now_us - session->active_us > timeout_s * 1000000) {
+            session_limit_check(session);
+            if (timeout_s > 0 && !pubsub_is_subscriber(session) && !session->is_running &&
+                session->block == NULL && now_us - session->active_us > timeout_s * 1000000) {
                 net->counters.timeouts++;
                 session_close(session);
             }
@@ -452,6 +454,9 @@ net_open(const struct server_options *options, struct kv *kv, struct net **net_o
     net->slowlog = slowlog_new();
     net->latency = latency_new();
     net->blocking = blocking_new(net);
+    net->news = news_new(net);
+    net->pubsub = pubsub_new(net);
+    kv_config(kv)->publish = pubsub_publish_events;
     shard_slot_set(SHARD_SLOT_NET, net);
     net->peers[shard_id()].durable = store_durable(net->store);
     store_on_durable(net->store, own_log_durable, NULL);
@@ -546,6 +551,7 @@ net_stop(struct net *net)
     while (net->session_objects > 0) {
         (void)fiber_sleep_us(1000);
     }
+    news_stop(net->news);
 }
 
 void
@@ -566,6 +572,9 @@ net_free(struct net **net_in)
     slowlog_free(&net->slowlog);
     latency_free(&net->latency);
     blocking_free(&net->blocking);
+    kv_config(net->kv)->publish = NULL;
+    pubsub_free(&net->pubsub);
+    news_free(&net->news);
     mem_free(MEM_RUNTIME, net->peers, shard_count() * sizeof(*net->peers));
     mem_free(MEM_RUNTIME, net->command_stats, command_ids() * sizeof(*net->command_stats));
     net->magic = 0;

@@ -23,6 +23,8 @@ struct acl;
 struct config;
 struct latency;
 struct net;
+struct news;
+struct pubsub;
 struct session;
 struct slowlog;
 
@@ -67,7 +69,8 @@ struct net_counters {
     uint64_t connections, rejected_connections, commands, input_bytes, output_bytes;
     uint64_t error_replies, unexpected_errors, timeouts, auth_failures;
     uint64_t acl_commands, acl_keys, acl_channels; /* Refused. */
-    uint64_t input_bytes_max, output_bytes_max;    /* Largest buffers seen. */
+    uint64_t output_limit_disconnections;
+    uint64_t input_bytes_max, output_bytes_max; /* Largest buffers seen. */
 };
 
 /* errorstats: replies by their first word. */
@@ -109,6 +112,8 @@ struct net {
     struct net_save save;
     struct slowlog *slowlog;
     struct latency *latency;
+    struct news *news;
+    struct pubsub *pubsub;
     struct io_listener *listener;
     struct io_listener *cluster_listener;
     struct list sessions;

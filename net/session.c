@@ -249,6 +249,74 @@ session_release(struct session *session)
 {
     ASSERT(session->is_held);
     session->is_held = false;
+    if (__builtin_expect(session->pushes.size > 0, 0)) {
+        buf_append(&session->output.buf, session->pushes.data, session->pushes.size);
+        buf_fini(&session->pushes);
+        net_session_dirty(session->net, session);
+    }
+}
+
+/* ---- Messages ---- */
+
+static size_t
+unsent_bytes(const struct session *session)
+{
+    return session->output.buf.size + session->pushes.size + session->sending.size;
+}
+
+/* Is there more to send than the session's class may have? Notes since when it is too much. */
+static bool
+is_above_limits(struct session *session)
+{
+    enum output_class class = pubsub_is_subscriber(session) ? OUTPUT_PUBSUB : OUTPUT_NORMAL;
+    const struct output_limit *limit = &config_values(session->net->config)->output_limits[class];
+    size_t bytes = unsent_bytes(session);
+
+    if (limit->soft_bytes == 0 || bytes <= limit->soft_bytes) {
+        session->soft_since_us = 0;
+    } else if (session->soft_since_us == 0) {
+        session->soft_since_us = shard_now_us();
+    }
+    return bytes > SESSION_PUSHED_BYTES_MAX ||
+           (limit->hard_bytes > 0 && bytes > limit->hard_bytes) ||
+           (session->soft_since_us > 0 &&
+            shard_now_us() - session->soft_since_us >= limit->soft_seconds * 1000000);
+}
+
+/* It is closed at the end of the turn: whoever pushes may be walking through sessions. */
+static void
+limit_enforce(struct session *session)
+{
+    if (is_above_limits(session)) {
+        LOG_W("closing %s: %zu bytes for it exceed client-output-buffer-limit", session->peer,
+              unsent_bytes(session));
+        session->net->counters.output_limit_disconnections++;
+        session->is_too_slow = true;
+        net_session_dirty(session->net, session);
+    }
+}
+
+void
+session_push(struct session *session, struct slice prefix, struct slice rest)
+{
+    struct buf *to = session->is_held ? &session->pushes : &session->output.buf;
+
+    if (session->is_closing || session->is_ended || session->close_after_reply ||
+        session->is_too_slow) {
+        return;
+    }
+    buf_append(to, prefix.data, prefix.size);
+    buf_append(to, rest.data, rest.size);
+    limit_enforce(session);
+    net_session_dirty(session->net, session);
+}
+
+void
+session_limit_check(struct session *session)
+{
+    if (session->soft_since_us > 0 && !session->is_closing && !session->is_too_slow) {
+        limit_enforce(session);
+    }
 }
 
 /* Into the peer's list, by position; most come in order, so the search starts at the end. */
@@ -291,6 +359,7 @@ session_discard_output(struct session *session)
 {
     session->output.gone += session->output.buf.size;
     buf_clear(&session->output.buf);
+    buf_clear(&session->pushes);
     session->mark_count = 0;
     list_remove(&session->wait_link);
 }
@@ -325,6 +394,10 @@ session_flush(struct session *session)
 
     if (session->is_ended) {
         session_discard_output(session);
+        return;
+    }
+    if (session->is_too_slow) {
+        session_close(session);
         return;
     }
     if (session->is_closing || session->conn->is_sending) {
@@ -416,6 +489,7 @@ session_reset(struct session *session)
 {
     multi_discard(session);
     txn_leave(session);
+    pubsub_leave(session);
     session->db = 0;
     session->no_evict = false;
     session->no_touch = false;
@@ -449,6 +523,7 @@ session_new(struct net *net, struct io_conn *conn)
     buf_init(&session->input, MEM_SESSIONS);
     buf_init(&session->incoming, MEM_SESSIONS);
     buf_init(&session->sending, MEM_SESSIONS);
+    buf_init(&session->pushes, MEM_SESSIONS);
     reply_init(&session->output, 2);
     resp_parser_init(&session->parser);
     arena_init(&session->arena, MEM_SESSIONS);
@@ -472,6 +547,7 @@ session_close(struct session *session)
     txn_waits_leave(session);
     list_remove(&session->ready_link);
     session_discard_output(session);
+    pubsub_leave(session);
     list_remove(&session->link);
     session->net->session_count--;
     io_conn_close(session->conn);
@@ -497,9 +573,11 @@ session_maybe_free(struct session *session)
     txn_leave(session);
     blocking_leave(session);
     acl_session_leave(session);
+    pubsub_leave(session);
     buf_fini(&session->input);
     buf_fini(&session->incoming);
     buf_fini(&session->sending);
+    buf_fini(&session->pushes);
     reply_fini(&session->output);
     resp_parser_fini(&session->parser);
     arena_fini(&session->arena);

@@ -14,6 +14,7 @@
 #include "engine/base/mem.h"
 #include "engine/io/io.h"
 #include "models/kv/kv.h"
+#include "net/pubsub.h"
 #include "net/resp.h"
 
 enum {
@@ -22,6 +23,7 @@ enum {
     SESSION_OUTPUT_BYTES_HIGH = 1 << 20, /* No further command is run until it was sent. */
     SESSION_INPUT_BYTES_HIGH = 1 << 20,  /* Receiving pauses until it was used. */
     SESSION_BUFFER_BYTES_KEPT = 64 << 10,
+    SESSION_PUSHED_BYTES_MAX = 256 << 20, /* Unsent, with whatever limits are configured. */
     SESSION_RUN_COMMANDS_MAX = 256, /* Commands for another shard that travel as one message. */
 };
 
@@ -38,6 +40,12 @@ enum session_reply_mode {
     SESSION_REPLY_OFF,
     SESSION_REPLY_SKIP_NEXT,
     SESSION_REPLY_SKIP_THIS
+};
+
+/* Of one kind: pubsub.c. */
+struct session_subscriptions {
+    struct subscription *first, *last;
+    uint32_t count;
 };
 
 struct session {
@@ -59,6 +67,7 @@ struct session {
     struct reply output; /* .buf: from stream offset .gone on. */
     uint64_t held_from;  /* The running command's reply starts here... */
     bool is_held;        /* ... and may not leave before its marks are made. */
+    struct buf pushes;   /* Messages that came meanwhile: they follow the reply. */
     struct buf sending;  /* In flight. */
     struct session_mark marks[SESSION_MARKS_MAX]; /* Ring. */
     uint32_t mark_first, mark_count;
@@ -90,6 +99,10 @@ struct session {
     struct txn_origin origin; /* Of what it writes: in every commit record. */
     uint64_t txn;  /* Id of the interactive transaction that commands belong to; 0: none. */
     bool is_as_of; /* It only reads at a time in the past: ORBIT.ASOF. */
+
+    struct session_subscriptions subscriptions[PUBSUB_KINDS];
+    uint64_t soft_since_us; /* Its output has been above the soft limit since then; 0: it is not. */
+    bool is_too_slow;       /* Above a limit: it will be closed. */
 
     /* For CLIENT LIST, WAITAOF and timeouts. */
     uint64_t created_us, active_us; /* shard_now_us */
@@ -123,6 +136,11 @@ session_output_end(const struct session *session)
  * between its reply and the marks for it. */
 void session_hold(struct session *session);
 void session_release(struct session *session);
+/* Something that answers no request: prefix and rest, copied. Does not suspend. Between replies,
+ * never within one. A session that does not keep up (client-output-buffer-limit) is closed soon. */
+void session_push(struct session *session, struct slice prefix, struct slice rest);
+/* Once a second: has its output been above the soft limit for too long? */
+void session_limit_check(struct session *session);
 /* At once (CLIENT KILL, timeouts) or when the replies were sent. */
 void session_close(struct session *session);
 void session_close_after_reply(struct session *session);

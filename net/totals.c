@@ -36,6 +36,7 @@ counters_add(struct net_counters *into, const struct net_counters *from)
     into->acl_commands += from->acl_commands;
     into->acl_keys += from->acl_keys;
     into->acl_channels += from->acl_channels;
+    into->output_limit_disconnections += from->output_limit_disconnections;
     into->input_bytes_max = MAX(into->input_bytes_max, from->input_bytes_max);
     into->output_bytes_max = MAX(into->output_bytes_max, from->output_bytes_max);
 }

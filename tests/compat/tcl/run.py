@@ -43,6 +43,7 @@ FILES = [
     "unit/quit",
     "unit/replybufsize",
     "unit/multi",
+    "unit/pubsub",
 ]
 PASSES_FLOOR = 290
 FILE_TIMEOUT_S = 400

@@ -141,9 +141,10 @@ FIBER_TEST(config, what_would_promise_something_untrue_is_refused_unless_unchang
     EXPECT_PART("Unable to listen on this port", "CONFIG", "SET", "port", "6380");
     EXPECT("+OK\r\n", "CONFIG", "SET", "port", "6379");
     EXPECT("+OK\r\n", "CONFIG", "SET", "bind", "127.0.0.1");
-    EXPECT_PART("There are no keyspace notifications yet", "CONFIG", "SET",
-                "notify-keyspace-events", "KEA");
-    EXPECT("+OK\r\n", "CONFIG", "SET", "notify-keyspace-events", "");
+    EXPECT_PART("Invalid event class character", "CONFIG", "SET", "notify-keyspace-events", "KQ");
+    EXPECT("+OK\r\n", "CONFIG", "SET", "notify-keyspace-events", "KEA");
+    EXPECT("*2\r\n$22\r\nnotify-keyspace-events\r\n$3\r\nAKE\r\n", "CONFIG", "GET",
+           "notify-keyspace-events");
     net_fixture_close();
 }
 
