@@ -521,6 +521,8 @@ limit_apply(struct kv_encoding_limits *limits, const char *name, int64_t value)
         {"hash-max-listpack-entries", &limits->hash_listpack},
         {"hash-max-listpack-value", &limits->hash_listpack_value},
         {"hll-sparse-max-bytes", &limits->hll_sparse_bytes},
+        {"stream-node-max-bytes", &limits->stream_node_bytes},
+        {"stream-node-max-entries", &limits->stream_node_entries},
         {"zset-max-listpack-entries", &limits->zset_listpack},
         {"zset-max-listpack-value", &limits->zset_listpack_value},
     };

@@ -42,7 +42,7 @@ struct kv_type_ops {
 };
 
 extern const struct kv_type_ops kv_type_hash, kv_type_set, kv_type_string, kv_type_list,
-    kv_type_zset;
+    kv_type_stream, kv_type_zset;
 /* Of one of enum kv_type; a type that has no commands yet has a name only. */
 const struct kv_type_ops *kv_type_ops(uint8_t type);
 /* The value under the key `to`, in another slot or keyspace or beside the first: with the expiry

@@ -8,7 +8,7 @@
 
 #define COMMAND_TABLES(X)                                                                          \
     X(collection)                                                                                  \
-    X(connection) X(generic) X(server) X(service) X(set) X(sortedset) X(special) X(string)
+    X(connection) X(generic) X(server) X(service) X(set) X(sortedset) X(special) X(stream) X(string)
 
 #define COMMAND_TABLE_DECLARE(name)                                                                \
     extern const struct command command_table_##name[];                                            \

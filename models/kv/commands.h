@@ -161,6 +161,30 @@ YIELDS void kv_command_zscan(struct kv_request *request);
 YIELDS void kv_command_zscore(struct kv_request *request);
 YIELDS void kv_command_zunion(struct kv_request *request);
 YIELDS void kv_command_zunionstore(struct kv_request *request);
+/* Streams: stream_*.c. */
+YIELDS void kv_command_xack(struct kv_request *request);
+YIELDS void kv_command_xadd(struct kv_request *request);
+YIELDS void kv_command_xautoclaim(struct kv_request *request);
+YIELDS void kv_command_xclaim(struct kv_request *request);
+YIELDS void kv_command_xdel(struct kv_request *request);
+YIELDS void kv_command_xgroup_create(struct kv_request *request);
+YIELDS void kv_command_xgroup_createconsumer(struct kv_request *request);
+YIELDS void kv_command_xgroup_delconsumer(struct kv_request *request);
+YIELDS void kv_command_xgroup_destroy(struct kv_request *request);
+YIELDS void kv_command_xgroup_help(struct kv_request *request);
+YIELDS void kv_command_xgroup_setid(struct kv_request *request);
+YIELDS void kv_command_xinfo_consumers(struct kv_request *request);
+YIELDS void kv_command_xinfo_groups(struct kv_request *request);
+YIELDS void kv_command_xinfo_help(struct kv_request *request);
+YIELDS void kv_command_xinfo_stream(struct kv_request *request);
+YIELDS void kv_command_xlen(struct kv_request *request);
+YIELDS void kv_command_xpending(struct kv_request *request);
+YIELDS void kv_command_xrange(struct kv_request *request);
+YIELDS void kv_command_xread(struct kv_request *request);
+YIELDS void kv_command_xreadgroup(struct kv_request *request);
+YIELDS void kv_command_xrevrange(struct kv_request *request);
+YIELDS void kv_command_xsetid(struct kv_request *request);
+YIELDS void kv_command_xtrim(struct kv_request *request);
 
 /* Expiry: expire.c. */
 YIELDS void kv_command_expire(struct kv_request *request);

@@ -22,6 +22,8 @@ const struct kv_encoding_limits kv_encoding_limits_default = {
     .zset_listpack_value = 64,
     .list_listpack = -2,
     .hll_sparse_bytes = 3000,
+    .stream_node_bytes = 4096,
+    .stream_node_entries = 100,
 };
 
 static struct kv *

@@ -28,6 +28,8 @@ struct kv_encoding_limits {
     uint64_t zset_listpack, zset_listpack_value;
     int64_t list_listpack;
     uint64_t hll_sparse_bytes; /* Of a sparse HyperLogLog: no name goes by it, but its form. */
+    /* Of a node of a stream; 0: no limit. What "~" trims goes by it. */
+    uint64_t stream_node_bytes, stream_node_entries;
 };
 extern const struct kv_encoding_limits kv_encoding_limits_default;
 

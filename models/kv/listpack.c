@@ -134,3 +134,128 @@ listpack_end(const struct listpack *pack)
                ? ERR_OK
                : payload_malformed();
 }
+
+/* ---- Writing ---- */
+
+/* Bytes of the encoding and the value. */
+static size_t
+integer_size(int64_t value)
+{
+    return value >= 0 && value < 128                ? 1
+           : value >= -4096 && value < 4096         ? 2
+           : value == (int16_t)value                ? 3
+           : value >= -(1 << 23) && value < 1 << 23 ? 4
+           : value == (int32_t)value                ? 5
+                                                    : 9;
+}
+
+static uint64_t
+string_size(uint64_t bytes)
+{
+    return (bytes < 64 ? 1 : bytes < 4096 ? 2 : 5) + bytes;
+}
+
+uint64_t
+listpack_integer_bytes(int64_t value)
+{
+    size_t size = integer_size(value);
+
+    return size + back_size(size);
+}
+
+uint64_t
+listpack_text_bytes(struct slice text)
+{
+    int64_t number;
+    uint64_t size = reply_parse_int(text, &number) ? integer_size(number) : string_size(text.size);
+
+    return size + back_size(size);
+}
+
+/* The length for walking backward: seven bits a byte, the highest first, and in all bytes but the
+ * first the bit that says that another lies before it. */
+static void
+back_append(struct buf *out, uint64_t bytes)
+{
+    size_t count = back_size(bytes);
+
+    for (size_t i = 0; i < count; i++) {
+        uint8_t part = (uint8_t)(bytes >> (7 * (count - 1 - i)) & 0x7f);
+
+        buf_append_byte(out, i == 0 ? part : (uint8_t)(part | 0x80));
+    }
+}
+
+size_t
+listpack_begin(struct buf *out)
+{
+    size_t start = out->size;
+
+    memset(buf_reserve(out, HEADER_BYTES), 0, HEADER_BYTES);
+    out->size += HEADER_BYTES;
+    return start;
+}
+
+void
+listpack_append_integer(struct buf *out, int64_t value)
+{
+    size_t size = integer_size(value);
+
+    if (size == 1) {
+        buf_append_byte(out, (uint8_t)value);
+    } else if (size == 2) {
+        buf_append_byte(out, (uint8_t)(0xc0 | ((uint64_t)value >> 8 & 0x1f)));
+        buf_append_byte(out, (uint8_t)value);
+    } else {
+        uint8_t bytes[8];
+
+        put_le64(bytes, (uint64_t)value);
+        buf_append_byte(out, (uint8_t)(size == 9 ? 0xf4 : 0xf1 + size - 3));
+        buf_append(out, bytes, size - 1);
+    }
+    back_append(out, size);
+}
+
+err_t
+listpack_append_text(struct buf *out, struct slice text)
+{
+    uint8_t length[4];
+    int64_t number;
+
+    if (reply_parse_int(text, &number)) {
+        listpack_append_integer(out, number);
+        return ERR_OK;
+    }
+    if (!buf_try_reserve(out, text.size + HEADER_BYTES + 5)) {
+        return err_set_default(ERR_NO_MEMORY);
+    }
+    if (text.size < 64) {
+        buf_append_byte(out, (uint8_t)(0x80 | text.size));
+    } else if (text.size < 4096) {
+        buf_append_byte(out, (uint8_t)(0xe0 | text.size >> 8));
+        buf_append_byte(out, (uint8_t)text.size);
+    } else {
+        put_le32(length, (uint32_t)text.size);
+        buf_append_byte(out, 0xf0);
+        buf_append(out, length, sizeof(length));
+    }
+    buf_append(out, text.data, text.size);
+    back_append(out, string_size(text.size));
+    return ERR_OK;
+}
+
+err_t
+listpack_finish(struct buf *out, size_t start, uint64_t elements)
+{
+    size_t size;
+
+    buf_append_byte(out, END);
+    size = out->size - start;
+    if (size > UINT32_MAX) {
+        return err_set(ERR_LIMIT, "a listpack of %zu bytes is longer than one can be", size);
+    }
+    put_le32(out->data + start, (uint32_t)size);
+    put_le16(out->data + start + 4,
+             (uint16_t)(elements < LISTPACK_COUNT_MAX ? elements : LISTPACK_COUNT_MAX));
+    return ERR_OK;
+}

@@ -1,4 +1,4 @@
-/* models/kv/listpack.h - reading Redis's listpacks, which RDB files and DUMP hold.
+/* models/kv/listpack.h - reading and writing Redis's listpacks, which RDB files and DUMP hold.
  *
  *     total bytes (4) | number of elements (2; 65535: unknown) | elements | 0xff
  *
@@ -24,3 +24,19 @@ err_t listpack_open(struct slice bytes, struct listpack *pack_out);
 bool listpack_next(struct listpack *pack, struct arena *arena, struct slice *item_out);
 /* Was all of it read, and well-formed? ERR_CORRUPT. */
 err_t listpack_end(const struct listpack *pack);
+
+/* What an element takes: texts that are integers are stored as such. */
+uint64_t listpack_integer_bytes(int64_t value);
+uint64_t listpack_text_bytes(struct slice text);
+
+/* Writing: begins at the end of out, and what is appended until the end belongs to it. */
+enum {
+    LISTPACK_BYTES_MIN = 7, /* Of an empty one. */
+    LISTPACK_COUNT_MAX = 65535,
+};
+size_t listpack_begin(struct buf *out);
+void listpack_append_integer(struct buf *out, int64_t value);
+/* ERR_NO_MEMORY. */
+err_t listpack_append_text(struct buf *out, struct slice text);
+/* start: what listpack_begin has returned. ERR_LIMIT: longer than a listpack can be. */
+err_t listpack_finish(struct buf *out, size_t start, uint64_t elements);

@@ -169,7 +169,7 @@ kv_put_collection(struct kv_request *request, struct kv_object *object, const st
     struct kv_head stored = *head;
 
     ASSERT(head->type != KV_STRING);
-    if (head->count == 0) {
+    if (head->count == 0 && head->type != KV_STREAM) { /* A stream may be empty. */
         kv_remove(request, object);
         return;
     }

@@ -72,6 +72,30 @@ number_line(struct reply *reply, char type, int64_t value)
     reply->buf.size += size;
 }
 
+void
+reply_insert(struct reply *reply, struct reply_mark mark, struct slice bytes)
+{
+    size_t at = mark.offset > reply->gone ? (size_t)(mark.offset - reply->gone) : 0;
+
+    at = MIN(at, reply->buf.size);
+    buf_reserve(&reply->buf, bytes.size);
+    memmove(reply->buf.data + at + bytes.size, reply->buf.data + at, reply->buf.size - at);
+    memcpy(reply->buf.data + at, bytes.data, bytes.size);
+    reply->buf.size += bytes.size;
+}
+
+/* The line that was written last goes to the mark, before what follows it. */
+static void
+line_move(struct reply *reply, struct reply_mark mark, size_t line_at)
+{
+    uint8_t line[NUMBER_LINE_BYTES];
+    size_t size = reply->buf.size - line_at;
+
+    memcpy(line, reply->buf.data + line_at, size);
+    reply->buf.size = line_at;
+    reply_insert(reply, mark, slice_of(line, size));
+}
+
 static void
 text_line(struct reply *reply, char type, const char *text)
 {
@@ -212,6 +236,24 @@ reply_map(struct reply *reply, uint64_t pairs)
 {
     number_line(reply, reply->resp == 3 ? '%' : '*',
                 (int64_t)(reply->resp == 3 ? pairs : 2 * pairs));
+}
+
+void
+reply_array_at(struct reply *reply, struct reply_mark mark, uint64_t count)
+{
+    size_t line_at = reply->buf.size;
+
+    reply_array(reply, count);
+    line_move(reply, mark, line_at);
+}
+
+void
+reply_map_at(struct reply *reply, struct reply_mark mark, uint64_t pairs)
+{
+    size_t line_at = reply->buf.size;
+
+    reply_map(reply, pairs);
+    line_move(reply, mark, line_at);
 }
 
 void

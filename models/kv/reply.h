@@ -54,7 +54,12 @@ void reply_set(struct reply *reply, uint64_t count);       /* *n or ~n */
 void reply_push(struct reply *reply, uint64_t count);      /* *n or >n */
 void reply_attribute(struct reply *reply, uint64_t pairs); /* |n; RESP3 only */
 void reply_bool(struct reply *reply, bool value);          /* :1 or #t */
-void reply_double(struct reply *reply, double value);      /* bulk or , */
+/* The header of what was written since the mark, once its length is known. */
+void reply_array_at(struct reply *reply, struct reply_mark mark, uint64_t count);
+void reply_map_at(struct reply *reply, struct reply_mark mark, uint64_t pairs);
+/* Bytes of a reply, before what was written since the mark. */
+void reply_insert(struct reply *reply, struct reply_mark mark, struct slice bytes);
+void reply_double(struct reply *reply, double value); /* bulk or , */
 void reply_verbatim(struct reply *reply, const char extension[4], struct slice text);
 void reply_big_number(struct reply *reply, const char *digits);
 

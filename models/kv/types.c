@@ -72,20 +72,9 @@ const struct kv_type_ops kv_type_string = {
 
 /* ---- The table ---- */
 
-static const char *
-unknown_encoding(const struct kv_object *object)
-{
-    (void)object;
-    return "unknown";
-}
-
-/* Types whose commands this version does not have: their keys are never made, and are named should
- * a later version have made them. */
-static const struct kv_type_ops type_stream = {.name = "stream", .encoding = unknown_encoding};
-
 static const struct kv_type_ops *const types[KV_TYPES] = {
     [KV_STRING] = &kv_type_string, [KV_SET] = &kv_type_set,   [KV_LIST] = &kv_type_list,
-    [KV_ZSET] = &kv_type_zset,     [KV_HASH] = &kv_type_hash, [KV_STREAM] = &type_stream,
+    [KV_ZSET] = &kv_type_zset,     [KV_HASH] = &kv_type_hash, [KV_STREAM] = &kv_type_stream,
 };
 
 const struct kv_type_ops *

@@ -6,9 +6,10 @@
 #include <stdlib.h>
 
 #include "engine/rt/msg.h"
+#include "models/kv/stream.h"
 #include "tests/unit/models/zset_check.h"
 
-enum { WORDS_MAX = 64, REPLIES_KEPT = 4 };
+enum { WORDS_MAX = 64, REPLIES_KEPT = 4, STREAMS_MAX = 64 };
 
 struct kv_fixture fixture;
 
@@ -225,7 +226,33 @@ struct census {
     /* Elements, and what the heads of their collections are to have: an entry for each that they
      * count, or what the type's own check tells. */
     int64_t elements[KV_DATABASES_MAX], spread[KV_DATABASES_MAX];
+    /* A group of a stream counts its consumers, and its pending entries, which are two each. */
+    uint64_t streams[STREAMS_MAX];
+    uint32_t stream_count;
 };
+
+static bool
+is_stream(const struct census *census, uint64_t collection)
+{
+    for (uint32_t i = 0; i < census->stream_count; i++) {
+        if (census->streams[i] == collection) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+element_take(struct census *census, const struct lsm_entry *entry, const struct kv_key_parts *parts)
+{
+    struct stream_group group;
+
+    census->elements[parts->keyspace]++;
+    if (parts->element_kind == STREAM_GROUP && is_stream(census, parts->collection)) {
+        cr_assert_eq(stream_group_decode(parts->name, entry->value, &group), ERR_OK);
+        census->spread[parts->keyspace] += (int64_t)(1 + group.consumers + 2 * group.pending);
+    }
+}
 
 static YIELDS int64_t
 entries_expected(const struct kv_key_parts *parts, const struct kv_head *head)
@@ -247,7 +274,7 @@ census_take(struct census *census, const struct lsm_entry *entry)
     cr_assert_lt(parts.keyspace, KV_DATABASES_MAX);
     if (parts.kind == KV_KIND_ELEMENT) {
         cr_assert_eq(entry->slot, kv_id_slot(parts.id));
-        census->elements[parts.keyspace]++;
+        element_take(census, entry, &parts);
         return;
     }
     cr_assert_eq(parts.id, kv_key_id(parts.name));
@@ -261,6 +288,9 @@ census_take(struct census *census, const struct lsm_entry *entry)
         cr_assert_eq(kv_head_decode(entry->value, &head), ERR_OK);
         census->heads[parts.keyspace]++;
         census->spread[parts.keyspace] += entries_expected(&parts, &head);
+        if (head.type == KV_STREAM && census->stream_count < STREAMS_MAX) {
+            census->streams[census->stream_count++] = head.collection;
+        }
         census->large[parts.keyspace] += (head.flags & KV_HEAD_PAYLOAD) != 0;
         census->expiring[parts.keyspace] += (head.flags & KV_HEAD_EXPIRES) != 0;
     }
