@@ -187,6 +187,7 @@ section_memory(struct info *info)
     buf_printf(&info->text, "used_memory_dataset_perc:%.2f%%\r\n", 100.0 * (double)data / used);
     bytes_put(info, "total_system_memory", process_system_memory_bytes());
     bytes_put(info, "maxmemory", (uint64_t)strtoull(config_value(info, "maxmemory"), NULL, 10));
+    number_put(info, "maxmemory_counted", totals->kv.memory_counted);
     text_put(info, "maxmemory_policy", config_value(info, "maxmemory-policy"));
     number_put(info, "mem_clients_normal", totals->memory[MEM_SESSIONS]);
     text_put(info, "mem_allocator", process_allocator());
@@ -247,7 +248,6 @@ section_stats(struct info *info)
         "sync_full",
         "sync_partial_ok",
         "sync_partial_err",
-        "evicted_keys",
         "evicted_clients",
         "total_eviction_exceeded_time",
         "current_eviction_exceeded_time",
@@ -281,6 +281,7 @@ section_stats(struct info *info)
                (double)totals->input_per_second / 1024, (double)totals->output_per_second / 1024);
     number_put(info, "rejected_connections", counters->rejected_connections);
     number_put(info, "expired_keys", totals->kv.expired);
+    number_put(info, "evicted_keys", totals->kv.evicted);
     number_put(info, "expire_cycles", totals->kv.expire_cycles);
     number_put(info, "keyspace_hits", totals->kv.hits);
     number_put(info, "keyspace_misses", totals->kv.misses);

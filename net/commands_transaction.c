@@ -40,6 +40,7 @@ entry_add(struct session_multi *multi, const struct command *command, const stru
         buf_append(&multi->bytes, argv[i].data, argv[i].size);
     }
     buf_append(&multi->entries, &entry, sizeof(entry));
+    multi->needs_room |= (command->flags & CMD_DENYOOM) != 0;
     multi->count++;
 }
 
@@ -108,6 +109,8 @@ multi_exec_refused(struct session *session, struct reply_mark mark)
     reply_cut(reply, mark);
     if (strncmp(reason, "-ERR ", 5) == 0) {
         reason += 5;
+    } else if (reason[0] == '-') {
+        reason++;
     }
     reply_error(reply, "EXECABORT Transaction discarded because of: %s", reason);
     multi_discard(session);

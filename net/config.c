@@ -537,6 +537,28 @@ limit_apply(struct kv_encoding_limits *limits, const char *name, int64_t value)
     }
 }
 
+static enum kv_eviction
+eviction_of(const char *policy)
+{
+    static const char *const names[] = {
+        [KV_EVICT_NONE] = "noeviction",
+        [KV_EVICT_ALLKEYS_LRU] = "allkeys-lru",
+        [KV_EVICT_ALLKEYS_LFU] = "allkeys-lfu",
+        [KV_EVICT_ALLKEYS_RANDOM] = "allkeys-random",
+        [KV_EVICT_VOLATILE_LRU] = "volatile-lru",
+        [KV_EVICT_VOLATILE_LFU] = "volatile-lfu",
+        [KV_EVICT_VOLATILE_RANDOM] = "volatile-random",
+        [KV_EVICT_VOLATILE_TTL] = "volatile-ttl",
+    };
+
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        if (strcmp(policy, names[i]) == 0) {
+            return (enum kv_eviction)i;
+        }
+    }
+    UNREACHABLE();
+}
+
 static void
 effect_apply(struct net *net, const struct config_parameter *parameter, const char *text)
 {
@@ -552,8 +574,15 @@ effect_apply(struct net *net, const struct config_parameter *parameter, const ch
         kv->string_bytes_max = (uint64_t)strtoll(text, NULL, 10);
     } else if (strcmp(parameter->name, "notify-keyspace-events") == 0) {
         (void)kv_event_flags_parse(slice_from_text(text), &kv->event_classes);
+    } else if (strcmp(parameter->name, "maxmemory") == 0) {
+        /* Each shard has an equal part. */
+        kv->memory_bytes_max =
+            ((uint64_t)strtoll(text, NULL, 10) + shard_count() - 1) / shard_count();
+    } else if (strcmp(parameter->name, "maxmemory-samples") == 0) {
+        kv->eviction_samples = (uint32_t)strtoll(text, NULL, 10);
     } else if (strcmp(parameter->name, "maxmemory-policy") == 0) {
         kv->lfu = strstr(text, "lfu") != NULL;
+        kv->eviction = eviction_of(text);
     } else if (strcmp(parameter->name, scrub_rate_name) == 0) {
         lsm_scrub_set(store_lsm(net->store), (uint64_t)strtoll(text, NULL, 10));
     } else if (strcmp(parameter->name, lock_timeout_name) == 0) {

@@ -184,7 +184,12 @@ run_execute(void *arg)
 
         request->reply = &run->reply;
         request->arena = &arena;
-        request_execute(net, run->session, request);
+        if (__builtin_expect(kv_config(net->kv)->memory_bytes_max != 0, 0) &&
+            (request->command->flags & CMD_DENYOOM) != 0 && !kv_memory_make_room(net->kv)) {
+            reply_error(request->reply, KV_OUT_OF_MEMORY_TEXT);
+        } else {
+            request_execute(net, run->session, request);
+        }
         run->lsn = MAX(run->lsn, request->lsn);
         arena_reset(&arena);
     }
@@ -292,6 +297,23 @@ subscriber_may(struct session *session, const struct command *command)
     return false;
 }
 
+/* Under maxmemory: is there room for the call, if need be after eviction? EXEC is asked for all
+ * that it runs. */
+static YIELDS bool
+memory_check(struct session *session, const struct command *command)
+{
+    bool needs_room = (command->flags & CMD_DENYOOM) != 0 ||
+                      (session->multi != NULL && session->multi->needs_room &&
+                       strcmp(command->name, "exec") == 0);
+
+    if (__builtin_expect(kv_config(session->net->kv)->memory_bytes_max == 0, 1) || !needs_room ||
+        kv_memory_make_room(session->net->kv)) {
+        return true;
+    }
+    reply_error(&session->output, KV_OUT_OF_MEMORY_TEXT);
+    return false;
+}
+
 /* NULL after an error reply. */
 static YIELDS const struct command *
 command_check(struct session *session, const struct slice *argv, uint32_t argc)
@@ -316,7 +338,7 @@ command_check(struct session *session, const struct slice *argv, uint32_t argc)
                     command_full_name(command));
     } else if (permission_check(session, command, argv, argc) &&
                (!session->is_cluster || cluster_check(session, command, argv, argc)) &&
-               subscriber_may(session, command)) {
+               subscriber_may(session, command) && memory_check(session, command)) {
         return command;
     }
     net_command_stats(session->net, command)->rejected++;

@@ -64,6 +64,8 @@ kv_add(struct kv_stats *into, struct kv *kv)
     into->misses += stats.misses;
     into->expired += stats.expired;
     into->expire_cycles += stats.expire_cycles;
+    into->evicted += stats.evicted;
+    into->memory_counted += stats.memory_counted;
     for (uint32_t db = 0; db < KV_DATABASES_MAX; db++) {
         into->keys[db] += stats.keys[db];
         into->expires[db] += stats.expires[db];

@@ -22,7 +22,8 @@ struct session_multi {
     struct buf entries; /* Of struct multi_entry. */
     struct buf bytes;
     uint32_t count;
-    bool is_failed; /* A command was refused: EXEC discards. */
+    bool is_failed;  /* A command was refused: EXEC discards. */
+    bool needs_room; /* There is one that maxmemory may refuse. */
 };
 
 /* Between MULTI and EXEC: queues the command (true), or leaves it to be run (false). */

@@ -114,6 +114,7 @@ void
 kv_stats_get(struct kv *kv, struct kv_stats *stats_out)
 {
     *stats_out = kv->stats;
+    stats_out->memory_counted = kv_memory_counted(kv);
     for (uint32_t db = 0; db < kv->config.databases; db++) {
         uint32_t keyspace = kv->keyspaces[db];
 

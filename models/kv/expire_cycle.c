@@ -146,6 +146,9 @@ kv_expire_fiber(void *arg)
                 pause_us = FAILURE_PAUSE_US;
             }
         }
+        if (kv->config.memory_bytes_max != 0) {
+            (void)kv_memory_make_room(kv); /* The limit may have been lowered. */
+        }
         if (!kv->is_closing) {
             (void)cond_wait_until(&kv->background_cond, shard_now_us() + pause_us);
         }

@@ -1,6 +1,6 @@
 /* models/kv/flush.c - FLUSHDB and FLUSHALL.
  *
- * A keyspace is one range of the store: emptying it is one range delete and two counters on each
+ * A keyspace is one range of the store: emptying it is one range delete and three counters on each
  * shard, however many keys there are, in one transaction. It runs alone (multi.c): nobody changes
  * a counter between its being read and the commit. */
 #include "engine/base/assert.h"
@@ -56,6 +56,7 @@ keyspace_flush(struct kv_request *request, uint32_t shard, uint32_t keyspace)
     TRY(counter_clear(request, shard, kv_counter_keys(keyspace), &is_empty));
     if (!is_empty) {
         TRY(counter_clear(request, shard, kv_counter_expires(keyspace), &has_none));
+        TRY(counter_clear(request, shard, kv_counter_bytes(keyspace), &has_none));
         put_be32(start + 1, keyspace);
         put_be32(end + 1, keyspace + 1);
         txn_delete_range(request->txn, (uint16_t)kv_shard_first_slot(shard),

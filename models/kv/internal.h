@@ -271,6 +271,32 @@ kv_counter_expires(uint32_t keyspace)
     return 2 * keyspace + 1;
 }
 
+/* Bytes that count for maxmemory, by keyspace. */
+static inline uint32_t
+kv_counter_bytes(uint32_t keyspace)
+{
+    return 2 * KV_DATABASES_MAX + keyspace;
+}
+enum {
+    KV_COUNTED_SHARD_BYTES = 1024, /* Without any key. */
+    KV_COUNTED_KEY_BYTES = 64,     /* Beside name and value. */
+    KV_COUNTED_ELEMENT_BYTES = 64, /* Of an element that is an entry of its own. */
+};
+/* What a key counts: by its head alone. */
+static inline int64_t
+kv_counted_bytes(size_t name_bytes, const struct kv_head *head)
+{
+    uint64_t bytes = KV_COUNTED_KEY_BYTES + name_bytes + head->body.size;
+
+    if ((head->flags & KV_HEAD_PAYLOAD) != 0) {
+        bytes += head->length;
+    }
+    if ((head->flags & KV_HEAD_SPREAD) != 0) {
+        bytes += head->count * KV_COUNTED_ELEMENT_BYTES;
+    }
+    return (int64_t)bytes;
+}
+
 /* ---- Last accesses, in memory and approximate: access.c ---- */
 
 struct kv_access_table *kv_access_new(void);

@@ -33,20 +33,36 @@ struct kv_encoding_limits {
 };
 extern const struct kv_encoding_limits kv_encoding_limits_default;
 
+/* maxmemory-policy. */
+enum kv_eviction {
+    KV_EVICT_NONE, /* noeviction */
+    KV_EVICT_ALLKEYS_LRU,
+    KV_EVICT_ALLKEYS_LFU,
+    KV_EVICT_ALLKEYS_RANDOM,
+    KV_EVICT_VOLATILE_LRU,
+    KV_EVICT_VOLATILE_LFU,
+    KV_EVICT_VOLATILE_RANDOM,
+    KV_EVICT_VOLATILE_TTL,
+};
+
 /* What the shard's commands depend on; net sets it on every shard (CONFIG SET). */
 struct kv_config {
     uint32_t databases;
-    uint64_t string_bytes_max;        /* proto-max-bulk-len */
-    bool active_expire;               /* DEBUG SET-ACTIVE-EXPIRE */
-    bool lfu;                         /* maxmemory-policy is an LFU one: OBJECT FREQ answers */
-    uint32_t hz;                      /* Rounds of active expiry a second. */
+    uint64_t string_bytes_max; /* proto-max-bulk-len */
+    bool active_expire;        /* DEBUG SET-ACTIVE-EXPIRE */
+    bool lfu;                  /* maxmemory-policy is an LFU one: OBJECT FREQ answers */
+    uint32_t hz;               /* Rounds of active expiry a second. */
+    uint64_t memory_bytes_max; /* This shard's part of maxmemory; 0: no limit. */
+    enum kv_eviction eviction;
+    uint32_t eviction_samples;        /* maxmemory-samples; 0: the default. */
     struct kv_encoding_limits limits; /* All zero: the defaults. */
     uint32_t event_classes;           /* notify-keyspace-events: of enum kv_event_class. */
     kv_publish_fn publish;            /* Takes events of committed commands; may be NULL. */
 };
 
 struct kv_stats {
-    uint64_t hits, misses, expired, expire_cycles;
+    uint64_t hits, misses, expired, expire_cycles, evicted;
+    uint64_t memory_counted;           /* Of maxmemory; filled by kv_stats_get. */
     int64_t keys[KV_DATABASES_MAX];    /* Filled by kv_stats_get. */
     int64_t expires[KV_DATABASES_MAX]; /* Keys with an expiry. */
 };
@@ -60,6 +76,13 @@ struct kv *kv_self(void);
 struct kv_config *kv_config(struct kv *kv);
 void kv_stats_get(struct kv *kv, struct kv_stats *stats_out);
 void kv_stats_reset(struct kv *kv);
+
+/* The bytes of this shard's keys that count for maxmemory: docs/protocol/resp.md. */
+uint64_t kv_memory_counted(struct kv *kv);
+#define KV_OUT_OF_MEMORY_TEXT "OOM command not allowed when used memory > 'maxmemory'."
+/* Is there room under maxmemory, if need be after evicting keys? To be asked before a command that
+ * may need some. The gate is not entered. */
+YIELDS bool kv_memory_make_room(struct kv *kv);
 
 /* A key that a command found expired: removed after it by a commit of its own. */
 struct kv_expired {

@@ -124,21 +124,37 @@ parts_remove(struct kv_request *request, const struct kv_object *object, const s
     }
 }
 
+/* What counts for maxmemory, from the old head to the new one (NULL: none). */
+static void
+bytes_change(struct kv_request *request, const struct kv_object *object, const struct kv_head *head)
+{
+    int64_t old = object->is_stored ? kv_counted_bytes(object->name.size, &object->head) : 0;
+    int64_t new = head != NULL ? kv_counted_bytes(object->name.size, head) : 0;
+
+    if (old != new) {
+        txn_counter_add(request->txn, kv_id_slot(object->id), kv_counter_bytes(object->keyspace),
+                        new - old);
+    }
+}
+
 /* The head in place of what there was; the object is what was put. */
 static void
 object_put(struct kv_request *request, struct kv_object *object, const struct kv_head *head,
            struct slice body)
 {
+    struct kv_head now = *head;
+
+    now.body = body;
     parts_remove(request, object, head);
     head_put(request, object, head, body);
+    bytes_change(request, object, &now);
     expiry_change(request, object, stored_expire_ms(object), kv_head_expire_ms(head));
     if (!object->is_stored) {
         txn_counter_add(request->txn, kv_id_slot(object->id), kv_counter_keys(object->keyspace), 1);
         kv_notify_db(request, object->db, KV_EVENT_NEW, "new", object->name);
     }
     object->is_stored = true;
-    object->head = *head;
-    object->head.body = body;
+    object->head = now;
 }
 
 void
@@ -196,6 +212,7 @@ kv_remove_head(struct kv_request *request, struct kv_object *object)
     }
     txn_delete(request->txn, slot, object_key(small, request, KV_KIND_HEAD, object));
     expiry_change(request, object, stored_expire_ms(object), 0);
+    bytes_change(request, object, NULL);
     txn_counter_add(request->txn, slot, kv_counter_keys(object->keyspace), -1);
     object->is_stored = false;
 }

@@ -229,6 +229,7 @@ struct census {
     /* A group of a stream counts its consumers, and its pending entries, which are two each. */
     uint64_t streams[STREAMS_MAX];
     uint32_t stream_count;
+    int64_t bytes[KV_DATABASES_MAX]; /* For maxmemory. */
 };
 
 static bool
@@ -287,6 +288,7 @@ census_take(struct census *census, const struct lsm_entry *entry)
     } else {
         cr_assert_eq(kv_head_decode(entry->value, &head), ERR_OK);
         census->heads[parts.keyspace]++;
+        census->bytes[parts.keyspace] += kv_counted_bytes(parts.name.size, &head);
         census->spread[parts.keyspace] += entries_expected(&parts, &head);
         if (head.type == KV_STREAM && census->stream_count < STREAMS_MAX) {
             census->streams[census->stream_count++] = head.collection;
@@ -321,6 +323,9 @@ check_step(void *arg)
                      "keyspace %u: %" PRId64 " keys counted, %" PRId64 " there", i,
                      store_counter(store, kv_counter_keys(i)), census->heads[i]);
         cr_assert_eq(store_counter(store, kv_counter_expires(i)), census->expiring[i]);
+        cr_assert_eq(store_counter(store, kv_counter_bytes(i)), census->bytes[i],
+                     "keyspace %u: %" PRId64 " bytes counted, %" PRId64 " there", i,
+                     store_counter(store, kv_counter_bytes(i)), census->bytes[i]);
         cr_assert_eq(census->indexed[i], census->expiring[i]);
         cr_assert_eq(census->payloads[i], census->large[i]);
         cr_assert_eq(census->elements[i], census->spread[i]);

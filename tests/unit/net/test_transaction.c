@@ -256,3 +256,30 @@ FIBER_TEST_ON(orbit_txn, a_read_only_one_and_the_past_refuse_writes, 2)
     EXPECT("$1\r\n2\r\n", "GET", "a");
     net_fixture_close();
 }
+
+FIBER_TEST(maxmemory, what_may_need_memory_is_refused_when_there_is_none)
+{
+    net_fixture_open();
+    EXPECT("+OK\r\n", "SET", "a", "1");
+    EXPECT("+OK\r\n", "MULTI");
+    EXPECT("+QUEUED\r\n", "SET", "b", "1");
+    cr_assert_str_eq((const char *)CALL_ON(0, "GET", "a").data, "+QUEUED\r\n");
+    kv_config(net_self()->kv)->memory_bytes_max = 1;
+    EXPECT("-EXECABORT Transaction discarded because of: OOM command not allowed when used memory "
+           "> 'maxmemory'.\r\n",
+           "EXEC");
+    EXPECT("-OOM command not allowed when used memory > 'maxmemory'.\r\n", "SET", "a", "1");
+    EXPECT("$1\r\n1\r\n", "GET", "a");
+    EXPECT("+OK\r\n", "MULTI");
+    EXPECT("+QUEUED\r\n", "DEL", "a");
+    EXPECT("*1\r\n:1\r\n", "EXEC");
+    EXPECT("+OK\r\n", "CONFIG", "SET", "maxmemory", "1mb");
+    EXPECT("+OK\r\n", "SET", "a", "1");
+    EXPECT_PART("maxmemory_counted:1090\r\n", "INFO", "memory");
+    EXPECT("+OK\r\n", "CONFIG", "SET", "maxmemory", "1100", "maxmemory-policy", "allkeys-lru");
+    EXPECT("+OK\r\n", "SET", "b", "1");
+    EXPECT("+OK\r\n", "SET", "c", "1");
+    EXPECT(":2\r\n", "DBSIZE"); /* What was too much went before SET c. */
+    EXPECT_PART("evicted_keys:1\r\n", "INFO", "stats");
+    net_fixture_close();
+}
