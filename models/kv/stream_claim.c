@@ -9,9 +9,7 @@ struct claim {
     struct stream_group group;
     struct stream_consumers consumers;
     struct slice name; /* Of the new consumer. */
-    uint32_t index;    /* Of it in consumers, once has_consumer. */
-    bool has_consumer;
-    bool has_changed;
+    uint32_t index;    /* Of it in consumers. */
     int64_t idle_min;
     uint64_t time_ms;    /* Of the delivery that the claim counts as. */
     int64_t retry_count; /* -1: one more than it was. */
@@ -50,30 +48,24 @@ number_parse(struct kv_request *request, struct slice text, const char *what, in
     return true;
 }
 
-/* The consumer that claims is made at its first entry. */
+/* The consumer that claims; it is made also when it will get nothing, as Redis 7.2 does. */
 static YIELDS err_t
-claimer(struct kv_request *request, struct claim *claim)
+claimer_open(struct kv_request *request, struct claim *claim)
 {
-    struct stream_consumer *consumer;
     struct stream_consumer found;
     bool is_found;
-    err_t err = ERR_OK;
+    err_t err;
 
-    if (!claim->has_consumer) {
-        TRY(stream_consumer_get(request, &claim->stream, &claim->group, claim->name, &found,
-                                &is_found));
-        if (!is_found) {
-            stream_consumer_new(request, &claim->group, claim->name, &found);
-            stream_consumer_put(request, &claim->stream, &claim->group, &found);
-            kv_notify(request, KV_EVENT_STREAM, "xgroup-createconsumer", request->argv[1]);
-        }
-        TRY(stream_consumers_find(request, &claim->stream, &claim->group, &claim->consumers,
-                                  claim->name, &claim->index));
-        claim->has_consumer = true;
-        claim->has_changed = true;
-        consumer = &claim->consumers.at[claim->index];
-        consumer->seen_ms = request->now_ms;
+    TRY(stream_consumer_get(request, &claim->stream, &claim->group, claim->name, &found,
+                            &is_found));
+    if (!is_found) {
+        stream_consumer_new(request, &claim->group, claim->name, &found);
+        stream_consumer_put(request, &claim->stream, &claim->group, &found);
+        kv_notify(request, KV_EVENT_STREAM, "xgroup-createconsumer", request->argv[1]);
     }
+    TRY(stream_consumers_find(request, &claim->stream, &claim->group, &claim->consumers,
+                              claim->name, &claim->index));
+    claim->consumers.at[claim->index].seen_ms = request->now_ms;
 out:
     return err;
 }
@@ -93,7 +85,6 @@ drop(struct kv_request *request, struct claim *claim, const struct stream_pendin
     stream_pending_of_delete(request, &claim->stream, &claim->group, owner, pending->id);
     owner->pending -= owner->pending > 0;
     claim->group.pending -= claim->group.pending > 0;
-    claim->has_changed = true;
 out:
     return err;
 }
@@ -105,9 +96,8 @@ take(struct kv_request *request, struct claim *claim, struct stream_pending *pen
 {
     struct stream_consumer *consumer;
     uint32_t index = UINT32_MAX;
-    err_t err;
+    err_t err = ERR_OK;
 
-    TRY(claimer(request, claim));
     if (!is_forced) {
         TRY(stream_consumers_find(request, &claim->stream, &claim->group, &claim->consumers,
                                   pending->consumer, &index));
@@ -138,7 +128,6 @@ take(struct kv_request *request, struct claim *claim, struct stream_pending *pen
         stream_reply_entry(request->reply, entry);
     }
     claim->replied++;
-    claim->has_changed = true;
 out:
     return err;
 }
@@ -153,10 +142,8 @@ is_idle(const struct kv_request *request, const struct claim *claim,
 static void
 claim_store(struct kv_request *request, const struct claim *claim)
 {
-    if (claim->has_changed) {
-        stream_consumers_put(request, &claim->stream, &claim->group, &claim->consumers);
-        stream_group_put(request, &claim->stream, &claim->group);
-    }
+    stream_consumers_put(request, &claim->stream, &claim->group, &claim->consumers);
+    stream_group_put(request, &claim->stream, &claim->group);
 }
 
 /* ---- XCLAIM ---- */
@@ -283,9 +270,9 @@ kv_command_xclaim(struct kv_request *request)
     }
     if (stream_id_compare(options.last, claim.group.last) > 0) {
         claim.group.last = options.last;
-        claim.has_changed = true;
     }
     mark = reply_mark(request->reply);
+    TRY(claimer_open(request, &claim));
     for (uint32_t i = 0; i < options.count; i++) {
         TRY(claim_one(request, &claim, &options, options.ids[i]));
     }
@@ -395,6 +382,7 @@ autoclaim_run(struct kv_request *request, struct autoclaim *autoclaim, struct st
     err_t err;
 
     *next_out = (struct stream_id){0};
+    TRY(claimer_open(request, claim));
     do {
         TRY(stream_pending_read(request, &claim->stream, &claim->group, NULL, autoclaim->from,
                                 STREAM_CHUNK, pending, &count));

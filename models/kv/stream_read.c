@@ -187,6 +187,29 @@ after_parse(struct kv_request *request, const struct read_options *options, uint
     return true;
 }
 
+/* For XREAD that waits, what has become another type is as good as nothing. */
+static YIELDS bool
+reading_lookup(struct kv_request *request, const struct read_options *options, struct slice key,
+               struct reading *reading)
+{
+    struct kv_object *object = &reading->stream.object;
+    bool has_waited = request->block != NULL && request->block->state.size > 0;
+    err_t err;
+
+    if (options->is_group || !has_waited) {
+        return stream_lookup(request, key, KV_LOOKUP_READ, &reading->stream);
+    }
+    if (!kv_lookup(request, key, 0, object)) {
+        return false;
+    }
+    object->is_found = object->is_found && object->head.type == KV_STREAM;
+    err = stream_open(&reading->stream);
+    if (err != ERR_OK) {
+        kv_fail(request, err);
+    }
+    return err == ERR_OK;
+}
+
 /* All streams and where their reading begins: errors come before anything is read. */
 static YIELDS struct reading *
 readings_make(struct kv_request *request, const struct read_options *options)
@@ -201,7 +224,7 @@ readings_make(struct kv_request *request, const struct read_options *options)
         struct slice key = request->argv[options->first + i];
 
         readings[i] = (struct reading){.is_new = false};
-        if (!stream_lookup(request, key, KV_LOOKUP_READ, &readings[i].stream) ||
+        if (!reading_lookup(request, options, key, &readings[i]) ||
             (options->is_group && !group_find(request, options, key, &readings[i])) ||
             !after_parse(request, options, i, &readings[i])) {
             return NULL;

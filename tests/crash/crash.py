@@ -13,6 +13,9 @@ recovers), and a look at every key:
     no value is there that was not sent;
   - with one shard, the groups of a connection agree on *one* point in its sequence of commands;
   - counters that several connections raise lie between what was acknowledged and what was sent;
+  - what EXEC and scripts write on several shards, to a key of each type, is there as a whole: all
+    the keys count the same, and not less than was acknowledged; entries that a group of consumers
+    was given are pending for who was given them, until they were acknowledged;
   - SCAN returns the keys that are there, each of them, and no other.
 
 Now and then the server is stopped by SIGTERM instead, under the same load: it must exit with 0,
@@ -47,6 +50,26 @@ import server  # noqa: E402
 CONNECTIONS = 4
 GROUPS = 40  # For each connection.
 SHARED_COUNTERS = 4
+WHOLES = 3  # Sets of keys that EXEC and scripts change together.
+# A key of each type, in slots of their own: what counts one more, and how it is counted.
+WHOLE_KEYS = [
+    (lambda name, text: ["INCR", name], lambda name: ["GET", name]),
+    (lambda name, text: ["RPUSH", name, text], lambda name: ["LLEN", name]),
+    (lambda name, text: ["HSET", name, text, text], lambda name: ["HLEN", name]),
+    (lambda name, text: ["SADD", name, text], lambda name: ["SCARD", name]),
+    (lambda name, text: ["ZADD", name, 1, text], lambda name: ["ZCARD", name]),
+    (lambda name, text: ["XADD", name, "*", "f", text], lambda name: ["XLEN", name]),
+]
+SCRIPT = """local n = 0
+for i, key in ipairs(KEYS) do
+    if i == 1 then n = redis.call('INCR', key)
+    elseif i == 2 then redis.call('RPUSH', key, ARGV[1])
+    elseif i == 3 then redis.call('HSET', key, ARGV[1], ARGV[1])
+    elseif i == 4 then redis.call('SADD', key, ARGV[1])
+    elseif i == 5 then redis.call('ZADD', key, 1, ARGV[1])
+    else redis.call('XADD', key, '*', 'f', ARGV[1]) end
+end
+return n"""
 PIPELINE_DEPTHS = [1, 1, 4, 16, 64]
 PIPELINE_BYTES_MAX = 256 * 1024
 LOAD_MS_MIN = 5
@@ -67,6 +90,50 @@ class Mismatch(Exception):
     """The server broke a promise; the message says which."""
 
 
+def whole_names(whole):
+    return ["whole:%d:%d" % (whole, i) for i in range(len(WHOLE_KEYS))]
+
+
+class Whole:
+    """One more in every key of a set, by EXEC or a script, with the answers to its commands."""
+
+    def __init__(self, whole, text, is_script):
+        self.whole = whole
+        names = whole_names(whole)
+        if is_script:
+            self.commands = [["EVAL", SCRIPT, len(names)] + names + [text]]
+        else:
+            self.commands = [["MULTI"]] + [
+                make(name, text) for name, (make, _) in zip(names, WHOLE_KEYS)] + [["EXEC"]]
+
+    def is_answer(self, replies):
+        return isinstance(replies[-1], int) or (
+            isinstance(replies[-1], list) and len(replies[-1]) == len(WHOLE_KEYS)
+            and not any(isinstance(part, Exception) for part in replies[-1]))
+
+
+QUEUE, CONSUMERS = "queue", "g"  # A stream, and the group that all connections read it for.
+QUEUE_LENGTH = 2000
+PENDING_MAX = 1_000_000
+
+
+class Take:
+    """One entry more in the queue, and up to two for this connection."""
+
+    def __init__(self, text, name):
+        self.commands = [
+            ["XADD", QUEUE, "MAXLEN", "~", QUEUE_LENGTH, "*", "f", text],
+            ["XREADGROUP", "GROUP", CONSUMERS, name, "COUNT", 2, "STREAMS", QUEUE, ">"]]
+
+
+class Finish:
+    """What this connection was given is acknowledged."""
+
+    def __init__(self, ids):
+        self.ids = ids
+        self.commands = [["XACK", QUEUE, CONSUMERS] + ids]
+
+
 def now_ms():
     return int(time.time() * 1000)
 
@@ -83,6 +150,11 @@ class Client:
         self.answered = []  # The acknowledged Ops of the round, in order.
         self.shared_sent = [0] * SHARED_COUNTERS
         self.shared_acked = [0] * SHARED_COUNTERS
+        self.whole_sent = [0] * WHOLES
+        self.whole_acked = [0] * WHOLES
+        self.with_scripts = False  # Whether the server has them.
+        self.taken = []  # Ids of the queue that it was given and has not sent XACK for,
+        self.finished = set()  # and those whose XACK was answered in this round.
         self.settled = self.acked  # What the last look found.
         self.error = None
         self.replies = 0
@@ -108,7 +180,12 @@ class Client:
         data = []
         size = 0
         for _ in range(self.rng.choice(PIPELINE_DEPTHS)):
-            if self.rng.random() < 0.04:
+            draw = self.rng.random()
+            if draw < 0.04:
+                several = self._whole() if draw < 0.02 else self._queue()
+                self.inflight.append(several)
+                encoded = b"".join(server.encode(words) for words in several.commands)
+            elif draw < 0.08:
                 counter = self.rng.randrange(SHARED_COUNTERS)
                 self.shared_sent[counter] += 1
                 self.inflight.append(counter)
@@ -123,10 +200,48 @@ class Client:
                 break
         connection.send_raw(b"".join(data))
         for _ in data:
-            self._acknowledge(connection.read())
+            self._acknowledge(connection)
 
-    def _acknowledge(self, reply):
+    def _whole(self):
+        whole = self.rng.randrange(WHOLES)
+        self.writer.sequence += 1
+        self.whole_sent[whole] += 1
+        text = "%s:%d" % (self.writer.prefix, self.writer.sequence)
+        return Whole(whole, text, self.with_scripts and self.rng.random() < 0.5)
+
+    def _queue(self):
+        if len(self.taken) > 3 and self.rng.random() < 0.5:
+            finish, self.taken = Finish(self.taken[1:]), self.taken[:1]
+            return finish
+        self.writer.sequence += 1
+        return Take("%s:%d" % (self.writer.prefix, self.writer.sequence), self.writer.prefix)
+
+    def _acknowledge_queue(self, sent, replies):
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise Mismatch("%r was answered by %s" % (sent.commands, reply))
+        if isinstance(sent, Take):
+            self.taken += [entry[0] for _, entries in replies[1] or [] for entry in entries]
+        else:
+            if replies[0] != len(sent.ids):
+                raise Mismatch("XACK of %d entries was answered by %r"
+                               % (len(sent.ids), replies[0]))
+            self.finished.update(sent.ids)
+
+    def _acknowledge(self, connection):
         sent = self.inflight[0]
+        if isinstance(sent, (Take, Finish)):
+            self._acknowledge_queue(sent, [connection.read() for _ in sent.commands])
+            self.inflight.popleft()
+            return
+        if isinstance(sent, Whole):
+            replies = [connection.read() for _ in sent.commands]
+            if not sent.is_answer(replies):
+                raise Mismatch("%r was answered by %.300r" % (sent.commands[-1][:1], replies))
+            self.whole_acked[sent.whole] += 1
+            self.inflight.popleft()
+            return
+        reply = connection.read()
         if isinstance(sent, int):
             if not isinstance(reply, int):
                 raise Mismatch("INCR of a shared counter was answered by %r" % (reply,))
@@ -151,6 +266,8 @@ class Client:
         self.inflight.clear()
         self.shared_sent = [0] * SHARED_COUNTERS
         self.shared_acked = [0] * SHARED_COUNTERS
+        self.whole_sent = [0] * WHOLES
+        self.whole_acked = [0] * WHOLES
 
 
 class World:
@@ -166,6 +283,7 @@ class World:
         for client in self.clients:
             client.base = list(client.acked)
         self.shared = [0] * SHARED_COUNTERS
+        self.wholes = [0] * WHOLES
         self.read_ms = (0, 0)
 
     def load_and_end(self, end):
@@ -206,12 +324,15 @@ class World:
     def verify(self, is_relaxed=False):
         """Reads everything, settles the model on what is there, then raises the differences."""
         problems = []
+        self.prepare()
         with self.server.connect() as connection:
             for client in self.clients:
                 found = self._read_groups(connection, client)
                 problems += self._compare(client, found, is_relaxed)
                 client.settled = found
             problems += self._compare_shared(connection, is_relaxed)
+            problems += self._compare_wholes(connection, is_relaxed)
+            problems += self._compare_queue(connection, is_relaxed)
             problems += self._compare_scan(connection)
         for client in self.clients:
             client.settle(client.settled)
@@ -225,7 +346,8 @@ class World:
         commands = []
         for group in range(GROUPS):
             keys = [model.key(prefix, group, m) for m in range(model.MEMBERS)]
-            commands.append(["MGET"] + keys)
+            commands.append(["MGET"] + keys)  # Of collections it answers that there is no string.
+            commands += [read(keys[m]) for m, read in model.READS.items()]
             commands += [["PEXPIRETIME", name] for name in keys]
         before = now_ms()
         replies = connection.pipeline(commands)
@@ -233,10 +355,13 @@ class World:
         for reply in replies:
             if isinstance(reply, server.ReplyError):
                 raise Mismatch("reading after recovery: %s" % reply)
-        step = 1 + model.MEMBERS
+        reads = len(model.READS)
+        step = 1 + reads + model.MEMBERS
         found = []
         for i in range(0, len(replies), step):
-            values, expiries = replies[i], replies[i + 1 : i + step]
+            values, expiries = replies[i], replies[i + 1 + reads : i + step]
+            for member, reply in zip(model.READS, replies[i + 1 : i + 1 + reads]):
+                values[member] = model.read_value(member, reply)
             # -2: it expired between the two reads.
             found.append(tuple(None if value is None or expiry == -2 else (value, max(expiry, 0))
                                for value, expiry in zip(values, expiries)))
@@ -250,7 +375,7 @@ class World:
         problems = []
         base = client.base if is_relaxed else client.acked
         pending = list(client.answered) if is_relaxed else []
-        pending += [op for op in client.inflight if not isinstance(op, int)]
+        pending += [op for op in client.inflight if isinstance(op, model.Op)]
         for group in range(GROUPS):
             states = [base[group]] + [op.state for op in pending if op.group == group]
             if not any(self._matches(state, found[group]) for state in states):
@@ -292,8 +417,61 @@ class World:
             self.shared[i] = number
         return problems
 
+    def _compare_wholes(self, connection, is_relaxed):
+        problems = []
+        for i in range(WHOLES):
+            counts = [int(reply or 0) for reply in connection.pipeline(
+                [count(name) for name, (_, count) in zip(whole_names(i), WHOLE_KEYS)])]
+            acked = sum(client.whole_acked[i] for client in self.clients)
+            low = self.wholes[i] + (0 if is_relaxed else acked)
+            high = self.wholes[i] + sum(client.whole_sent[i] for client in self.clients)
+            if len(set(counts)) != 1:
+                problems.append("whole:%d is seen in part: its keys count %r" % (i, counts))
+            elif not low <= counts[0] <= high:
+                problems.append("whole:%d counts %d, not within %d acknowledged and %d sent"
+                                % (i, counts[0], low, high))
+            self.wholes[i] = counts[0]
+        return problems
+
+    def prepare(self):
+        """The queue's group, and whether there are scripts; after every start."""
+        with self.server.connect() as connection:
+            try:
+                connection.call("XGROUP", "CREATE", QUEUE, CONSUMERS, "0", "MKSTREAM")
+            except server.ReplyError as error:
+                if not str(error).startswith("BUSYGROUP"):
+                    raise
+            try:
+                with_scripts = connection.call("EVAL", "return 1", "0") == 1
+            except server.ReplyError:
+                with_scripts = False
+        for client in self.clients:
+            client.with_scripts = with_scripts
+
+    def _compare_queue(self, connection, is_relaxed):
+        """What was given is pending for who was given it, until it was acknowledged."""
+        entries = connection.call("XPENDING", QUEUE, CONSUMERS, "-", "+", PENDING_MAX)
+        pending = {entry[0]: entry[1].decode() for entry in entries}
+        problems = []
+        for client in self.clients:
+            name = client.writer.prefix
+            for entry_id in client.taken:
+                if not is_relaxed and pending.get(entry_id) != name:
+                    problems.append("%s was given %s, which is pending for %s"
+                                    % (name, entry_id.decode(), pending.get(entry_id)))
+            for entry_id in client.finished:
+                if not is_relaxed and entry_id in pending:
+                    problems.append("%s is pending after its XACK" % entry_id.decode())
+            client.taken = sorted((i for i, owner in pending.items() if owner == name),
+                                  key=lambda i: [int(part) for part in i.split(b"-")])
+            client.finished = set()
+        return problems
+
     def _compare_scan(self, connection):
         expected = {b"shared:%d" % i for i in range(SHARED_COUNTERS) if self.shared[i] > 0}
+        expected.add(QUEUE.encode())
+        for i in range(WHOLES):
+            expected |= {name.encode() for name in whole_names(i) if self.wholes[i] > 0}
         fleeting = set()
         for client in self.clients:
             for group, state in enumerate(client.settled):
@@ -372,6 +550,7 @@ def run_world(shards, options):
     done = stops = 0
     try:
         world.server.start()
+        world.prepare()
         while done < kills:
             is_stop = world.rng.random() < CLEAN_STOP_SHARE
             what = "stop %d" % (stops + 1) if is_stop else "kill %d" % (done + 1)
@@ -531,12 +710,52 @@ def invent_value(client, found):
     found[0] = ((b"never sent", 0),) + found[0][1:]
 
 
+class Answers:
+    """A connection to a server that gives these answers."""
+
+    def __init__(self, answers):
+        self.answers = answers
+
+    def pipeline(self, commands):
+        return self.answers[:len(commands)]
+
+    def call(self, *words):
+        return self.answers
+
+
+def torn_whole_is_noticed():
+    world, _ = drawn_world(1)
+    try:
+        world.shared = [0] * SHARED_COUNTERS
+        world.clients[0].whole_sent = [9] * WHOLES
+        fine = world._compare_wholes(Answers([b"3", 3, 3, 3, 3, 3]), False)
+        world.wholes = [0] * WHOLES
+        torn = world._compare_wholes(Answers([b"3", 3, 3, 3, 3, 2]), False)
+        return not fine and any("in part" in problem for problem in torn)
+    finally:
+        world.server.close()
+
+
+def lost_delivery_is_noticed():
+    world, client = drawn_world(1)
+    try:
+        client.taken = [b"1-1"]
+        fine = world._compare_queue(Answers([[b"1-1", client.writer.prefix.encode(), 0, 1]]), False)
+        client.taken, client.finished = [b"1-1"], {b"2-2"}
+        lost = world._compare_queue(Answers([[b"2-2", b"other", 0, 1]]), False)
+        return not fine and len(lost) == 2
+    finally:
+        world.server.close()
+
+
 def run_canaries():
     """Planted faults, each of which the comparison must notice; (passed, failed, skipped)."""
     cases = [
         ("a batch seen in part is noticed", lambda: is_noticed(tear_batch)),
         ("a gap in a connection's commands is noticed", lambda: is_noticed(leave_gap)),
         ("a value that was never sent is noticed", lambda: is_noticed(invent_value)),
+        ("a transaction over several shards seen in part is noticed", torn_whole_is_noticed),
+        ("an entry of a stream that is nobody's any more is noticed", lost_delivery_is_noticed),
     ]
     skipped = 0
     if shutil.which("redis-server") is None:

@@ -6,7 +6,8 @@ is known when the command is sent. After a crash the group must be in the state 
 acknowledged command, or in the state after one of the later ones, in their order: that is what
 "nothing acknowledged is lost" and "no batch is seen in part" come to.
 
-A state is a tuple with one entry for each key: None, or (value, expiry in ms since 1970 or 0).
+A state is a tuple with one entry for each key: None, or (value, expiry in ms since 1970 or 0). The
+value of a collection is what READS brings back of it, in an order that does not depend on storage.
 """
 
 import random
@@ -14,7 +15,8 @@ import random
 PLAIN = 5  # Keys 0..4: strings. Their expiry, if any, lies far ahead.
 COUNTER = 5  # INCR only.
 BRIEF = 6  # SET with an expiry shortly ahead, and DEL; nothing else depends on its being there.
-MEMBERS = 7
+HASH, LIST, SET, ZSET, STREAM = range(7, 12)  # One key of each type.
+MEMBERS = 12
 EMPTY = (None,) * MEMBERS
 
 FAR_MS = 10_000_000
@@ -22,6 +24,31 @@ BRIEF_MS_MAX = 400
 VALUE_BYTES_MAX = 200_000  # Beyond 64 KiB a value takes another path to the disk.
 APPEND_BELOW_BYTES = 2000
 READ_BELOW_BYTES = 4096  # Larger values are not read under load: replies stay small.
+
+FIELDS = 12  # Of a hash, a set, a sorted set.
+LIST_ITEMS_MAX = 30
+STREAM_ENTRIES_MAX = 20
+FIELD_NAMES = [b"f%02d" % i for i in range(FIELDS)]
+LONG_BYTES = 300  # Some items are so long that a collection is no longer packed.
+
+# The command that reads all of a member, as words around the key; the rest is MGET's.
+READS = {
+    HASH: lambda name: ["HMGET", name] + FIELD_NAMES,
+    LIST: lambda name: ["LRANGE", name, 0, -1],
+    SET: lambda name: ["SMISMEMBER", name] + FIELD_NAMES,
+    ZSET: lambda name: ["ZRANGE", name, 0, -1, "WITHSCORES"],
+    STREAM: lambda name: ["XRANGE", name, "-", "+"],
+}
+
+
+def read_value(member, reply):
+    """What READS has brought, as the model holds it; None: there is no such key."""
+    if member == SET:
+        reply = [name if is_in else None for name, is_in in zip(FIELD_NAMES, reply)]
+    if member == STREAM:
+        reply = [(entry_id, tuple(fields)) for entry_id, fields in reply]
+    return tuple(reply) if any(part is not None for part in reply) else None
+
 
 _PADDING = random.Random(1).randbytes(VALUE_BYTES_MAX)
 
@@ -106,7 +133,7 @@ class Writer:
         return Op(group, args, b"OK", state)
 
     def _delete(self, group, state, now_ms):
-        members = self.rng.sample(range(MEMBERS - 1), self.rng.randrange(1, 4))
+        members = self.rng.sample(range(BRIEF), self.rng.randrange(1, 4))
         args = [self.rng.choice(["DEL", "UNLINK"])] + [self._key(group, m) for m in members]
         count = sum(state[m] is not None for m in members)
         for member in members:
@@ -173,9 +200,114 @@ class Writer:
         args += [value, "PXAT", expiry]
         return Op(group, args, b"OK", _with(state, BRIEF, (value, expiry)))
 
+    # ---- Collections ----
+
+    def _item(self):
+        """A text that was never sent before."""
+        self.sequence += 1
+        long = self.rng.random() < 0.1
+        return b"%s:%d:" % (self.prefix.encode(), self.sequence) + \
+            _PADDING[:LONG_BYTES if long else 0]
+
+    def _collection(self, group, state, member, words, reply, value):
+        """value: what the collection holds now; it goes when that is nothing."""
+        expiry = state[member][1] if state[member] else 0
+        entry = (value, expiry) if any(part is not None for part in value) else None
+        args = words[:1] + [self._key(group, member)] + words[1:]
+        return Op(group, args, reply, _with(state, member, entry))
+
+    def _hash(self, group, state, now_ms):
+        fields = list(state[HASH][0]) if state[HASH] else [None] * FIELDS
+        chosen = self.rng.sample(range(FIELDS), self.rng.randrange(1, 6))
+        before = sum(fields[i] is not None for i in chosen)
+        if self.rng.random() < 0.3:
+            for i in chosen:
+                fields[i] = None
+            words = ["HDEL"] + [FIELD_NAMES[i] for i in chosen]
+            return self._collection(group, state, HASH, words, before, tuple(fields))
+        words = ["HSET"]
+        for i in chosen:
+            fields[i] = self._item()
+            words += [FIELD_NAMES[i], fields[i]]
+        return self._collection(group, state, HASH, words, len(chosen) - before, tuple(fields))
+
+    def _set_type(self, group, state, now_ms):
+        members = list(state[SET][0]) if state[SET] else [None] * FIELDS
+        chosen = self.rng.sample(range(FIELDS), self.rng.randrange(1, 6))
+        before = sum(members[i] is not None for i in chosen)
+        is_removal = self.rng.random() < 0.4
+        for i in chosen:
+            members[i] = None if is_removal else FIELD_NAMES[i]
+        words = ["SREM" if is_removal else "SADD"] + [FIELD_NAMES[i] for i in chosen]
+        count = before if is_removal else len(chosen) - before
+        return self._collection(group, state, SET, words, count, tuple(members))
+
+    def _list(self, group, state, now_ms):
+        items = list(state[LIST][0]) if state[LIST] else []
+        if items and (len(items) > LIST_ITEMS_MAX or self.rng.random() < 0.4):
+            is_left = self.rng.random() < 0.5
+            item = items.pop(0 if is_left else -1)
+            return self._collection(group, state, LIST, ["LPOP" if is_left else "RPOP"], item,
+                                    tuple(items))
+        more = [self._item() for _ in range(self.rng.randrange(1, 5))]
+        if self.rng.random() < 0.5:
+            items = more[::-1] + items
+            words = ["LPUSH"] + more
+        else:
+            items += more
+            words = ["RPUSH"] + more
+        return self._collection(group, state, LIST, words, len(items), tuple(items))
+
+    def _zset(self, group, state, now_ms):
+        flat = state[ZSET][0] if state[ZSET] else ()
+        scores = {name: int(score) for name, score in zip(flat[0::2], flat[1::2])}
+        chosen = [FIELD_NAMES[i]
+                  for i in self.rng.sample(range(FIELDS), self.rng.randrange(1, 6))]
+        before = sum(name in scores for name in chosen)
+        if self.rng.random() < 0.3:
+            for name in chosen:
+                scores.pop(name, None)
+            words, count = ["ZREM"] + chosen, before
+        else:
+            words, count = ["ZADD"], len(chosen) - before
+            for name in chosen:
+                scores[name] = self.rng.randrange(100)
+                words += [scores[name], name]
+        order = sorted(scores, key=lambda name: (scores[name], name))
+        flat = tuple(part for name in order for part in (name, b"%d" % scores[name]))
+        return self._collection(group, state, ZSET, words, count, flat)
+
+    def _stream(self, group, state, now_ms):
+        entries = state[STREAM][0] if state[STREAM] else ()
+        draw = self.rng.random()
+        if entries and draw < 0.15:
+            gone = self.rng.choice(entries)
+            left = tuple(entry for entry in entries if entry != gone)
+            if left:  # The model has no place for an empty stream.
+                return self._collection(group, state, STREAM, ["XDEL", gone[0]], 1, left)
+        if len(entries) > STREAM_ENTRIES_MAX or (len(entries) > 1 and draw < 0.25):
+            kept = entries[len(entries) // 2:]
+            return self._collection(group, state, STREAM, ["XTRIM", "MAXLEN", len(kept)],
+                                    len(entries) - len(kept), kept)
+        self.sequence += 1
+        entry = (b"%d-1" % self.sequence, (b"f", self._item()))
+        words = ["XADD", entry[0]] + list(entry[1])
+        return self._collection(group, state, STREAM, words, entry[0], entries + (entry,))
+
+    def _collection_whole(self, group, state, now_ms):
+        """The key as a whole: it goes, or gets an expiry."""
+        member = self.rng.choice([HASH, LIST, SET, ZSET, STREAM])
+        name = self._key(group, member)
+        found = state[member]
+        if self.rng.random() < 0.5:
+            return Op(group, ["DEL", name], int(found is not None), _with(state, member, None))
+        expiry = now_ms + FAR_MS + self.rng.randrange(FAR_MS)
+        after = _with(state, member, (found[0], expiry)) if found else state
+        return Op(group, ["PEXPIREAT", name, expiry], int(found is not None), after)
+
     KINDS = [_set, _mset, _delete, _increment, _expire, _persist, _rename, _copy, _append, _get,
-             _brief]
-    WEIGHTS = [30, 12, 10, 12, 5, 3, 6, 4, 6, 10, 2]
+             _brief, _hash, _set_type, _list, _zset, _stream, _collection_whole]
+    WEIGHTS = [30, 12, 10, 12, 5, 3, 6, 4, 6, 10, 2, 10, 6, 10, 8, 10, 3]
 
 
 def entry_matches(expected, found, before_ms, after_ms, slack_ms):
@@ -200,6 +332,9 @@ def describe(state):
     for member, entry in enumerate(state):
         if entry is not None:
             value, expiry = entry
+            if isinstance(value, tuple):
+                parts.append("%d=%.60r" % (member, value))
+                continue
             text = value[:40].split(b":")
             shown = b":".join(text[:2]).decode("latin1") if len(text) > 2 else value[:20].decode(
                 "latin1")
