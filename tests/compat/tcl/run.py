@@ -28,6 +28,8 @@ import server  # noqa: E402  (the path is set above)
 # The files that cover the commands which the server offers. The longest come first.
 FILES = [
     "unit/dump",
+    "unit/type/stream",
+    "unit/type/stream-cgroups",
     "unit/expire",
     "unit/introspection-2",
     "unit/type/string",
