@@ -161,7 +161,10 @@ run_sunsubscribe(struct session *session, struct kv_request *request)
 static YIELDS void
 publish(struct session *session, struct kv_request *request, enum pubsub_kind kind)
 {
-    struct pubsub *pubsub = session->net->pubsub;
+    (void)session;
+    /* Of this shard: a script's command runs where the script does. */
+    struct net *net = net_self();
+    struct pubsub *pubsub = net->pubsub;
     struct kv_event message = {
         .event_class = kind == PUBSUB_CHANNEL ? KV_EVENT_PUBLISH : KV_EVENT_SHARD_PUBLISH,
         .name = request->argv[1],
@@ -174,7 +177,7 @@ publish(struct session *session, struct kv_request *request, enum pubsub_kind ki
     } else {
         pubsub_publish(pubsub, kind, message.name, message.payload, 0);
         /* Whoever publishes after he has heard of this answer comes after it everywhere. */
-        news_settle(session->net->news);
+        news_settle(net->news);
     }
 }
 

@@ -172,25 +172,7 @@ run_lolwut(struct session *session, struct kv_request *request)
     reply_verbatim(request->reply, "txt", slice_of(text, (size_t)size));
 }
 
-/* There are no functions, so none is left afterwards. */
-static YIELDS void
-run_function_flush(struct session *session, struct kv_request *request)
-{
-    (void)session;
-    if (request->argc > 3 || (request->argc == 3 && !command_word_is(request->argv[2], "SYNC") &&
-                              !command_word_is(request->argv[2], "ASYNC"))) {
-        reply_error(request->reply, "ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
-        return;
-    }
-    reply_ok(request->reply);
-}
-
 const struct net_command net_commands_server[] = {
-    {"time", run_time},
-    {"wait", run_wait},
-    {"waitaof", run_waitaof},
-    {"shutdown", run_shutdown},
-    {"lolwut", run_lolwut},
-    {"function|flush", run_function_flush},
-    {NULL, NULL},
+    {"time", run_time},         {"wait", run_wait},     {"waitaof", run_waitaof},
+    {"shutdown", run_shutdown}, {"lolwut", run_lolwut}, {NULL, NULL},
 };

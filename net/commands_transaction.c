@@ -183,6 +183,7 @@ requests_build(struct session *session, struct kv_request *exec)
             .argv = argv,
             .argc = entries[i].argc,
             .db = session->db,
+            .host = exec->host,
             .now_ms = exec->now_ms,
         };
     }

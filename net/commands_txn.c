@@ -9,6 +9,7 @@
 #include "engine/base/assert.h"
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
+#include "models/script/script.h"
 #include "net/config.h"
 #include "net/dispatch.h"
 #include "net/transaction.h"
@@ -122,6 +123,7 @@ cancel_run(void *arg)
     const uint64_t *client = arg;
 
     txn_waits_cancel(*client);
+    scripts_end_of_session(net_self()->kv, *client);
 }
 
 /* The wait may begin after it was looked for: again, as long as the command runs. */

@@ -580,6 +580,8 @@ effect_apply(struct net *net, const struct config_parameter *parameter, const ch
             ((uint64_t)strtoll(text, NULL, 10) + shard_count() - 1) / shard_count();
     } else if (strcmp(parameter->name, "maxmemory-samples") == 0) {
         kv->eviction_samples = (uint32_t)strtoll(text, NULL, 10);
+    } else if (strcmp(parameter->name, "busy-reply-threshold") == 0) {
+        kv->script_busy_ms = (uint64_t)strtoll(text, NULL, 10);
     } else if (strcmp(parameter->name, "maxmemory-policy") == 0) {
         kv->lfu = strstr(text, "lfu") != NULL;
         kv->eviction = eviction_of(text);

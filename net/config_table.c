@@ -215,8 +215,9 @@ const struct config_parameter config_parameters[] = {
      .min = 0,
      .max = INT64_MAX,
      .start = "5000",
-     .effect = CONFIG_KEPT,
-     .reason = "There are no scripts yet."},
+     .effect = CONFIG_APPLIED,
+     .reason = "Milliseconds: a script that runs longer is logged, and SCRIPT KILL and FUNCTION "
+               "KILL end it. Nobody else has to wait for it, so that there is no BUSY reply."},
     {.name = "client-output-buffer-limit",
      .type = CONFIG_OUTPUT_LIMIT,
      .flags = CONFIG_MULTI,

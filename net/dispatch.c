@@ -155,6 +155,82 @@ dispatch_execute(struct session *session, struct kv_request *request)
     request_execute(net_self(), session, request);
 }
 
+/* ---- Commands of scripts ---- */
+
+/* A session's command in a script that runs elsewhere: at the session's shard. */
+struct host_step {
+    struct session *session;
+    struct kv_request *request;
+    struct reply reply; /* Out: made there, owned here after the answer. */
+};
+
+static YIELDS void
+host_run(void *arg)
+{
+    struct host_step *step = arg;
+    struct session *session = step->session;
+    struct kv_request request = *step->request;
+    uint32_t db = session->db;
+    struct arena arena;
+
+    arena_init(&arena, MEM_SESSIONS);
+    reply_init(&step->reply, request.reply->resp);
+    request.reply = &step->reply;
+    request.arena = &arena;
+    session->db = request.db;
+    dispatch_execute(session, &request);
+    step->request->db = session->db;
+    session->db = db;
+    arena_fini(&arena);
+    mem_disown(MEM_SESSIONS, step->reply.buf.data, step->reply.buf.capacity);
+}
+
+static bool
+script_may(struct session *session, const struct kv_request *request)
+{
+    struct acl_denial denial;
+    char text[ACL_TEXT_BYTES_MAX];
+
+    if (acl_session_may(session, request->command, request->argv, request->argc, &denial)) {
+        return true;
+    }
+    acl_denial_text(&denial, session->user, false, text);
+    reply_error(request->reply, "NOPERM ACL failure in script: %s", text);
+    acl_log_denial(session, &denial, ACL_LUA);
+    return false;
+}
+
+bool
+dispatch_host_is_allowed(struct kv_host *host, const struct kv_request *request)
+{
+    const struct session *session = CONTAINER_OF(host, struct session, host);
+    struct acl_denial denial;
+
+    return acl_session_may(session, request->command, request->argv, request->argc, &denial);
+}
+
+void
+dispatch_host_execute(struct kv_host *host, struct kv_request *request)
+{
+    struct session *session = CONTAINER_OF(host, struct session, host);
+    struct host_step step = {.session = session, .request = request};
+
+    if (!script_may(session, request)) {
+        return;
+    }
+    /* Messages belong to the transaction, and so to the shard where it is. */
+    if (request->command->layer != COMMAND_SESSION || (request->command->flags & CMD_PUBSUB) != 0) {
+        dispatch_execute(session, request);
+        return;
+    }
+    txn_hold(request->txn);
+    msg_call(host->shard, MSG_FIBER, host_run, &step);
+    mem_adopt(MEM_SESSIONS, step.reply.buf.data, step.reply.buf.capacity);
+    buf_append(&request->reply->buf, step.reply.buf.data, step.reply.buf.size);
+    request->reply->errors += step.reply.errors;
+    reply_fini(&step.reply);
+}
+
 /* ---- A run of requests for another shard ---- */
 
 struct run {
@@ -376,6 +452,7 @@ request_init(struct session *session, struct kv_request *request, const struct c
         .origin = &session->origin,
         .no_touch = session->no_touch,
         .is_of_shard = session->is_cluster,
+        .host = &session->host,
         .now_ms = io_wall_us() / 1000,
     };
     session->last_command = command;

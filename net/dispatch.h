@@ -49,6 +49,10 @@ YIELDS bool dispatch_route(struct session *session, struct kv_request *request, 
 /* The request was answered without being run, since that place: statistics, CLIENT REPLY. */
 void dispatch_answered(struct session *session, struct kv_request *request, uint64_t reply_start);
 
+/* Of a session's kv_host: the command of a script. */
+YIELDS void dispatch_host_execute(struct kv_host *host, struct kv_request *request);
+bool dispatch_host_is_allowed(struct kv_host *host, const struct kv_request *request);
+
 /* The reply to HELP of a container, made from the table. */
 void dispatch_help(struct kv_request *request);
 

@@ -513,6 +513,10 @@ session_new(struct net *net, struct io_conn *conn)
     /* Ids of different shards never meet, and with one shard they count 1, 2, 3. */
     session->id = net->next_session++ * shard_count() + shard_id() + 1;
     session->net = net;
+    session->host = (struct kv_host){.session = session->id,
+                                     .shard = shard_id(),
+                                     .execute = dispatch_host_execute,
+                                     .is_allowed = dispatch_host_is_allowed};
     session->conn = conn;
     snprintf(session->peer, sizeof(session->peer), "%s", io_conn_peer(conn));
     snprintf(session->local, sizeof(session->local), "%s", io_conn_local(conn));

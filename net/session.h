@@ -62,7 +62,8 @@ struct session {
     struct buf input, incoming;
     size_t input_used; /* Bytes of `input` whose requests were run. */
     struct resp_parser parser;
-    struct arena arena; /* Of the request or run. */
+    struct arena arena;  /* Of the request or run. */
+    struct kv_host host; /* What scripts see of the session. */
 
     struct reply output; /* .buf: from stream offset .gone on. */
     uint64_t held_from;  /* The running command's reply starts here... */

@@ -174,6 +174,31 @@ arena_fini(struct arena *arena)
     ASSERT(arena->bytes == 0);
 }
 
+void
+arena_absorb(struct arena *into, struct arena *from)
+{
+    struct arena_block *last = from->head;
+
+    ASSERT(into->tag == from->tag);
+    ASSERT(!into->is_huge && !from->is_huge);
+    if (last == NULL) {
+        return;
+    }
+    while (last->next != NULL) {
+        last = last->next;
+    }
+    /* Behind the head of `into`, which goes on filling. */
+    if (into->head == NULL) {
+        into->head = from->head;
+    } else {
+        last->next = into->head->next;
+        into->head->next = from->head;
+    }
+    into->bytes += from->bytes;
+    from->head = NULL;
+    from->bytes = 0;
+}
+
 /* The block that has room for `size` more bytes; NULL when memory is short. */
 static struct arena_block *
 arena_block_for(struct arena *arena, size_t size)

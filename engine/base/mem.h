@@ -125,6 +125,9 @@ void arena_init_pooled(struct arena *arena, enum mem_tag tag, struct arena_pool 
 /* Frees all but one block of modest size, for the next request. */
 void arena_reset(struct arena *arena);
 void arena_fini(struct arena *arena);
+/* What is in `from`, of the same tag, now lives as long as `into`; `from` is empty. Not for pooled
+ * or huge arenas (asserted). */
+void arena_absorb(struct arena *into, struct arena *from);
 /* 16-byte aligned, not cleared. NULL only for more than MEM_BLOCK_BYTES_CHECKED. */
 void *arena_alloc(struct arena *arena, size_t size);
 struct slice arena_copy(struct arena *arena, struct slice bytes);

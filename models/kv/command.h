@@ -136,7 +136,8 @@ struct command {
     uint8_t arg_count;
     const struct command *subcommands;
     uint8_t subcommand_count;
-    uint8_t layer; /* enum command_layer */
+    uint8_t layer;  /* enum command_layer */
+    bool is_script; /* Runs other commands as its statements, and may write. */
     /* COMMAND_DATA and COMMAND_KEYSPACE. */
     YIELDS void (*run)(struct kv_request *request);
 };

@@ -4,6 +4,7 @@
 #include "engine/rt/shard.h"
 #include "models/kv/databases.h"
 #include "models/kv/internal.h"
+#include "models/script/script.h"
 #include "txn/clock.h"
 
 #include "engine/base/poison.h"
@@ -91,6 +92,7 @@ kv_close(struct kv **kv)
     ASSERT((*kv)->shared_holders == 0);
     shard_slot_set(SHARD_SLOT_KV, NULL);
     kv_blocks_free(&(*kv)->blocks);
+    scripts_free(&(*kv)->scripts);
     kv_free(*kv);
     *kv = NULL;
 }
@@ -185,6 +187,15 @@ request_begin(struct kv *kv, struct kv_request *request)
     request->expired_removed = 0;
     request->expired_count = 0;
     request->expired = NULL;
+    request->keeps_errors = false;
+    request->wants_alone = false;
+}
+
+/* An error reply means that nothing is changed, but for the value of a script. */
+static inline bool
+is_refused(const struct kv_request *request, struct reply_mark mark)
+{
+    return request->reply->errors != mark.errors && !request->keeps_errors;
 }
 
 /* ---- One command in a transaction of its own ---- */
@@ -205,7 +216,7 @@ attempt_run(struct kv_request *request, struct attempts *attempts, bool is_locki
     err_t err = ERR_OK;
 
     request_begin(attempts->kv, request);
-    request->txn = txn_begin_auto((request->command->flags & CMD_WRITE) == 0, request->origin);
+    request->txn = txn_begin_auto(!kv_may_write(request->command), request->origin);
     if (__builtin_expect(is_locking, 0)) {
         err = kv_keys_lock(request->txn, request, 1);
     }
@@ -213,7 +224,7 @@ attempt_run(struct kv_request *request, struct attempts *attempts, bool is_locki
         request->command->run(request);
         err = request->err;
     }
-    if (err != ERR_OK || request->reply->errors != attempts->mark.errors) {
+    if (err != ERR_OK || is_refused(request, attempts->mark)) {
         txn_abort(&request->txn);
         return err;
     }
@@ -230,7 +241,7 @@ attempts_repeat(struct kv_request *request, struct attempts *attempts, err_t err
 {
     arena_init(&attempts->again, MEM_SESSIONS);
     request->arena = &attempts->again;
-    for (uint32_t i = 0; i < KV_ATTEMPTS_MAX && kv_may_repeat(err); i++) {
+    for (uint32_t i = 0; i < KV_ATTEMPTS_MAX && kv_may_repeat(err) && !request->wants_alone; i++) {
         SOMETIMES("kv: a command ran again, since another commit came between");
         reply_cut(request->reply, attempts->mark);
         kv_back_off(i);
@@ -307,19 +318,26 @@ void
 kv_run(struct kv_request *request)
 {
     struct reply_mark mark = reply_mark(request->reply);
-    err_t err;
+    uint32_t savepoint = 0;
+    err_t err = ERR_OK;
 
     request_begin(kv_self(), request);
-    err = txn_statement(request->txn, false);
+    if (request->command->is_script) {
+        err = txn_savepoint(request->txn, &savepoint);
+    }
+    if (err == ERR_OK) {
+        err = txn_statement(request->txn, false);
+    }
     if (err == ERR_OK) {
         request->command->run(request);
-        if (request->reply->errors == mark.errors || is_of_transaction(request->err)) {
+        if (!is_refused(request, mark) || is_of_transaction(request->err)) {
             return;
         }
         /* It was refused, and so changes nothing. */
         request->err = ERR_OK;
         request->events = (struct kv_events){0};
-        err = txn_statement_undo(request->txn);
+        err = savepoint != 0 ? txn_rollback_to(request->txn, savepoint)
+                             : txn_statement_undo(request->txn);
     }
     if (err != ERR_OK) {
         reply_cut(request->reply, mark);
@@ -365,6 +383,7 @@ statement_execute(struct kv *kv, struct kv_request *request, const struct kv_cal
 static YIELDS void
 data_execute(struct kv *kv, struct kv_request *request)
 {
+    struct reply_mark mark = reply_mark(request->reply);
     struct kv_call call;
 
     if (!kv_call_keys(&call, request)) {
@@ -376,12 +395,16 @@ data_execute(struct kv *kv, struct kv_request *request)
         statement_execute(kv, request, &call);
     } else {
         kv_gate_enter_shared(kv);
-        if (call.is_here && (request->command->flags & CMD_WRITE) != 0) {
+        if (call.is_here && kv_may_write(request->command)) {
             latched_execute(kv, request, &call);
         } else {
             auto_execute(kv, request, &call);
         }
         kv_gate_leave_shared(kv);
+        if (__builtin_expect(request->wants_alone, 0)) {
+            reply_cut(request->reply, mark);
+            kv_execute_alone(request);
+        }
     }
 }
 

@@ -15,6 +15,7 @@ enum {
 };
 
 struct kv_access_table;
+struct scripts;
 
 struct kv {
     uint64_t magic; /* KV_MAGIC */
@@ -28,6 +29,7 @@ struct kv {
     uint32_t exclusive_waiters; /* New commands wait behind them. */
     struct cond gate_cond;
     struct kv_access_table *access;
+    struct scripts *scripts;      /* models/script; NULL: none has run yet. */
     struct list change_listeners; /* changed.h */
     struct kv_blocks *blocks;     /* Commands that wait for keys of this shard: block.h. */
     /* Ids for collections: the next, and the end of the block that is this shard's. collection.c */
@@ -217,6 +219,14 @@ kv_notify_if_gone(struct kv_request *request, const struct kv_object *object)
     if (!object->is_stored) {
         kv_notify(request, KV_EVENT_GENERIC, "del", object->name);
     }
+}
+
+/* May the command write, or a statement of it? */
+static inline bool
+kv_may_write(const struct command *command)
+{
+    return (command->flags & CMD_WRITE) != 0 ||
+           (command->is_script && (command->flags & CMD_READONLY) == 0);
 }
 
 /* Should what failed with this error run again, as somebody else's commit came between? */

@@ -55,6 +55,8 @@ struct kv_config {
     uint64_t memory_bytes_max; /* This shard's part of maxmemory; 0: no limit. */
     enum kv_eviction eviction;
     uint32_t eviction_samples;        /* maxmemory-samples; 0: the default. */
+    uint64_t script_busy_ms;          /* busy-reply-threshold: scripts that run longer may be
+                                         killed. */
     struct kv_encoding_limits limits; /* All zero: the defaults. */
     uint32_t event_classes;           /* notify-keyspace-events: of enum kv_event_class. */
     kv_publish_fn publish;            /* Takes events of committed commands; may be NULL. */
@@ -92,6 +94,18 @@ struct kv_expired {
     struct slice name;
 };
 
+/* The session that a request came from, as far as the model needs it: scripts. */
+struct kv_request;
+struct kv_host {
+    uint64_t session; /* Its id, of all shards. */
+    uint32_t shard;   /* Its own. */
+    /* Run a command of a script, checks of arity and flags being done: as kv_execute, with the
+     * statistics of commands, and for commands of sessions too. The request's db may change. */
+    YIELDS void (*execute)(struct kv_host *host, struct kv_request *request);
+    /* May the session's user run this (command, argv)? NULL: yes. */
+    YIELDS bool (*is_allowed)(struct kv_host *host, const struct kv_request *request);
+};
+
 /* One command. argv stays the caller's for the call. */
 struct kv_request {
     const struct command *command;
@@ -107,6 +121,8 @@ struct kv_request {
                                         for. */
     bool no_touch;                   /* CLIENT NO-TOUCH */
     bool is_of_shard;                /* SCAN, KEYS, DBSIZE, RANDOMKEY: of this shard alone. */
+    bool in_script;                  /* In: it is a statement of a script. */
+    struct kv_host *host;            /* In: borrowed; NULL: no session. */
     struct kv_block *block;          /* In: whether it may block (block.h); NULL: it may not. */
     uint64_t now_ms;                 /* In: wall clock. */
     /* The model's own. */
@@ -114,6 +130,8 @@ struct kv_request {
     uint64_t first_id;
     err_t err;    /* Of the store or the transaction: the command has failed, and replied it. */
     bool is_past; /* Nothing is removed in passing. */
+    bool keeps_errors;        /* A script has ended well: errors in its reply are its value. */
+    bool wants_alone;         /* A script has met a command that runs alone: again, alone. */
     uint32_t *keyspaces;      /* Of databases, where SWAPDB may run; NULL: the shard's. */
     uint32_t work;            /* Units since the last suspension. */
     uint64_t expire_min_ms;   /* The earliest entry put into an expiry index. */

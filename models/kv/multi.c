@@ -212,6 +212,9 @@ run_all(struct multi_run *run)
         reply_cut(multi->reply, run->mark);
         kv_back_off(i);
         arena_reset(&run->arena);
+        for (uint32_t at = 0; at < multi->count; at++) {
+            run->is_exclusive |= multi->requests[at].wants_alone;
+        }
         err = attempt_run(run, !run->is_exclusive);
     }
     if (err != ERR_OK) {
@@ -246,8 +249,8 @@ multi_execute(struct kv_multi *multi, bool is_exec)
     for (uint32_t i = 0; i < multi->count; i++) {
         const struct command *command = multi->requests[i].command;
 
-        run->is_exclusive |= kv_is_exclusive(command);
-        run->is_read_only &= (command->flags & CMD_WRITE) == 0;
+        run->is_exclusive |= kv_is_exclusive(command) || multi->requests[i].wants_alone;
+        run->is_read_only &= !kv_may_write(command);
     }
     run_all(run);
     MEM_FREE(MEM_SESSIONS, run);

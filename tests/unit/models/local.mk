@@ -9,7 +9,8 @@ test_models_SOURCES += tests/unit/models/test_glob.c tests/unit/models/test_key.
 test_models_SOURCES += tests/unit/models/kv_fixture.c tests/unit/models/test_bits.c \
     tests/unit/models/test_evict.c tests/unit/models/test_generic.c tests/unit/models/test_hash.c tests/unit/models/test_hyperloglog.c \
     tests/unit/models/test_keyspace.c tests/unit/models/test_list.c tests/unit/models/test_notify.c \
-    tests/unit/models/test_set.c tests/unit/models/test_stream.c \
+    tests/unit/models/test_script.c tests/unit/models/test_set.c \
+    tests/unit/models/test_stream.c \
     tests/unit/models/test_stream_group.c tests/unit/models/test_string.c \
     tests/unit/models/test_zset.c tests/unit/models/zset_check.c
 test_models_SOURCES += tests/unit/models/test_command.c
