@@ -327,7 +327,7 @@ range_offset(struct kv_request *request, const struct kv_object *object,
     err_t err = ERR_OK;
 
     if (range->is_ranks) {
-        *offset_out = range->first;
+        *offset_out = range->offset > count ? count : range->first + range->offset;
         return ERR_OK;
     }
     if (end.size > 0) {
@@ -366,10 +366,15 @@ spread_collect(struct kv_request *request, const struct kv_object *object,
                const struct zset_range *range, struct zset_entries *entries)
 {
     struct kv_collection collection = kv_collection_of(object);
-    uint64_t left = range->is_ranks ? range->last - range->first + 1 : range->limit;
+    uint64_t left = range->limit;
     struct zset_cursor cursor;
     err_t err;
 
+    if (range->is_ranks) {
+        uint64_t ranks = range->last - range->first + 1;
+
+        left = MIN(left, ranks - MIN(range->offset, ranks));
+    }
     zset_cursor_open(request, &collection, range->is_reverse, left, &cursor);
     TRY(range_seek(request, object, range, &cursor));
     for (; left > 0 && cursor.is_valid; left--) {

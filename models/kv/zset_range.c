@@ -197,6 +197,10 @@ range_count(struct kv_request *request, const struct kv_object *object,
     if (is_empty) {
         return ERR_OK;
     }
+    if (range.is_ranks) {
+        *count_out = range.last - range.first + 1;
+        return ERR_OK;
+    }
     if (range.lower.size > 0) {
         TRY(zset_rank(request, object, range.lower, &first));
     }

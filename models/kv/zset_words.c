@@ -9,7 +9,7 @@
 
 #include "engine/base/poison.h"
 
-enum { SCORE_TEXT_MAX = 1024, WORK_UNITS_PER_MEMBER = 2 };
+enum { SCORE_TEXT_MAX = 1024, WORK_UNITS_PER_MEMBER = 2, MEMBERS_A_WORK_UNIT = 16 };
 
 /* ---- Scores ---- */
 
@@ -185,21 +185,28 @@ lex_key(struct kv_request *request, double score, struct slice member, bool is_b
     return slice_of(at, ZSET_SCORE_BYTES + size + (is_behind || is_long));
 }
 
-/* All members are taken to have the score of the first. */
 static YIELDS err_t
-lex_range(struct kv_request *request, const struct kv_object *object,
-          const struct zset_bounds *bounds, struct zset_range *range, bool *is_empty)
+score_at(struct kv_request *request, const struct kv_object *object, bool is_last,
+         double *score_out)
 {
-    const struct zset_range first = {.is_ranks = true, .limit = UINT64_MAX};
+    const struct zset_range end = {.is_ranks = true, .is_reverse = is_last, .limit = UINT64_MAX};
     struct zset_entries entries;
-    double score;
     err_t err;
 
-    TRY(zset_collect(request, object, &first, &entries));
+    TRY(zset_collect(request, object, &end, &entries));
     if (entries.count == 0) {
-        return err_set(ERR_CORRUPT, "a sorted set has no first member");
+        return err_set(ERR_CORRUPT, "a sorted set has no members");
     }
-    score = entries.at[0].score;
+    *score_out = entries.at[0].score;
+out:
+    return err;
+}
+
+/* Of members that have all this score. */
+static void
+lex_range_of_score(struct kv_request *request, const struct zset_bounds *bounds, double score,
+                   struct zset_range *range, bool *is_empty)
+{
     *is_empty = bounds->low_end > 0 || bounds->high_end < 0;
     if (bounds->low_end == 0) {
         range->lower = lex_key(request, score, bounds->low, bounds->is_low_out);
@@ -210,6 +217,65 @@ lex_range(struct kv_request *request, const struct kv_object *object,
     if (range->lower.size > 0 && range->upper.size > 0) {
         *is_empty |= slice_compare(range->lower, range->upper) >= 0;
     }
+}
+
+static bool
+is_behind_low(const struct zset_bounds *bounds, struct slice member)
+{
+    int order = bounds->low_end != 0 ? -bounds->low_end : slice_compare(member, bounds->low);
+
+    return bounds->is_low_out ? order > 0 : order >= 0;
+}
+
+static bool
+is_before_high(const struct zset_bounds *bounds, struct slice member)
+{
+    int order = bounds->high_end != 0 ? -bounds->high_end : slice_compare(member, bounds->high);
+
+    return bounds->is_high_out ? order < 0 : order <= 0;
+}
+
+/* Scores differ, so that names need not be in order: from the first member behind the lower end to
+ * the last before one that is behind the upper end, as Redis finds them in a small set. */
+static YIELDS err_t
+lex_range_of_ranks(struct kv_request *request, const struct kv_object *object,
+                   const struct zset_bounds *bounds, struct zset_range *range, bool *is_empty)
+{
+    struct zset_entries all;
+    uint32_t first = 0;
+    uint32_t end;
+    err_t err;
+
+    TRY(zset_load(request, object, &all));
+    while (first < all.count && !is_behind_low(bounds, all.at[first].member)) {
+        kv_work(request, ++first % MEMBERS_A_WORK_UNIT == 0);
+    }
+    end = first;
+    while (end < all.count && is_before_high(bounds, all.at[end].member)) {
+        kv_work(request, ++end % MEMBERS_A_WORK_UNIT == 0);
+    }
+    *is_empty = first == end;
+    range->is_ranks = true;
+    range->first = range->is_reverse ? all.count - end : first;
+    range->last = range->first + (end - first) - !*is_empty;
+out:
+    return err;
+}
+
+static YIELDS err_t
+lex_range(struct kv_request *request, const struct kv_object *object,
+          const struct zset_bounds *bounds, struct zset_range *range, bool *is_empty)
+{
+    double first;
+    double last;
+    err_t err;
+
+    TRY(score_at(request, object, false, &first));
+    TRY(score_at(request, object, true, &last));
+    if (first != last) {
+        return lex_range_of_ranks(request, object, bounds, range, is_empty);
+    }
+    lex_range_of_score(request, bounds, first, range, is_empty);
 out:
     return err;
 }

@@ -109,6 +109,9 @@ FIBER_TEST(kv_zset, ranges_go_by_score_by_name_and_backward)
     EXPECT("*2\r\n$1\r\nc\r\n$1\r\nb\r\n", "ZREVRANGEBYSCORE", "z", "2", "(1");
     EXPECT("*1\r\n$1\r\nc\r\n", "ZRANGEBYSCORE", "z", "-inf", "+inf", "LIMIT", "2", "1");
     EXPECT("*2\r\n$1\r\nd\r\n$1\r\n3\r\n", "ZRANGE", "z", "0", "0", "REV", "WITHSCORES");
+    EXPECT("*2\r\n$1\r\nb\r\n$1\r\nc\r\n", "ZRANGEBYLEX", "z", "[b", "(d"); /* In order, too. */
+    EXPECT("*1\r\n$1\r\nb\r\n", "ZREVRANGEBYLEX", "z", "(d", "[b", "LIMIT", "1", "5");
+    EXPECT(":2\r\n", "ZLEXCOUNT", "z", "[b", "[c");
     EXPECT(":4\r\n", "ZADD", "l", "0", "a", "0", "b", "0", "c", "0", "d");
     EXPECT("*2\r\n$1\r\nb\r\n$1\r\nc\r\n", "ZRANGEBYLEX", "l", "(a", "[c");
     EXPECT(":3\r\n", "ZLEXCOUNT", "l", "-", "(d");
