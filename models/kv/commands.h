@@ -186,6 +186,18 @@ YIELDS void kv_command_xrevrange(struct kv_request *request);
 YIELDS void kv_command_xsetid(struct kv_request *request);
 YIELDS void kv_command_xtrim(struct kv_request *request);
 
+/* Places in sorted sets: geo.c, geo_search.c. */
+YIELDS void kv_command_geoadd(struct kv_request *request);
+YIELDS void kv_command_geodist(struct kv_request *request);
+YIELDS void kv_command_geohash(struct kv_request *request);
+YIELDS void kv_command_geopos(struct kv_request *request);
+YIELDS void kv_command_georadius(struct kv_request *request);
+YIELDS void kv_command_georadius_ro(struct kv_request *request);
+YIELDS void kv_command_georadiusbymember(struct kv_request *request);
+YIELDS void kv_command_georadiusbymember_ro(struct kv_request *request);
+YIELDS void kv_command_geosearch(struct kv_request *request);
+YIELDS void kv_command_geosearchstore(struct kv_request *request);
+
 /* Expiry: expire.c. */
 YIELDS void kv_command_expire(struct kv_request *request);
 YIELDS void kv_command_expireat(struct kv_request *request);

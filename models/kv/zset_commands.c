@@ -8,15 +8,8 @@
 
 /* ---- ZADD and ZINCRBY ---- */
 
-struct adding {
-    bool nx, xx, gt, lt, ch, incr;
-    uint32_t first; /* Argument of the first score. */
-    uint32_t pairs;
-    double *scores;
-};
-
 static bool
-option_read(struct adding *adding, struct slice word)
+option_read(struct zset_adding *adding, struct slice word)
 {
     bool *const flags[] = {&adding->nx, &adding->xx, &adding->gt,
                            &adding->lt, &adding->ch, &adding->incr};
@@ -33,7 +26,7 @@ option_read(struct adding *adding, struct slice word)
 
 /* What is wrong with the options; NULL: nothing. */
 static const char *
-options_error(const struct adding *adding, uint32_t words)
+options_error(const struct zset_adding *adding, uint32_t words)
 {
     if (words == 0 || words % 2 != 0) {
         return "ERR syntax error";
@@ -50,27 +43,28 @@ options_error(const struct adding *adding, uint32_t words)
     return NULL;
 }
 
-/* False after an error reply. */
+/* Pairs of a score and a member from argv[first] on; false after an error reply. */
 static bool
-adding_parse(struct kv_request *request, struct adding *adding)
+pairs_parse(struct kv_request *request, struct zset_adding *adding, uint32_t first)
 {
-    uint32_t words = request->argc - adding->first;
-    const char *error = options_error(adding, words);
+    const char *error = options_error(adding, request->argc - first);
 
     if (error != NULL) {
         reply_error(request->reply, "%s", error);
         return false;
     }
-    adding->pairs = words / 2;
-    adding->scores = arena_alloc(request->arena, adding->pairs * sizeof(*adding->scores));
-    if (adding->scores == NULL) {
-        kv_fail(request, err_set(ERR_NO_MEMORY, "no memory for %u members", adding->pairs));
+    adding->count = (request->argc - first) / 2;
+    adding->scores = arena_alloc(request->arena, adding->count * sizeof(*adding->scores));
+    adding->members = arena_alloc(request->arena, adding->count * sizeof(*adding->members));
+    if (adding->scores == NULL || adding->members == NULL) {
+        kv_fail(request, err_set(ERR_NO_MEMORY, "no memory for %u members", adding->count));
         return false;
     }
-    for (uint32_t i = 0; i < adding->pairs; i++) {
-        if (!zset_read_score(request, request->argv[adding->first + 2 * i], &adding->scores[i])) {
+    for (uint32_t i = 0; i < adding->count; i++) {
+        if (!zset_read_score(request, request->argv[first + 2 * i], &adding->scores[i])) {
             return false;
         }
+        adding->members[i] = request->argv[first + 2 * i + 1];
     }
     return true;
 }
@@ -83,8 +77,8 @@ struct added {
 
 /* One member, as far as the options let it. */
 static YIELDS err_t
-member_add(struct zset_edit *edit, const struct adding *adding, struct slice member, double score,
-           struct added *added)
+member_add(struct zset_edit *edit, const struct zset_adding *adding, struct slice member,
+           double score, struct added *added)
 {
     double old = 0;
     bool is_in;
@@ -114,30 +108,29 @@ out:
 }
 
 static YIELDS err_t
-members_add(struct kv_request *request, struct kv_object *object, const struct adding *adding,
+members_add(struct kv_request *request, struct kv_object *object, const struct zset_adding *adding,
             struct added *added)
 {
     struct zset_edit edit;
     err_t err;
 
     TRY(zset_edit_open(request, object, &edit));
-    for (uint32_t i = 0; i < adding->pairs && !added->is_nan; i++) {
-        TRY(member_add(&edit, adding, request->argv[adding->first + 2 * i + 1], adding->scores[i],
-                       added));
+    for (uint32_t i = 0; i < adding->count && !added->is_nan; i++) {
+        TRY(member_add(&edit, adding, adding->members[i], adding->scores[i], added));
     }
     TRY(zset_edit_finish(&edit));
 out:
     return err;
 }
 
-static YIELDS void
-add(struct kv_request *request, struct adding *adding)
+void
+zset_add(struct kv_request *request, const struct zset_adding *adding)
 {
     struct added added = {.added = 0};
     struct kv_object object;
     err_t err;
 
-    if (!adding_parse(request, adding) || !zset_lookup(request, request->argv[1], 0, &object)) {
+    if (!zset_lookup(request, request->argv[1], 0, &object)) {
         return;
     }
     err = members_add(request, &object, adding, &added);
@@ -164,20 +157,25 @@ add(struct kv_request *request, struct adding *adding)
 void
 kv_command_zadd(struct kv_request *request)
 {
-    struct adding adding = {.first = 2};
+    struct zset_adding adding = {.count = 0};
+    uint32_t first = 2;
 
-    while (adding.first < request->argc && option_read(&adding, request->argv[adding.first])) {
-        adding.first++;
+    while (first < request->argc && option_read(&adding, request->argv[first])) {
+        first++;
     }
-    add(request, &adding);
+    if (pairs_parse(request, &adding, first)) {
+        zset_add(request, &adding);
+    }
 }
 
 void
 kv_command_zincrby(struct kv_request *request)
 {
-    struct adding adding = {.first = 2, .incr = true};
+    struct zset_adding adding = {.incr = true};
 
-    add(request, &adding);
+    if (pairs_parse(request, &adding, 2)) {
+        zset_add(request, &adding);
+    }
 }
 
 /* ---- Removing ---- */

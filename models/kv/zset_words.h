@@ -31,3 +31,14 @@ YIELDS err_t zset_bounds_range(struct kv_request *request, const struct kv_objec
 /* Members with or without their scores, as an array; RESP3 has pairs. */
 YIELDS void zset_reply(struct kv_request *request, const struct zset_entries *entries,
                        bool with_scores);
+
+/* ---- Adding: zset_commands.c ---- */
+
+struct zset_adding {
+    bool nx, xx, gt, lt, ch, incr;
+    uint32_t count;
+    double *scores;
+    struct slice *members;
+};
+/* To the key argv[1]; replies, as ZADD does. */
+YIELDS void zset_add(struct kv_request *request, const struct zset_adding *adding);
