@@ -198,6 +198,10 @@ YIELDS void kv_command_georadiusbymember_ro(struct kv_request *request);
 YIELDS void kv_command_geosearch(struct kv_request *request);
 YIELDS void kv_command_geosearchstore(struct kv_request *request);
 
+/* Sorting: sort.c. */
+YIELDS void kv_command_sort(struct kv_request *request);
+YIELDS void kv_command_sort_ro(struct kv_request *request);
+
 /* Expiry: expire.c. */
 YIELDS void kv_command_expire(struct kv_request *request);
 YIELDS void kv_command_expireat(struct kv_request *request);

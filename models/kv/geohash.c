@@ -238,21 +238,12 @@ static const struct {
 
 /* Does the ring of cells around this one reach as far as the shape? */
 static bool
-is_covered(struct geo_cell cell, const struct geo_shape *shape, double radius_m)
+is_covered(struct geo_cell cell, const struct geo_box *needed)
 {
-    struct geo_point north = shape->center;
-    struct geo_point south = shape->center;
-    struct geo_point east = shape->center;
-    struct geo_point west = shape->center;
-
-    north.latitude = geo_cell_box(cell_beside(cell, 0, 1)).north;
-    south.latitude = geo_cell_box(cell_beside(cell, 0, -1)).south;
-    east.longitude = geo_cell_box(cell_beside(cell, 1, 0)).east;
-    west.longitude = geo_cell_box(cell_beside(cell, -1, 0)).west;
-    return geo_distance(shape->center, north) >= radius_m &&
-           geo_distance(shape->center, south) >= radius_m &&
-           geo_distance(shape->center, east) >= radius_m &&
-           geo_distance(shape->center, west) >= radius_m;
+    return geo_cell_box(cell_beside(cell, 0, 1)).north >= needed->north &&
+           geo_cell_box(cell_beside(cell, 0, -1)).south <= needed->south &&
+           geo_cell_box(cell_beside(cell, 1, 0)).east >= needed->east &&
+           geo_cell_box(cell_beside(cell, -1, 0)).west <= needed->west;
 }
 
 void
@@ -266,7 +257,7 @@ geo_shape_cells(const struct geo_shape *shape, struct geo_cell cells_out[GEO_CEL
     struct geo_box needed = shape_box(shape);
     struct geo_box box;
 
-    if (middle.steps > 1 && !is_covered(middle, shape, radius_m)) {
+    if (middle.steps > 1 && !is_covered(middle, &needed)) {
         middle = geo_encode(shape->center, middle.steps - 1);
     }
     box = geo_cell_box(middle);

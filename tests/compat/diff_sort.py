@@ -1,0 +1,71 @@
+"""SORT, for differential.py. Without an order (BY of one name) only lists and sorted sets have one,
+so sets are not sorted so; and elements of equal texts (BY and ALPHA) may come in any order."""
+
+from diff_common import key, number, small, word
+
+KEYS = [b"q0", b"q1", b"q2", b"q3"]  # Lists and sorted sets, which have an order of their own.
+NAMES = KEYS
+
+
+def numbered(rng):
+    return b"%d" % rng.randrange(20)
+
+
+def pattern(rng):
+    return rng.choice([b"w*", b"w*", b"h*->f", b"h*->g", b"#", b"w", b"x*", b"h*->", b"*", b"w*x",
+                       b"h*->f*", b"k*"])
+
+
+def by_option(rng):
+    return rng.choice([[], [], [b"BY", rng.choice([b"w*", b"h*->f", b"x*", b"h*->g"])]])
+
+
+def limit_option(rng):
+    return rng.choice([[], [], [b"LIMIT", small(rng), small(rng)],
+                       [b"LIMIT", number(rng), number(rng)]])
+
+
+def gets(rng):
+    return [part for _ in range(rng.choice([0, 0, 1, 2])) for part in (b"GET", pattern(rng))]
+
+
+def options(rng):
+    by = by_option(rng)
+    alpha = rng.choice([[], [b"ALPHA"]]) if by == [] else []
+    parts = [by, limit_option(rng), gets(rng), rng.choice([[], [b"ASC"], [b"desc"]]), alpha]
+    rng.shuffle(parts)
+    return [word for part in parts for word in part]
+
+
+def unsorted(rng):
+    return [b"BY", b"nosort"] + limit_option(rng) + gets(rng) + rng.choice([[], [b"DESC"]])
+
+
+def ordered_key(rng):
+    return rng.choice(KEYS)
+
+
+def any_key(rng):
+    return rng.choice([ordered_key(rng), key(rng), b"s0", b"s1"])
+
+
+def sort_commands(rng):
+    return rng.choice([
+        lambda: [b"SORT", any_key(rng)] + options(rng),
+        lambda: [b"SORT", any_key(rng)] + options(rng),
+        lambda: [b"SORT_RO", any_key(rng)] + options(rng),
+        lambda: [b"SORT", any_key(rng)] + options(rng) + [b"STORE", ordered_key(rng)],
+        lambda: [b"SORT", ordered_key(rng)] + unsorted(rng),
+        lambda: [b"SORT_RO", ordered_key(rng)] + options(rng) + [b"STORE", ordered_key(rng)],
+        lambda: [b"RPUSH", ordered_key(rng)] + [numbered(rng) for _ in range(rng.randrange(1, 9))],
+        lambda: [b"RPUSH", ordered_key(rng), word(rng)],
+        lambda: [b"ZADD", ordered_key(rng), small(rng), numbered(rng), small(rng), numbered(rng)],
+        lambda: [b"SADD", rng.choice([b"s0", b"s1"]), numbered(rng), numbered(rng)],
+        lambda: [b"SET", b"w" + numbered(rng), rng.choice([numbered(rng), numbered(rng),
+                                                           word(rng)])],
+        lambda: [b"HSET", b"h" + numbered(rng), b"f", numbered(rng), b"g", word(rng)],
+        lambda: [b"DEL", rng.choice([ordered_key(rng), b"s0", b"w" + numbered(rng)])],
+    ])()
+
+
+GROUPS = {"sort": sort_commands}
