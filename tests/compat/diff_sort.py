@@ -12,12 +12,12 @@ def numbered(rng):
 
 
 def pattern(rng):
-    return rng.choice([b"w*", b"w*", b"h*->f", b"h*->g", b"#", b"w", b"x*", b"h*->", b"*", b"w*x",
-                       b"h*->f*", b"k*"])
+    return rng.choice([b"w*", b"w*", b"o*->f", b"o*->g", b"#", b"w", b"x*", b"o*->", b"*", b"w*x",
+                       b"o*->f*", b"k*"])
 
 
 def by_option(rng):
-    return rng.choice([[], [], [b"BY", rng.choice([b"w*", b"h*->f", b"x*", b"h*->g"])]])
+    return rng.choice([[], [], [b"BY", rng.choice([b"w*", b"o*->f", b"x*", b"o*->g"])]])
 
 
 def limit_option(rng):
@@ -63,7 +63,7 @@ def sort_commands(rng):
         lambda: [b"SADD", rng.choice([b"s0", b"s1"]), numbered(rng), numbered(rng)],
         lambda: [b"SET", b"w" + numbered(rng), rng.choice([numbered(rng), numbered(rng),
                                                            word(rng)])],
-        lambda: [b"HSET", b"h" + numbered(rng), b"f", numbered(rng), b"g", word(rng)],
+        lambda: [b"HSET", b"o" + numbered(rng), b"f", numbered(rng), b"g", word(rng)],
         lambda: [b"DEL", rng.choice([ordered_key(rng), b"s0", b"w" + numbered(rng)])],
     ])()
 
