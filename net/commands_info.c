@@ -526,6 +526,11 @@ orbit_txn(struct info *info)
     number_put(info, "txn_lock_waits", txn->locks.waits);
     number_put(info, "txn_lock_wait_us", txn->locks.wait_us);
     number_put(info, "txn_lock_timeouts", txn->locks.timeouts);
+    if (config_values(info->net->config)->retention_s != 0) {
+        number_put(info, "history_from_us", info->totals->history.from_us);
+    }
+    number_put(info, "history_log_bytes", info->totals->history.log_bytes);
+    number_put(info, "history_cuts", info->totals->history.cuts);
     number_put(info, "txn_oldest_snapshot_age_us",
                txn->open > 0 && now_us > snapshot_us ? now_us - snapshot_us : 0);
 }

@@ -376,6 +376,8 @@ number_of(const struct config *config, const char *name)
 }
 
 static const char lock_timeout_name[] = "orbit-lock-timeout";
+static const char retention_name[] = "orbit-retention";
+static const char retention_bytes_name[] = "orbit-retention-bytes";
 static const char scrub_rate_name[] = "orbit-scrub-rate";
 /* The text was checked: class, three numbers, class, ... */
 static void
@@ -412,6 +414,7 @@ values_refresh(struct config *config)
     values->slowlog_max_len = (uint64_t)number_of(config, "slowlog-max-len");
     values->latency_threshold_ms = (uint64_t)number_of(config, "latency-monitor-threshold");
     values->latency_tracking = strcmp(text_of(config, "latency-tracking"), "yes") == 0;
+    values->retention_s = (uint64_t)number_of(config, retention_name);
     values->lock_timeout_us = 1000 * (uint64_t)number_of(config, lock_timeout_name);
     values->statement_timeout_us = 1000 * (uint64_t)number_of(config, "orbit-statement-timeout");
     values->txn_idle_timeout_us = 1000 * (uint64_t)number_of(config, "orbit-txn-idle-timeout");
@@ -459,6 +462,8 @@ config_new(const struct server_options *options, struct config **config_out)
     start_set(config, "enable-debug-command", "%s", options->dev_mode ? "yes" : "no");
     start_set(config, "loglevel", "%s", levels[log_level_get()]);
     start_set(config, "appendfsync", "%s", fsync[options->durability]);
+    start_set(config, retention_name, "%llu", (unsigned long long)options->retention_us / 1000000);
+    start_set(config, retention_bytes_name, "%llu", (unsigned long long)options->retention_bytes);
     values_refresh(config);
     *config_out = config;
     return ERR_OK;
@@ -560,6 +565,16 @@ eviction_of(const char *policy)
 }
 
 static void
+retention_apply(struct net *net)
+{
+    uint64_t bytes = (uint64_t)number_of(net->config, retention_bytes_name);
+
+    store_retention_set(net->store,
+                        UINT64_C(1000000) * (uint64_t)number_of(net->config, retention_name),
+                        (bytes + shard_count() - 1) / shard_count());
+}
+
+static void
 effect_apply(struct net *net, const struct config_parameter *parameter, const char *text)
 {
     struct kv_config *kv = kv_config(net->kv);
@@ -587,6 +602,9 @@ effect_apply(struct net *net, const struct config_parameter *parameter, const ch
         kv->eviction = eviction_of(text);
     } else if (strcmp(parameter->name, scrub_rate_name) == 0) {
         lsm_scrub_set(store_lsm(net->store), (uint64_t)strtoll(text, NULL, 10));
+    } else if (strcmp(parameter->name, retention_name) == 0 ||
+               strcmp(parameter->name, retention_bytes_name) == 0) {
+        retention_apply(net);
     } else if (strcmp(parameter->name, lock_timeout_name) == 0) {
         txns_auto_lock_timeout_set(1000 * (uint64_t)strtoll(text, NULL, 10));
     } else {

@@ -12,6 +12,9 @@
 #include "engine/base/slice.h"
 #include "engine/rt/fiber.h"
 
+enum { CONFIG_RETENTION_S_MAX = 366 * 24 * 3600 };
+#define CONFIG_RETENTION_BYTES_DEFAULT (UINT64_C(10) << 30)
+
 struct net;
 struct server_options;
 
@@ -39,6 +42,7 @@ struct config_values {
     uint64_t slowlog_max_len;
     uint64_t latency_threshold_ms; /* 0: off. */
     bool latency_tracking;
+    uint64_t retention_s; /* 0: no history is kept. */
     /* Of transactions of ORBIT.BEGIN. 0: none. */
     uint64_t lock_timeout_us, statement_timeout_us, txn_idle_timeout_us, txn_timeout_us;
     bool acl_all_channels; /* acl-pubsub-default */

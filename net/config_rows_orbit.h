@@ -19,6 +19,22 @@
         "orbit-lock-timeout", "30000", \
         "Milliseconds that a command waits for the lock of a transaction of ORBIT.BEGIN, and " \
         "such a transaction for another; 0: without end."), \
+        {.name = "orbit-retention", \
+         .type = CONFIG_NUMBER, \
+         .min = 0, \
+         .max = CONFIG_RETENTION_S_MAX, \
+         .start = "0", \
+         .effect = CONFIG_APPLIED, \
+         .reason = "Seconds for which history is kept: for ORBIT.ASOF and ORBIT.FEED. The option " \
+                   "--retention sets it over restarts."}, \
+        {.name = "orbit-retention-bytes", \
+         .type = CONFIG_MEMORY, \
+         .min = 0, \
+         .max = INT64_MAX, \
+         .start = "10737418240", \
+         .effect = CONFIG_APPLIED, \
+         .reason = "What all logs together may hold of that history; beyond it the oldest goes " \
+                   "(INFO: history_from_us, history_cuts). 0: no limit."}, \
         {.name = "orbit-scrub-rate", \
          .type = CONFIG_MEMORY, \
          .min = 0, \

@@ -48,6 +48,7 @@ struct server_options {
     const char *executable;
     enum wal_durability durability;
     uint64_t interval_us;
+    uint64_t retention_us, retention_bytes; /* Of all shards together; 0: none, no limit. */
     bool dev_mode;
     const char *password; /* "" for none: the start of `requirepass`. */
     uint64_t start_wall_us;

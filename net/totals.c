@@ -161,6 +161,17 @@ txn_add(struct txn_stats *into)
 }
 
 static void
+history_add(struct store_history *into)
+{
+    struct store_history history;
+
+    store_history_get(store_self(), &history);
+    into->from_us = MAX(into->from_us, history.from_us);
+    into->log_bytes += history.log_bytes;
+    into->cuts += history.cuts;
+}
+
+static void
 shard_add(struct shard_stats *into)
 {
     struct shard_stats stats;
@@ -204,6 +215,7 @@ totals_add_here(void *arg)
     lsm_add(&totals->lsm, net->store);
     lsm_metrics_merge(&totals->metrics, lsm_metrics_of(store_lsm(net->store)));
     txn_add(&totals->txn);
+    history_add(&totals->history);
     shard_add(&totals->shard);
     for (uint32_t tag = 0; tag < MEM_TAG_COUNT; tag++) {
         totals->memory[tag] += mem_used(account, tag);

@@ -32,7 +32,8 @@ struct totals {
     struct wal_stats wal; /* Sums; of the quantiles the largest. */
     struct lsm_stats lsm; /* Sums. */
     struct lsm_metrics metrics;
-    struct txn_stats txn; /* Sums; of the snapshots the oldest. */
+    struct txn_stats txn;         /* Sums; of the snapshots the oldest. */
+    struct store_history history; /* Sums. */
     struct shard_stats shard;
     struct net_save save; /* Of shard 0. */
     uint64_t not_durable; /* Bytes appended to logs and not yet durable. */

@@ -71,7 +71,7 @@ word_find(const struct horizon *horizon)
 {
     const struct lsm *lsm = horizon->store->lsm;
     uint64_t now = clock_now(horizon);
-    uint64_t limit = now - MIN(now, horizon->retention);
+    uint64_t limit = horizon->store->window.retention == 0 ? now : window_begin();
     const struct lsm_snapshot *at = lsm_snapshot_next(lsm, NULL);
     uint32_t looks = 0;
 
@@ -94,6 +94,12 @@ word_find(const struct horizon *horizon)
 static void
 word_publish(struct horizon *horizon)
 {
+    struct store *store = horizon->store;
+
+    if (store->window.retention != 0) {
+        window_move(&store->window, clock_now(horizon), store_appended(store));
+        retain_window_moved(store);
+    }
     horizon->word = MAX(horizon->word, word_find(horizon));
     shard_word_set(SHARD_WORD_HORIZON, horizon->word);
 }
@@ -216,7 +222,8 @@ peer_visit(void *arg)
         }
     }
     word_publish(horizon);
-    if (horizon->word + horizon->retention < clock_now(horizon) && horizon->interval_us == 0) {
+    if (horizon->word + horizon->store->window.retention < clock_now(horizon) &&
+        horizon->interval_us == 0) {
         tick_in(horizon, HORIZON_TICK_US); /* A snapshot of ours: perhaps old enough to tell. */
     }
 }
@@ -346,15 +353,14 @@ tick(struct timer *timer)
 /* ---- Life. ---- */
 
 void
-horizon_open(struct horizon *horizon, struct store *store, uint64_t retention_us, uint64_t begin)
+horizon_open(struct horizon *horizon, struct store *store, uint64_t begin)
 {
     uint32_t count = shard_count();
 
     *horizon = (struct horizon){
         .store = store,
         .is_alone = count == 1,
-        .follows_commits = count == 1 && retention_us == 0,
-        .retention = retention_us << CLOCK_COUNTER_BITS,
+        .follows_commits = count == 1 && store->window.retention == 0,
         .word = begin,
     };
     timer_init(&horizon->timer, tick);
@@ -374,6 +380,15 @@ horizon_open(struct horizon *horizon, struct store *store, uint64_t retention_us
             .fn = peer_visit, .arg = peer, .done = peer_returned, .to = i, .kind = MSG_INLINE};
     }
     word_publish(horizon);
+}
+
+void
+horizon_retention_changed(struct horizon *horizon)
+{
+    horizon->follows_commits = horizon->is_alone && horizon->store->window.retention == 0;
+    if (horizon->interval_us == 0 && !horizon->is_closing) {
+        tick_in(horizon, HORIZON_TICK_US);
+    }
 }
 
 YIELDS void

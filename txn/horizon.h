@@ -1,6 +1,7 @@
 /* txn/horizon.h - version collection goes by one horizon over all shards.
  *
- *     word of a shard      the smallest of: its clock less the retention, and the snapshots it
+ *     word of a shard      the smallest of: the beginning of the history that is retained
+ *                          (txn/window.h; its clock without one), and the snapshots it
  *                          holds, but for those that all other shards hold as well
  *     horizon of a tree    the smallest word of all shards, never lowered
  *
@@ -39,9 +40,8 @@ struct horizon {
     bool is_alone;        /* One shard, */
     bool follows_commits; /* and no retention. */
     bool is_closing;
-    uint64_t retention; /* In timestamps. */
-    uint64_t newest;    /* Commit. */
-    uint64_t word;      /* Published last. */
+    uint64_t newest; /* Commit. */
+    uint64_t word;   /* Published last. */
     struct timer timer;
     uint64_t interval_us; /* Of the timer; 0: it does not run. */
     /* Messages to the others; NULL when alone. */
@@ -60,8 +60,9 @@ struct horizon {
 /* When all logs are replayed (a delete may hide what is still to come) and the clock is right.
  * `begin`: the horizon of the last life, below which versions may be gone; every shard's clock
  * begins at or above that of all. */
-void horizon_open(struct horizon *horizon, struct store *store, uint64_t retention_us,
-                  uint64_t begin);
+void horizon_open(struct horizon *horizon, struct store *store, uint64_t begin);
+/* The store's window has another retention. */
+void horizon_retention_changed(struct horizon *horizon);
 /* Before the tree is closed; the other shards' loops still turn. */
 YIELDS void horizon_close(struct horizon *horizon);
 

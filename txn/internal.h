@@ -10,6 +10,7 @@
 #include "txn/clock.h"
 #include "txn/horizon.h"
 #include "txn/store.h"
+#include "txn/window.h"
 
 #define STORE_MAGIC UINT64_C(0x6f72626974737431)
 
@@ -24,9 +25,11 @@ enum {
     STORE_MEMTABLE_MAX = 128 << 20, /* Larger ones merge little better and take longer to replay. */
     STORE_LOG_FACTOR = 4, /* A memtable is frozen when it holds the writes of so many times its
                              size of log, */
-    STORE_LOG_BYTES_MAX = 160 << 20,  /* or of so much: after a crash the log of STORE_MEMTABLES of
+    STORE_LOG_BYTES_MAX = 160 << 20, /* or of so much: after a crash the log of STORE_MEMTABLES of
                                         them is replayed, in less than 5 s. */
-    STORE_CLOSE_LOG_BYTES = 16 << 20, /* A longer log is flushed by an orderly end. */
+    STORE_HISTORY_REPLAY_MAX = 256 << 20, /* Of a shard's log before what its tables need, kept
+                                             over a start: its change feed goes back so far. */
+    STORE_CLOSE_LOG_BYTES = 16 << 20,     /* A longer log is flushed by an orderly end. */
     STORE_OP_OVERHEAD = 96, /* A write in the memtable beside its record's bytes, at most. */
     /* In the note: id and value of a counter, id and position of a log, and what is always there.
      */
@@ -64,6 +67,7 @@ struct store {
     struct wal *wal; /* NULL while the log is replayed. */
     struct clock clock;
     struct horizon horizon;
+    struct window window;
     uint64_t open_proposal; /* The smallest one that is prepared here; UINT64_MAX: none. closed.h */
     uint64_t clock_ahead;   /* How far the ceiling is asked for ahead of the clock. */
     lsn_t applied;          /* Position of the last record of the own log in the memtable. */
@@ -156,6 +160,8 @@ void retain_section(struct store *store, uint32_t shard, lsn_t lsn);
 void retain_applied(struct store *store, uint64_t log_id, lsn_t lsn);
 /* Up to where everything for this shard in that log has been applied. */
 lsn_t retain_position(const struct store_note *note, uint64_t log_id);
+/* The history's window may have moved: gives back what of the log is older. */
+void retain_window_moved(struct store *store);
 /* Other shards need the log above this position; UINT64_MAX: they need none of it. */
 lsn_t retain_kept_from(const struct store *store);
 

@@ -335,6 +335,18 @@ out:
     return err;
 }
 
+/* What of the log is history for change feeds, as far as reading it does not delay the start. */
+static uint64_t
+history_back(const struct store_options *options)
+{
+    uint64_t most = STORE_HISTORY_REPLAY_MAX;
+
+    if (options->retention_us == 0) {
+        return 0;
+    }
+    return options->retention_bytes == 0 ? most : MIN(most, options->retention_bytes);
+}
+
 static YIELDS err_t
 log_open(struct recovery *recovery)
 {
@@ -350,7 +362,7 @@ log_open(struct recovery *recovery)
         .durability = options->durability,
         .interval_us = options->interval_us,
         .needed_from = flushed,
-        .replay_back = flushed - MIN(flushed, store->kept_unread),
+        .replay_back = MAX(flushed - MIN(flushed, store->kept_unread), history_back(options)),
         .must_exist = !recovery->is_new,
         .in_flight_max = options->wal_in_flight_max,
         .group_bytes = options->wal_group_bytes,
@@ -426,8 +438,10 @@ phase_finish(struct recovery *recovery)
     if (recovery->is_new) {
         TRY(shape_commit(store->dir));
     }
+    window_open(&store->window, recovery->options->retention_us << CLOCK_COUNTER_BITS,
+                recovery->options->retention_bytes, horizon);
     TRY(retain_open(store));
-    horizon_open(&store->horizon, store, recovery->options->retention_us, horizon);
+    horizon_open(&store->horizon, store, horizon);
     shard_slot_set(SHARD_SLOT_STORE, store);
 out:
     return err;

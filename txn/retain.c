@@ -88,8 +88,16 @@ static void
 release(struct store *store)
 {
     if (store->wal != NULL) { /* A flush during replay is found in the manifest next time. */
-        wal_release(store->wal, MIN(store->flushed_lsn, retain_kept_from(store)));
+        lsn_t kept_from = MIN(retain_kept_from(store), window_log_from(&store->window));
+
+        wal_release(store->wal, MIN(store->flushed_lsn, kept_from));
     }
+}
+
+void
+retain_window_moved(struct store *store)
+{
+    release(store);
 }
 
 /* ---- After a flush. ---- */

@@ -213,6 +213,24 @@ store_room_of(const struct store_batch *batch)
     };
 }
 
+void
+store_retention_set(struct store *store, uint64_t retention_us, uint64_t bytes)
+{
+    window_set(&store->window, retention_us << CLOCK_COUNTER_BITS, bytes, clock_read(&store->clock),
+               store_appended(store));
+    horizon_retention_changed(&store->horizon);
+}
+
+void
+store_history_get(const struct store *store, struct store_history *history)
+{
+    *history = (struct store_history){
+        .from_us = window_begin() >> CLOCK_COUNTER_BITS,
+        .log_bytes = window_log_bytes(&store->window, store_appended(store)),
+        .cuts = store->window.cuts,
+    };
+}
+
 size_t
 store_record_bytes_max(const struct store *store)
 {

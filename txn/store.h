@@ -27,7 +27,9 @@ struct store_options {
     enum wal_durability durability;
     uint64_t interval_us;
     uint64_t retention_us;      /* Versions that were superseded are kept for so long, to be read
-                                   AS OF then. 0: only for snapshots that are held. */
+                                   AS OF then, and the log for change feeds. 0: only for snapshots
+                                   that are held. */
+    uint64_t retention_bytes;   /* But no longer than until so much was logged. 0: no limit. */
     uint64_t wal_segment_bytes; /* 0: default. */
     struct lsm_options lsm;     /* Zero fields take the share of memory_bytes; dir and wait_durable
                                    are the store's. */
@@ -106,6 +108,16 @@ YIELDS err_t store_commit(struct store *store, struct store_batch *batch, uint64
 bool store_commit_is_immediate(struct store *store, const struct store_batch *batch);
 
 int64_t store_counter(const struct store *store, uint32_t counter);
+
+/* Other limits of the history from now on; a longer retention begins to grow now. On every shard.
+ */
+void store_retention_set(struct store *store, uint64_t retention_us, uint64_t bytes);
+struct store_history {
+    uint64_t from_us;   /* Reads in the past and change feeds go back to here: of all shards. */
+    uint64_t log_bytes; /* Logged here since then. */
+    uint64_t cuts;      /* How often the limit in bytes has shortened it. */
+};
+void store_history_get(const struct store *store, struct store_history *history_out);
 
 /* ---- Reading. ---- */
 

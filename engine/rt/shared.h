@@ -16,6 +16,7 @@ enum shard_word {
                          */
     SHARD_WORD_CLOSED,  /* No commit in which the shard takes part comes at or below any more. */
     SHARD_WORD_CLOCK,   /* The shard's clock, now and then. */
+    SHARD_WORD_WINDOW,  /* The shard keeps all history from here on: txn/window.h. */
     SHARD_WORD_COUNT,
 };
 

@@ -80,6 +80,9 @@ phase_store(void *arg)
         .memory_bytes = memory_share(shard->options),
         .durability = shard->options->server.durability,
         .interval_us = shard->options->server.interval_us,
+        .retention_us = shard->options->server.retention_us,
+        .retention_bytes =
+            (shard->options->server.retention_bytes + shard_count() - 1) / shard_count(),
     };
 
     snprintf(dir, sizeof(dir), "shard-%u", shard_id());

@@ -13,6 +13,7 @@
 #include "engine/base/assert.h"
 #include "engine/base/commit.h"
 #include "engine/io/runtime.h"
+#include "net/config.h"
 
 #define ORBIT_VERSION_TEXT PACKAGE_VERSION
 
@@ -183,6 +184,24 @@ set_durability(struct options *options, const char *value)
 }
 
 static err_t
+set_retention(struct options *options, const char *value)
+{
+    uint64_t seconds = 0;
+    err_t err = number_set(value, 0, CONFIG_RETENTION_S_MAX, "retention", &seconds);
+
+    options->server.retention_us = seconds * 1000000;
+    return err;
+}
+
+static err_t
+set_retention_bytes(struct options *options, const char *value)
+{
+    err_t err = options_parse_size(value, &options->server.retention_bytes);
+
+    return err == ERR_OK ? ERR_OK : err_context(err, "retention-bytes");
+}
+
+static err_t
 set_log_level(struct options *options, const char *value)
 {
     if (!log_level_parse(value, &options->log_level)) {
@@ -231,6 +250,10 @@ static const struct option_row option_rows[] = {
     {"memory", "SIZE", "memory for memtables, caches and sessions, as 512M or 8G (1G)", set_memory},
     {"durability", "LEVEL", "when writes are answered: sync, interval:MS or none (sync)",
      set_durability},
+    {"retention", "SECONDS", "history kept for reads in the past and change feeds (0)",
+     set_retention},
+    {"retention-bytes", "SIZE", "of the logs together; beyond it the oldest history goes (10G)",
+     set_retention_bytes},
     {"log-level", "L", "debug, info, warning, error or off (info)", set_log_level},
     {"cpus", "LIST", "pin shards to processors, as 0-3,6; all or none (all)", set_cpus},
     {"password-file", "FILE",
@@ -502,6 +525,7 @@ options_parse(int argc, char **argv, struct options *options)
     options->server.redis_port = 6379;
     options->server.memory_bytes = SERVER_MEMORY_DEFAULT;
     options->server.durability = WAL_SYNC;
+    options->server.retention_bytes = CONFIG_RETENTION_BYTES_DEFAULT;
     options->server.maxclients = NET_MAXCLIENTS_DEFAULT;
     options->server.databases = KV_DATABASES_DEFAULT;
     options->log_level = LOG_INFO;

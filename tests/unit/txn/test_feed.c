@@ -436,3 +436,49 @@ Test(feed, what_the_logs_no_longer_have_is_too_old)
     run_on(0, too_old);
     shards_close();
 }
+
+static struct feed_place kept_from;
+
+static void
+kept_write(void)
+{
+    char value[2000];
+
+    memset(value, 'v', sizeof(value) - 1);
+    value[sizeof(value) - 1] = '\0';
+    kept_from = feed_place_now();
+    for (uint32_t i = 0; i < 1500; i++) { /* Many segments and flushes. */
+        put_text("k", value);
+    }
+    (void)fiber_sleep_us(1000000);
+}
+
+static void
+kept_expect(void)
+{
+    struct feed *feed = NULL;
+    struct feed_txn txn;
+    bool is_there = true;
+    uint32_t count = 0;
+    err_t err = feed_open(kept_from, NULL, 0, &feed);
+
+    cr_assert_eq(err, ERR_OK, "%s", err_message(err));
+    while (is_there) {
+        cr_assert_eq(feed_next(feed, &txn, &is_there), ERR_OK);
+        count += is_there;
+    }
+    cr_assert_eq(count, 1500, "%u", count);
+    feed_close(&feed);
+}
+
+Test(feed, goes_back_as_far_as_the_retention_over_flushes_and_crashes)
+{
+    options.retention_us = UINT64_C(3600) * 1000000;
+    shards_begin();
+    run_on(0, kept_write);
+    run_on(1, kept_expect);
+    sim_world_crash(world, SIM_CRASH_POWER_CUT);
+    shards_begin();
+    run_on(0, kept_expect);
+    shards_close();
+}

@@ -18,11 +18,13 @@ enum { SHARDS = 3, WAIT_US = 100000 };
 /* ---- Stores on all shards. ---- */
 
 static uint64_t retention_us;
+static uint64_t retention_bytes;
 
 static void
 store_begin(void *arg)
 {
-    struct store_options options = {.retention_us = retention_us};
+    struct store_options options = {.retention_us = retention_us,
+                                    .retention_bytes = retention_bytes};
     struct store *store = NULL;
     char dir[24];
     err_t err;
@@ -306,6 +308,91 @@ FIBER_TEST(horizon, retention_holds_on_a_single_shard_too)
     cr_assert_eq(error_on(0, first), ERR_SNAPSHOT_TOO_OLD);
     expect_on(0, LSM_TS_MAX, "second");
     stores_end();
+}
+
+static void
+history_see(void *arg)
+{
+    store_history_get(store_self(), arg);
+}
+
+static struct store_history
+history_on(uint32_t shard)
+{
+    struct store_history history;
+
+    msg_call(shard, MSG_INLINE, history_see, &history);
+    return history;
+}
+
+FIBER_TEST_ON(horizon, beyond_the_limit_in_bytes_the_oldest_history_goes_on_all_shards, SHARDS)
+{
+    uint64_t first, late;
+
+    retention_bytes = 256 << 10;
+    stores_begin(UINT64_C(3600) * 1000000);
+    retention_bytes = 0;
+    first = put_on(1, "first");
+    overwrite_for(1, 20000);
+    expect_on(1, first, "first");
+    cr_assert_eq(history_on(0).cuts, 0);
+    overwrite_for(0, 4000000);
+    cr_assert_gt(history_on(0).cuts, 0);
+    cr_assert_leq(history_on(0).log_bytes, (256 << 10) * 5 / 4);
+    cr_assert_eq(error_on(0, first), ERR_SNAPSHOT_TOO_OLD);
+    overwrite_for(1, 50000);
+    cr_assert_eq(error_on(1, first), ERR_SNAPSHOT_TOO_OLD, "a reader needs all shards");
+    cr_assert_lt(first >> CLOCK_COUNTER_BITS, history_on(1).from_us);
+    late = put_on(0, "late");
+    put_on(0, "later");
+    expect_on(0, late, "late");
+    stores_end();
+}
+
+static void
+retention_set(void *arg)
+{
+    store_retention_set(store_self(), *(uint64_t *)arg, 0);
+}
+
+static void
+retention_change(uint64_t us)
+{
+    for (uint32_t shard = 0; shard < shard_count(); shard++) {
+        msg_call(shard, MSG_INLINE, retention_set, &us);
+    }
+}
+
+static void
+retention_changes(void)
+{
+    uint64_t before, within;
+
+    stores_begin(0);
+    before = put_on(0, "before");
+    put_on(0, "hides it");
+    cr_assert_eq(fiber_sleep_us(100000), ERR_OK);
+    retention_change(10000000);
+    cr_assert_eq(fiber_sleep_us(100000), ERR_OK);
+    within = put_on(0, "within");
+    overwrite_for(0, 100000);
+    expect_on(0, within, "within");
+    cr_assert_lt(before >> CLOCK_COUNTER_BITS, history_on(0).from_us);
+    cr_assert_geq(within >> CLOCK_COUNTER_BITS, history_on(0).from_us);
+    retention_change(0);
+    overwrite_for(0, 100000);
+    cr_assert_eq(error_on(0, within), ERR_SNAPSHOT_TOO_OLD);
+    stores_end();
+}
+
+FIBER_TEST(horizon, a_retention_may_be_set_and_lifted_while_one_shard_serves)
+{
+    retention_changes();
+}
+
+FIBER_TEST_ON(horizon, a_retention_may_be_set_and_lifted_while_several_serve, SHARDS)
+{
+    retention_changes();
 }
 
 /* ---- Many snapshots of many shards, beside a list of all commits. ---- */
