@@ -8,6 +8,7 @@
 #include "engine/base/assert.h"
 #include "models/kv/command.h"
 #include "models/kv/reply.h"
+#include "tests/sim/kv_collections.h"
 
 struct kv_model {
     struct kv_model_state *state;
@@ -463,7 +464,19 @@ run_copy(struct kv_model *kv)
 static void
 run_type(struct kv_model *kv)
 {
-    say(kv, key_at(kv, 1)->exists ? "+string\r\n" : "+none\r\n");
+    say(kv, "+");
+    say(kv, kv_collection_type_name(key_at(kv, 1)));
+    say(kv, "\r\n");
+}
+
+static void
+run_collection(struct kv_model *kv)
+{
+    struct kv_model_value *value = key_at(kv, 1);
+
+    if (kv_collection_run(value, kv->argv, kv->argc, kv->reply)) {
+        mark(kv, value);
+    }
 }
 
 void
@@ -515,5 +528,7 @@ kv_model_run(struct kv_model_state *state, const struct slice names[KV_MODEL_KEY
             return;
         }
     }
-    UNREACHABLE();
+    ASSERT(kv_collection_knows(argv[0]));
+    run_collection(&kv);
+    *touched_out = kv.touched;
 }

@@ -8,12 +8,28 @@
 
 #include "engine/base/slice.h"
 
-enum { KV_MODEL_KEYS = 3, KV_MODEL_ARGS_MAX = 12, KV_MODEL_REPLY_BYTES_MAX = 1 << 20 };
+enum {
+    KV_MODEL_STRINGS = 3, /* The first keys; the others hold collections. */
+    KV_MODEL_KEYS = 5,
+    KV_MODEL_ARGS_MAX = 12,
+    KV_MODEL_REPLY_BYTES_MAX = 1 << 20
+};
+
+enum kv_model_type {
+    KV_MODEL_STRING,
+    KV_MODEL_HASH,
+    KV_MODEL_LIST,
+    KV_MODEL_SET,
+    KV_MODEL_ZSET,
+    KV_MODEL_STREAM,
+};
 
 struct kv_model_value {
     bool exists;
+    uint8_t type; /* enum kv_model_type */
     struct slice bytes;
-    uint64_t expire_ms; /* 0: never. */
+    const struct kv_model_items *items; /* Of a collection: kv_collections.c. */
+    uint64_t expire_ms;                 /* 0: never. */
 };
 
 /* The keys of one client, which lie in one slot: a command changes them as a whole. */

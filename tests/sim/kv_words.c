@@ -5,6 +5,7 @@
 
 #include "engine/base/assert.h"
 #include "engine/rt/shard.h"
+#include "tests/sim/kv_collections.h"
 
 static uint64_t
 below(uint64_t bound)
@@ -15,12 +16,11 @@ below(uint64_t bound)
 static struct slice
 own_key(const struct kv_words *words)
 {
-    return words->names[below(KV_MODEL_KEYS)];
+    return words->names[below(KV_MODEL_STRINGS)];
 }
 
-/* Bytes that are nobody else's; sometimes a number. */
-static struct slice
-value_draw(struct kv_words *words, uint8_t *out, size_t capacity)
+struct slice
+kv_words_value(struct kv_words *words, uint8_t *out, size_t capacity)
 {
     uint64_t id = (*words->next_value)++;
     size_t size = 8 + below(below(10) == 0 ? words->value_bytes_max : 40);
@@ -74,7 +74,7 @@ words_set(struct kv_words *words)
 {
     kv_words_add_text(words, "SET");
     kv_words_add(words, own_key(words));
-    kv_words_add(words, value_draw(words, words->value, KV_WORDS_VALUE_BYTES));
+    kv_words_add(words, kv_words_value(words, words->value, KV_WORDS_VALUE_BYTES));
     switch (below(8)) {
     case 0:
         kv_words_add_text(words, "NX");
@@ -104,7 +104,7 @@ words_write(struct kv_words *words)
     case 0:
         kv_words_add_text(words, "APPEND");
         kv_words_add(words, own_key(words));
-        kv_words_add(words, value_draw(words, words->value, 200));
+        kv_words_add(words, kv_words_value(words, words->value, 200));
         break;
     case 1:
         kv_words_add_text(words, "INCRBY");
@@ -115,7 +115,7 @@ words_write(struct kv_words *words)
         kv_words_add_text(words, "SETRANGE");
         kv_words_add(words, own_key(words));
         kv_words_add_number(words, 0, (int64_t)below(300));
-        kv_words_add(words, value_draw(words, words->value, 100));
+        kv_words_add(words, kv_words_value(words, words->value, 100));
         break;
     case 3:
         kv_words_add_text(words, "PEXPIRE");
@@ -133,7 +133,7 @@ words_write(struct kv_words *words)
     case 6:
         kv_words_add_text(words, "SETNX");
         kv_words_add(words, own_key(words));
-        kv_words_add(words, value_draw(words, words->value, 200));
+        kv_words_add(words, kv_words_value(words, words->value, 200));
         break;
     default:
         kv_words_add_text(words, deletes[below(2)]);
@@ -146,8 +146,8 @@ words_write(struct kv_words *words)
 static void
 words_several(struct kv_words *words)
 {
-    uint32_t first = (uint32_t)below(KV_MODEL_KEYS);
-    uint32_t second = (first + 1) % KV_MODEL_KEYS;
+    uint32_t first = (uint32_t)below(KV_MODEL_STRINGS);
+    uint32_t second = (first + 1) % KV_MODEL_STRINGS;
 
     switch (below(5)) {
     case 0:
@@ -160,9 +160,9 @@ words_several(struct kv_words *words)
     case 3:
         kv_words_add_text(words, below(2) == 0 ? "MSET" : "MSETNX");
         kv_words_add(words, words->names[first]);
-        kv_words_add(words, value_draw(words, words->value, 100));
+        kv_words_add(words, kv_words_value(words, words->value, 100));
         kv_words_add(words, words->names[second]);
-        kv_words_add(words, value_draw(words, words->value + 100, 100));
+        kv_words_add(words, kv_words_value(words, words->value + 100, 100));
         return;
     default:
         kv_words_add_text(words, "COPY");
@@ -208,7 +208,9 @@ kv_words_draw(struct kv_words *words)
     uint64_t draw = below(100);
 
     words->argc = 0;
-    if (draw < 35) {
+    if (below(5) < 2) {
+        kv_collection_draw(words);
+    } else if (draw < 35) {
         words_set(words);
     } else if (draw < 60) {
         words_write(words);

@@ -13,6 +13,7 @@
 #include "engine/base/crc16.h"
 #include "engine/rt/msg.h"
 #include "models/kv/kv.h"
+#include "tests/sim/kv_collections.h"
 #include "tests/sim/kv_model.h"
 #include "tests/sim/kv_words.h"
 #include "tests/sim/scenarios.h"
@@ -313,7 +314,7 @@ static void
 read_foreign(struct kv_words *words, struct call *call)
 {
     struct client *owner = &test.clients[below(test.client_count)];
-    uint32_t key = (uint32_t)below(KV_MODEL_KEYS);
+    uint32_t key = (uint32_t)below(KV_MODEL_STRINGS);
     uint32_t from = owner->settled;
     uint32_t match = UINT32_MAX;
 
@@ -442,7 +443,8 @@ clients_push_empty(uint32_t db, bool is_all)
         struct client *client = &test.clients[i];
 
         if (is_all || client->db == db) {
-            client->states[client->count] = (struct kv_model_state){.changed = 7};
+            client->states[client->count] =
+                (struct kv_model_state){.changed = (1u << KV_MODEL_KEYS) - 1};
             client->count++;
         }
     }
@@ -602,7 +604,20 @@ key_is_dead(const struct kv_model_value *value)
                               value->expire_ms < KV_WORDS_LONG_TTL_MS / 2 + io_wall_us() / 1000);
 }
 
-/* Is this state what GET and PTTL find of all keys? */
+/* The same of a key that may hold a collection: TYPE and all of it. */
+static bool
+collection_matches(const struct kv_model_value *value, const struct kv_model_reply *reply)
+{
+    struct kv_model_reply expected = {0};
+    bool is_equal;
+
+    kv_collection_describe(value, &expected);
+    is_equal = replies_equal(reply, &expected);
+    free(expected.text);
+    return is_equal;
+}
+
+/* Is this state what reading and PTTL find of all keys? */
 static bool
 state_matches(const struct kv_model_state *state, const struct kv_model_reply *found,
               const bool *has_ttl)
@@ -613,7 +628,7 @@ state_matches(const struct kv_model_state *state, const struct kv_model_reply *f
         if (key_is_dead(&value)) {
             value.exists = false;
         }
-        if (!value_matches(&value, &found[key]) ||
+        if (!(key < KV_MODEL_STRINGS ? value_matches : collection_matches)(&value, &found[key]) ||
             has_ttl[key] != (value.exists && value.expire_ms != 0)) {
             return false;
         }
@@ -637,6 +652,20 @@ client_print(const struct client *client)
     }
 }
 
+/* Behind what TYPE has answered. */
+static void
+read_collection(struct client *client, uint32_t key, struct call *call,
+                struct kv_model_reply *found)
+{
+    struct kv_words words;
+
+    kv_collection_read(&words, client->names[key], found->text, found->size);
+    if (words.argc > 0) {
+        call_words(&words, call, client->db, shard_id());
+        kv_model_reply_put(found, call->reply.text, call->reply.size);
+    }
+}
+
 /* Find the client's keys, and cut its states to the one they are in. Equal states are told apart
  * by nothing: the last of them counts, and the first says how far the log must have survived. */
 static void
@@ -650,11 +679,16 @@ client_find(struct client *client)
 
     for (uint32_t key = 0; key < KV_MODEL_KEYS; key++) {
         words.argc = 0;
-        kv_words_add_text(&words, "GET");
+        kv_words_add_text(&words, key < KV_MODEL_STRINGS ? "GET" : "TYPE");
         kv_words_add(&words, client->names[key]);
         call_words(&words, &call, client->db, shard_id());
         kv_model_reply_put(&found[key], call.reply.text, call.reply.size);
-        words.argv[0] = SLICE("PTTL");
+        if (key >= KV_MODEL_STRINGS) {
+            read_collection(client, key, &call, &found[key]);
+        }
+        words.argc = 0;
+        kv_words_add_text(&words, "PTTL");
+        kv_words_add(&words, client->names[key]);
         call_words(&words, &call, client->db, shard_id());
         has_ttl[key] = call.reply.size > 1 && call.reply.text[1] != '-';
     }
@@ -668,10 +702,11 @@ client_find(struct client *client)
     if (match == UINT32_MAX) {
         client_print(client);
         run_fail(test.run,
-                 "client %u on shard %u: its keys hold %.*s | %.*s | %.*s: none of the %u states "
-                 "since the durable one",
+                 "client %u on shard %u: its keys hold %.*s | %.*s | %.*s | %.*s | %.*s: none of "
+                 "the %u states since the durable one",
                  client->number, client->shard, shown(&found[0]), found[0].text, shown(&found[1]),
-                 found[1].text, shown(&found[2]), found[2].text, client->count - client->durable);
+                 found[1].text, shown(&found[2]), found[2].text, shown(&found[3]), found[3].text,
+                 shown(&found[4]), found[4].text, client->count - client->durable);
     }
     SOMETIMES_IF(match + 1 < client->count, "kv: unacknowledged commands were lost");
     SOMETIMES_IF(match > client->durable, "kv: unacknowledged commands were kept");
@@ -1004,7 +1039,7 @@ live(struct run *run)
 static void
 client_init(struct run *run, struct client *client, uint32_t number)
 {
-    static const char *const suffixes[KV_MODEL_KEYS] = {"a", "b\xff\r\n", "a2"};
+    static const char *const suffixes[KV_MODEL_KEYS] = {"a", "b\xff\r\n", "a2", "c", "dd"};
 
     client->number = number;
     client->db = (uint32_t)run_below(run, DATABASES);
