@@ -143,6 +143,40 @@ park(struct session_block *block)
     }
 }
 
+/* ---- Held back by CLIENT PAUSE ---- */
+
+void
+blocking_postpone(struct session *session)
+{
+    struct net *net = session->net;
+
+    session->is_postponed = true;
+    net->blocked++;
+    list_remove(&session->ready_link);
+    list_push_back(&net->postponed, &session->ready_link);
+}
+
+void
+blocking_postponed_leave(struct session *session)
+{
+    if (session->is_postponed) {
+        session->is_postponed = false;
+        session->net->blocked--;
+        list_remove(&session->ready_link);
+    }
+}
+
+void
+blocking_postponed_go_on(struct net *net)
+{
+    while (!list_is_empty(&net->postponed)) {
+        struct session *session = LIST_ENTRY(net->postponed.next, struct session, ready_link);
+
+        blocking_postponed_leave(session);
+        net_session_ready(net, session);
+    }
+}
+
 /* ---- From the first run to the reply ---- */
 
 static size_t

@@ -329,6 +329,24 @@ debug_stringmatch_len(struct session *session, struct kv_request *request)
     reply_ok(request->reply);
 }
 
+/* Redis keeps items beyond this size in list nodes of their own. Here an item of any size is an
+ * entry, so that there is nothing to set: the number is read and kept by nobody. */
+static YIELDS void
+debug_quicklist_packed_threshold(struct session *session, struct kv_request *request)
+{
+    struct slice text = request->argv[2];
+    bool has_unit =
+        text.size > 0 && (text.data[text.size - 1] == 'b' || text.data[text.size - 1] == 'B');
+    int64_t bytes;
+
+    (void)session;
+    if (!reply_parse_int(slice_of(text.data, text.size - has_unit), &bytes) || bytes < 0) {
+        reply_error(request->reply, "ERR argument must be a memory value");
+        return;
+    }
+    reply_ok(request->reply);
+}
+
 /* ---- The command ---- */
 
 static const struct debug_command {
@@ -342,6 +360,8 @@ static const struct debug_command {
     {"log", 3, 3, debug_log, "LOG <text>", "Write the text to the server's log."},
     {"object", 3, 3, debug_object, "OBJECT <key>", "Describe the key's value."},
     {"protocol", 3, 3, debug_protocol, "PROTOCOL <type>", "Answer with a value of this type."},
+    {"quicklist-packed-threshold", 3, 3, debug_quicklist_packed_threshold,
+     "QUICKLIST-PACKED-THRESHOLD <size>", "Without effect: items of all sizes are stored alike."},
     {"reload", 2, 5, debug_reload, "RELOAD [option ...]",
      "Make all writes durable; what a restart would load is what is there."},
     {"set-active-expire", 3, 3, debug_set_active_expire, "SET-ACTIVE-EXPIRE <0|1>",

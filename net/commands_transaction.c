@@ -68,6 +68,18 @@ multi_queue(struct session *session, const struct command *command, const struct
     return true;
 }
 
+uint32_t
+multi_flags(const struct session_multi *multi)
+{
+    const struct multi_entry *entries = (const struct multi_entry *)(void *)multi->entries.data;
+    uint32_t flags = 0;
+
+    for (uint32_t i = 0; i < multi->count; i++) {
+        flags |= entries[i].command->flags;
+    }
+    return flags;
+}
+
 void
 multi_note_error(struct session *session)
 {

@@ -481,24 +481,27 @@ dispatch_help(struct kv_request *request)
     }
 }
 
-/* CLIENT PAUSE; CLIENT itself is not held back, as it ends a pause. */
-static YIELDS void
-pause_wait(struct session *session, const struct command *command)
+/* Does CLIENT PAUSE hold the command back? CLIENT itself it does not, as that ends a pause; nor the
+ * reply of a blocked command whose time has come. */
+static bool
+is_held_by_pause(const struct session *session, const struct command *command)
 {
-    struct net *net = session->net;
+    const struct net *net = session->net;
     const struct command *container;
+    uint32_t flags = command->flags;
 
     if (__builtin_expect(net->pause_until_us <= shard_now_us(), 1)) {
-        return;
+        return false;
     }
     container = command_parent(command);
-    if (container != NULL && strcmp(container->name, "client") == 0) {
-        return;
+    if ((container != NULL && strcmp(container->name, "client") == 0) ||
+        (session->block != NULL && session->block->end != BLOCK_GOES_ON)) {
+        return false;
     }
-    while (net->pause_until_us > shard_now_us() && !session->is_closing &&
-           (!net->pause_writes_only || (command->flags & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0)) {
-        (void)cond_wait_until(&net->unpaused, net->pause_until_us);
+    if (session->multi != NULL && strcmp(command->name, "exec") == 0) {
+        flags |= multi_flags(session->multi);
     }
+    return !net->pause_writes_only || (flags & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0;
 }
 
 /* ---- Dispatch ---- */
@@ -712,10 +715,12 @@ dispatch_request(struct session *session, struct slice input, uint64_t consumed)
                         slice_of(session->output.buf.data + (reply_start - session->output.gone),
                                  session_output_end(session) - reply_start));
         reply_mode_apply(session, reply_start);
+    } else if (is_held_by_pause(session, command)) {
+        blocking_postpone(session);
+        is_answered = false;
     } else if (session->multi != NULL && multi_queue(session, command, argv, argc)) {
         reply_mode_apply(session, reply_start);
     } else {
-        pause_wait(session, command);
         request_init(session, &request, command, argv, argc);
         if (__builtin_expect((command->flags & CMD_BLOCKING) != 0, 0)) {
             is_answered = request_run_blocking(session, &request, input, consumed, &is_used);
@@ -728,7 +733,7 @@ dispatch_request(struct session *session, struct slice input, uint64_t consumed)
     }
     session->request_bytes = 0;
     arena_reset(&session->arena);
-    if (blocking_is_parked(session->block)) {
+    if (!is_answered) {
         arena_fini(&session->arena); /* Ten thousand sessions may wait so. */
         arena_init(&session->arena, MEM_SESSIONS);
     }

@@ -332,12 +332,23 @@ net_on_accept_cluster(void *owner, struct io_conn *conn)
     }
 }
 
+static void
+pause_has_ended(struct timer *timer)
+{
+    blocking_postponed_go_on(CONTAINER_OF(timer, struct net, pause_timer));
+}
+
 void
 net_pause(struct net *net, uint64_t until_us, bool only_writes)
 {
     net->pause_until_us = until_us;
     net->pause_writes_only = only_writes;
-    cond_broadcast(&net->unpaused);
+    kv_pause_expiry(net->kv, until_us);
+    timer_stop(&net->pause_timer);
+    if (until_us > shard_now_us()) {
+        timer_start(&net->pause_timer, until_us);
+    }
+    blocking_postponed_go_on(net); /* Who is held back by the new pause, too, comes again. */
 }
 
 bool
@@ -438,7 +449,8 @@ net_open(const struct server_options *options, struct kv *kv, struct net **net_o
     list_init(&net->dirty);
     cond_init(&net->executor_cond);
     cond_init(&net->stop_cond);
-    cond_init(&net->unpaused);
+    list_init(&net->postponed);
+    timer_init(&net->pause_timer, pause_has_ended);
     fiber_group_init(&net->fibers);
     list_init(&net->txn_users);
     net->peers = mem_zalloc(MEM_RUNTIME, shard_count() * sizeof(*net->peers));

@@ -139,7 +139,8 @@ struct net {
     uint32_t executing;      /* Commands that run now. */
     uint64_t pause_until_us; /* CLIENT PAUSE; in the past: none. */
     bool pause_writes_only;
-    struct cond unpaused;
+    struct list postponed;    /* Sessions whose request it holds back. */
+    struct timer pause_timer; /* Its end. */
     struct net_rates rates;
     uint64_t memory_peak; /* Of this shard's account, looked at once a second. */
     uint32_t waiting;     /* Commands in net_sleep_until. */

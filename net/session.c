@@ -29,8 +29,8 @@ static void
 session_backpressure(struct session *session)
 {
     size_t buffered = session->input.size - session->input_used + session->incoming.size;
-    bool is_stuck = session->is_running || blocking_is_parked(session->block) ||
-                    session_has_output_backlog(session);
+    bool is_stuck = session->is_running || session->is_postponed ||
+                    blocking_is_parked(session->block) || session_has_output_backlog(session);
     bool should_pause = buffered > SESSION_INPUT_BYTES_HIGH && is_stuck;
 
     if (session->is_closing || session->is_ended || should_pause == session->is_paused) {
@@ -145,7 +145,8 @@ session_step(struct session *session)
     const char *error = NULL;
     uint64_t consumed = 0;
 
-    if (session->is_closing || session->close_after_reply || blocking_is_parked(session->block)) {
+    if (session->is_closing || session->close_after_reply || session->is_postponed ||
+        blocking_is_parked(session->block)) {
         return false;
     }
     /* One that has been woken is waited for by others. */
@@ -548,6 +549,7 @@ session_close(struct session *session)
         return;
     }
     session->is_closing = true;
+    blocking_postponed_leave(session);
     txn_waits_leave(session);
     list_remove(&session->ready_link);
     session_discard_output(session);

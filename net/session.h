@@ -75,8 +75,9 @@ struct session {
 
     bool is_running;             /* A fiber works on it. */
     struct session_block *block; /* Its command waits for a key: blocking.h. NULL: none does. */
-    bool is_paused;              /* Receiving is paused. */
-    bool is_ended;               /* The connection failed: nothing can be sent. */
+    bool is_postponed;   /* CLIENT PAUSE holds its request back: ready_link is in net->postponed. */
+    bool is_paused;      /* Receiving is paused. */
+    bool is_ended;       /* The connection failed: nothing can be sent. */
     bool is_half_closed; /* The peer sends no more, but may read: run what came, then close. */
     bool close_after_reply;
     bool is_closing;   /* io_conn_close was called. */

@@ -29,6 +29,8 @@ struct session_multi {
 /* Between MULTI and EXEC: queues the command (true), or leaves it to be run (false). */
 bool multi_queue(struct session *session, const struct command *command, const struct slice *argv,
                  uint32_t argc);
+/* The flags of all commands of the queue together. */
+uint32_t multi_flags(const struct session_multi *multi);
 /* A request was refused before it became a command. */
 void multi_note_error(struct session *session);
 /* EXEC itself was refused, for these reasons: replaces the error that was replied since mark. */

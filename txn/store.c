@@ -121,6 +121,9 @@ ops_apply(struct store *store, struct record_reader *reader, uint64_t ts, lsn_t 
     if (ingest != NULL) {
         lsm_ingest_apply(store->lsm, ingest, ts, lsn);
     }
+    if (__builtin_expect(store->on_write != NULL, 0)) {
+        store->on_write(store->on_write_arg, NULL);
+    }
 }
 
 void

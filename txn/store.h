@@ -155,8 +155,8 @@ void store_set_durability(struct store *store, enum wal_durability durability,
                           uint64_t interval_us);
 enum wal_durability store_durability(const struct store *store);
 
-/* Tells each write of a commit on this shard in the step that applies it, whatever log has it; what
- * recovery applies is not told. One listener, or NULL for none. `fn` must neither suspend nor use
+/* Tells each write of a commit on this shard in the step that applies it, whatever log has it, and
+ * then its end, by a write of NULL; what recovery applies is not told. One listener, or NULL for none. `fn` must neither suspend nor use
  * the store; the write's bytes are borrowed for the call. An ingest is told as one write a table,
  * without its keys. */
 struct record_op;

@@ -27,6 +27,7 @@ enum { BLOCK_BUCKETS = 4096 };
 
 struct waited_key {
     struct list link;      /* In its bucket. */
+    struct list change;    /* blocks->changed, or itself. */
     struct list waiters;   /* In the order of registration. */
     struct waiter *served; /* Woken, and not done yet: the round stands here. NULL: no round. */
     bool is_again;         /* It has changed since. */
@@ -76,6 +77,7 @@ struct kv_blocks {
     struct kv_change_listener listener;
     struct list keys[BLOCK_BUCKETS];
     struct list tickets[BLOCK_BUCKETS];
+    struct list changed; /* Keys that the commit which is being applied has changed. */
     uint64_t key_count, on_removal_count, waiter_count;
     kv_block_wake_fn on_wake;
     void *on_wake_arg;
@@ -239,10 +241,25 @@ key_changed(struct kv_blocks *blocks, struct waited_key *key, const struct kv_ch
     key->is_unknown = change->kind == KV_CHANGE_ANY || change->kind == KV_CHANGE_MAPPING;
     key->is_removed = change->is_removed || change->kind == KV_CHANGE_KEYSPACE;
     key->type = change->type;
-    if (key->served != NULL) {
-        key->is_again = true;
-    } else {
-        round_go_on(blocks, key, key->waiters.next);
+    if (list_is_empty(&key->change)) {
+        list_push_back(&blocks->changed, &key->change);
+    }
+}
+
+/* All that one commit has changed is known. */
+static void
+rounds_begin(struct kv_blocks *blocks)
+{
+    struct list *node;
+
+    while ((node = list_pop_front(&blocks->changed)) != NULL) {
+        struct waited_key *key = LIST_ENTRY(node, struct waited_key, change);
+
+        if (key->served != NULL) {
+            key->is_again = true;
+        } else {
+            round_go_on(blocks, key, key->waiters.next);
+        }
     }
 }
 
@@ -252,6 +269,10 @@ change_hear(void *arg, const struct kv_change *change)
     struct kv_blocks *blocks = arg;
     const uint32_t *keyspaces = blocks->kv->keyspaces;
 
+    if (change->kind == KV_CHANGE_DONE) {
+        rounds_begin(blocks);
+        return;
+    }
     if (change->kind == KV_CHANGE_KEY) {
         LIST_FOR_EACH(node, &blocks->keys[change->id % BLOCK_BUCKETS]) {
             struct waited_key *key = LIST_ENTRY(node, struct waited_key, link);
@@ -311,6 +332,7 @@ key_provide(struct kv_blocks *blocks, uint32_t db, struct slice name)
     if (key == NULL) {
         key = mem_zalloc(MEM_SESSIONS, sizeof(*key) + name.size);
         list_init(&key->waiters);
+        list_init(&key->change);
         key->db = db;
         key->id = id;
         key->name_bytes = name.size;
@@ -337,6 +359,7 @@ waiter_remove(struct kv_blocks *blocks, struct waiter *waiter)
     }
     if (list_is_empty(&key->waiters)) {
         list_remove(&key->link);
+        list_remove(&key->change);
         mem_free(MEM_SESSIONS, key, sizeof(*key) + key->name_bytes);
         blocks->key_count--;
     }
@@ -570,6 +593,12 @@ kv_block_is_taken(const struct kv_request *request, struct slice name)
     return served->shard != block->shard || served->ticket != block->ticket;
 }
 
+bool
+kv_block_is_repeat(const struct kv_request *request)
+{
+    return request->block != NULL && request->block->ticket != 0;
+}
+
 static bool
 deadline_after(struct kv_request *request, int64_t timeout_ms, uint64_t *deadline_out)
 {
@@ -630,6 +659,7 @@ kv_blocks_new(struct kv *kv, struct kv_blocks **blocks_out)
         list_init(&blocks->keys[i]);
         list_init(&blocks->tickets[i]);
     }
+    list_init(&blocks->changed);
     list_init(&blocks->notes);
     cond_init(&blocks->notes_cond);
     fiber_group_init(&blocks->fibers);

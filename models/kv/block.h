@@ -59,6 +59,9 @@ void kv_block_ask(struct kv_request *request, const struct kv_block_wait *wait);
 /* Somebody who has waited for the key longer is being served with what it has: treat it as one
  * that is not there. For commands that take something, before they look at a key. */
 bool kv_block_is_taken(const struct kv_request *request, struct slice name);
+/* Has the command waited already? A key of the wrong type is then one that is not there: it was not
+ * when the command was woken for it. */
+bool kv_block_is_repeat(const struct kv_request *request);
 /* A timeout in seconds, with fractions (BLPOP), or in milliseconds (XREAD); 0: for ever. Replies
  * Redis's errors and returns false. */
 bool kv_block_parse_seconds(struct kv_request *request, struct slice text, uint64_t *deadline_out);

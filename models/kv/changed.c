@@ -63,6 +63,10 @@ write_hear(void *arg, const struct record_op *op)
 {
     struct kv *kv = arg;
 
+    if (op == NULL) {
+        change_tell(kv, &(struct kv_change){.kind = KV_CHANGE_DONE});
+        return;
+    }
     switch (op->kind) {
     case RECORD_PUT:
     case RECORD_DELETE:
@@ -111,4 +115,5 @@ void
 kv_changes_note_mapping(struct kv *kv)
 {
     change_tell(kv, &(struct kv_change){.kind = KV_CHANGE_MAPPING});
+    change_tell(kv, &(struct kv_change){.kind = KV_CHANGE_DONE});
 }

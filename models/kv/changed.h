@@ -19,6 +19,7 @@ enum kv_change_kind {
     KV_CHANGE_KEYSPACE, /* All keys of a keyspace are gone: FLUSHDB, FLUSHALL. */
     KV_CHANGE_ANY,      /* Keys that are not named: a large commit that came as tables. */
     KV_CHANGE_MAPPING,  /* Databases have other keyspaces now (SWAPDB). */
+    KV_CHANGE_DONE,     /* One commit is applied: what was told since the last one belongs to it. */
 };
 
 struct kv_change {
@@ -30,8 +31,8 @@ struct kv_change {
     enum kv_type type; /* When it is not removed. */
 };
 
-/* Must neither suspend nor use the store: the rest of the commit may not be applied yet. What it
- * wakes runs when it is. May not add or remove listeners. */
+/* Must neither suspend nor use the store. A commit may write a key several times; the last one
+ * counts, and until KV_CHANGE_DONE nothing is decided. May not add or remove listeners. */
 typedef void (*kv_change_fn)(void *arg, const struct kv_change *change);
 
 /* In the memory of whoever listens. */

@@ -113,6 +113,12 @@ kv_config(struct kv *kv)
 }
 
 void
+kv_pause_expiry(struct kv *kv, uint64_t until_us)
+{
+    kv->expire_paused_until_us = until_us;
+}
+
+void
 kv_stats_get(struct kv *kv, struct kv_stats *stats_out)
 {
     *stats_out = kv->stats;
@@ -153,7 +159,9 @@ expiry_note(struct kv *kv, const struct kv_request *request)
 static YIELDS void
 expired_remove(struct kv *kv, struct kv_request *request)
 {
-    for (struct kv_expired *at = request->expired; at != NULL; at = at->next) {
+    bool is_paused = shard_now_us() < kv->expire_paused_until_us;
+
+    for (struct kv_expired *at = request->expired; at != NULL && !is_paused; at = at->next) {
         if (kv_shard_of_slot(kv_id_slot(at->id)) == shard_id()) {
             /* Its failure is none of the reader's. */
             (void)kv_expire_key(kv, at->keyspace, at->id, at->name, request->now_ms, 0);

@@ -138,7 +138,7 @@ kv_expire_fiber(void *arg)
         uint32_t hz = MIN(MAX(kv->config.hz, (uint32_t)HZ_MIN), (uint32_t)HZ_MAX);
         uint64_t pause_us = 1000000 / hz;
 
-        if (kv->config.active_expire) {
+        if (kv->config.active_expire && shard_now_us() >= kv->expire_paused_until_us) {
             err_t err = expire_round(kv);
 
             if (err != ERR_OK) {

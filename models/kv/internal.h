@@ -37,6 +37,7 @@ struct kv {
     /* No entry of any expiry index lies before this time: rounds of active expiry begin here
      * and so pass no entries deleted earlier. */
     uint64_t expire_from_ms;
+    uint64_t expire_paused_until_us; /* kv_pause_expiry */
     uint64_t expire_whole_ms; /* When a round begins at the first entry again. */
     struct fiber_group background;
     struct cond background_cond; /* Wakes the expiry fiber before its time. */

@@ -76,6 +76,8 @@ YIELDS err_t kv_open(const struct kv_config *config, struct kv **kv_out);
 YIELDS void kv_close(struct kv **kv);
 struct kv *kv_self(void);
 struct kv_config *kv_config(struct kv *kv);
+/* Until then (of shard_now_us) no expired key is removed here: CLIENT PAUSE. */
+void kv_pause_expiry(struct kv *kv, uint64_t until_us);
 void kv_stats_get(struct kv *kv, struct kv_stats *stats_out);
 void kv_stats_reset(struct kv *kv);
 

@@ -87,6 +87,25 @@ wait_for_item(struct kv_request *request, uint32_t first, uint32_t count, enum k
     kv_block_ask(request, &wait);
 }
 
+/* A list that something is to be taken from. is_found: it is there for this command. False after an
+ * error reply. */
+static YIELDS bool
+source_lookup(struct kv_request *request, struct slice name, struct kv_list *list)
+{
+    struct reply_mark mark = reply_mark(request->reply);
+
+    list->object.is_found = false;
+    if (kv_block_is_taken(request, name) || kv_list_lookup(request, name, 0, list)) {
+        return true;
+    }
+    if (!kv_block_is_repeat(request) || request->err != ERR_OK) {
+        return false;
+    }
+    reply_cut(request->reply, mark);
+    list->object.is_found = false;
+    return true;
+}
+
 /* ---- LMOVE, RPOPLPUSH, BLMOVE, BRPOPLPUSH ---- */
 
 static bool
@@ -129,16 +148,14 @@ static YIELDS void
 move_command(struct kv_request *request, enum list_end from_end, enum list_end to_end,
              const uint64_t *deadline_us)
 {
-    bool is_taken = deadline_us != NULL && kv_block_is_taken(request, request->argv[1]);
     struct kv_list from;
     struct kv_list to;
     err_t err;
 
-    if (!is_taken && !kv_list_lookup(request, request->argv[1], 0, &from)) {
+    if (!source_lookup(request, request->argv[1], &from)) {
         return;
     }
-    /* Before the type of the other is looked at. */
-    if (is_taken || !from.object.is_found) {
+    if (!from.object.is_found) { /* Before the type of the other is looked at. */
         if (deadline_us == NULL) {
             reply_null(request->reply);
         } else {
@@ -213,10 +230,7 @@ blocking_pop(struct kv_request *request, enum list_end end)
         struct reply_mark mark = reply_mark(request->reply);
         err_t err;
 
-        if (kv_block_is_taken(request, request->argv[i])) {
-            continue;
-        }
-        if (!kv_list_lookup(request, request->argv[i], 0, &list)) {
+        if (!source_lookup(request, request->argv[i], &list)) {
             return;
         }
         if (!list.object.is_found) {
@@ -322,10 +336,7 @@ mpop_command(struct kv_request *request, uint32_t at, const uint64_t *deadline_u
         return;
     }
     for (uint32_t i = at + 1; i <= at + keys; i++) {
-        if (deadline_us != NULL && kv_block_is_taken(request, request->argv[i])) {
-            continue;
-        }
-        if (!kv_list_lookup(request, request->argv[i], 0, &list)) {
+        if (!source_lookup(request, request->argv[i], &list)) {
             return;
         }
         if (list.object.is_found) {
