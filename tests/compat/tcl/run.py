@@ -27,6 +27,16 @@ import server  # noqa: E402  (the path is set above)
 
 # The files that cover the commands which the server offers. The longest come first.
 FILES = [
+    "unit/type/list",
+    "unit/hyperloglog",
+    "unit/pause",
+    "unit/type/set",
+    "unit/type/list-2",
+    "unit/type/hash",
+    "unit/type/list-3",
+    "unit/bitops",
+    "unit/bitfield",
+    "unit/lazyfree",
     "unit/dump",
     "unit/type/stream",
     "unit/type/stream-cgroups",
