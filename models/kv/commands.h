@@ -72,6 +72,9 @@ YIELDS void kv_command_memory_usage(struct kv_request *request);
 /* Hashes. */
 YIELDS void kv_command_hdel(struct kv_request *request);
 YIELDS void kv_command_hexists(struct kv_request *request);
+YIELDS void kv_command_hexpire(struct kv_request *request);
+YIELDS void kv_command_hexpireat(struct kv_request *request);
+YIELDS void kv_command_hexpiretime(struct kv_request *request);
 YIELDS void kv_command_hget(struct kv_request *request);
 YIELDS void kv_command_hgetall(struct kv_request *request);
 YIELDS void kv_command_hincrby(struct kv_request *request);
@@ -80,11 +83,17 @@ YIELDS void kv_command_hkeys(struct kv_request *request);
 YIELDS void kv_command_hlen(struct kv_request *request);
 YIELDS void kv_command_hmget(struct kv_request *request);
 YIELDS void kv_command_hmset(struct kv_request *request);
+YIELDS void kv_command_hpersist(struct kv_request *request);
+YIELDS void kv_command_hpexpire(struct kv_request *request);
+YIELDS void kv_command_hpexpireat(struct kv_request *request);
+YIELDS void kv_command_hpexpiretime(struct kv_request *request);
+YIELDS void kv_command_hpttl(struct kv_request *request);
 YIELDS void kv_command_hrandfield(struct kv_request *request);
 YIELDS void kv_command_hscan(struct kv_request *request);
 YIELDS void kv_command_hset(struct kv_request *request);
 YIELDS void kv_command_hsetnx(struct kv_request *request);
 YIELDS void kv_command_hstrlen(struct kv_request *request);
+YIELDS void kv_command_httl(struct kv_request *request);
 YIELDS void kv_command_hvals(struct kv_request *request);
 
 /* Sets: set_commands.c, set.c, set_algebra.c. */

@@ -10,7 +10,6 @@
 #include "engine/base/poison.h"
 
 enum {
-    FIELD_KIND = 0,
     FIELDS_FIRST = 16,
     FIELDS_AT_ONCE = 128, /* Read together. */
     WORK_UNITS_PER_FIELD = 5,
@@ -194,23 +193,37 @@ packed_of(const struct kv_object *object)
     return slice_of(object->head.body.data + 1, object->head.body.size - 1);
 }
 
-static bool
-has_values(const struct kv_object *object)
+/* Packed items a field: the name; in a hash the value; and its time, if some field has one. */
+static uint32_t
+items_of(uint8_t type, bool with_times)
 {
-    return object->head.type == KV_HASH;
+    return type != KV_HASH ? 1 : with_times ? 3 : 2;
 }
 
-static err_t
-head_check(const struct kv_object *object)
+err_t
+dict_check(const struct kv_object *object)
 {
+    uint32_t items = items_of(object->head.type, dict_has_times(object));
+    struct kv_packed packed;
+    struct slice item;
+    err_t err;
+
     if (object->head.body.size == 0 || object->head.body.data[0] >= DICT_ENCODINGS) {
         return err_set(ERR_CORRUPT, "the head of a %s has no encoding",
                        kv_type_ops(object->head.type)->name);
     }
-    return dict_is_spread(object)
-               ? ERR_OK
-               : kv_packed_check(packed_of(object),
-                                 object->head.count * (has_values(object) ? 2 : 1));
+    if (dict_is_spread(object)) {
+        return ERR_OK;
+    }
+    packed = (struct kv_packed){packed_of(object)};
+    TRY(kv_packed_check(packed.left, object->head.count * items));
+    for (uint32_t i = 1; items == 3 && kv_packed_next(&packed, &item); i++) {
+        if (i % 3 == 0 && item.size != 0 && item.size != DICT_TIME_BYTES) {
+            return err_set(ERR_CORRUPT, "a field of a hash has a time of %zu bytes", item.size);
+        }
+    }
+out:
+    return err;
 }
 
 bool
@@ -222,19 +235,33 @@ dict_lookup(struct kv_request *request, struct slice name, enum kv_type type, ui
     if (!kv_lookup(request, name, flags, object_out) || !kv_is_type(request, object_out, type)) {
         return false;
     }
-    err = object_out->is_found ? head_check(object_out) : ERR_OK;
+    err = object_out->is_found ? dict_check(object_out) : ERR_OK;
     if (err != ERR_OK) {
         kv_fail(request, err);
     }
     return err == ERR_OK;
 }
 
-/* The next packed field; head_check has found names and values in pairs. */
+/* The next packed field, without its hash; dict_check has found its items. */
 static bool
-packed_next(struct kv_packed *packed, bool is_pair, struct slice *name_out, struct slice *value_out)
+packed_next(struct kv_packed *packed, uint32_t items, struct dict_field *field_out)
 {
-    *value_out = slice_of(NULL, 0);
-    return kv_packed_next(packed, name_out) && (!is_pair || kv_packed_next(packed, value_out));
+    struct slice moment = slice_of(NULL, 0);
+
+    *field_out = (struct dict_field){0};
+    if (!kv_packed_next(packed, &field_out->name) ||
+        (items > 1 && !kv_packed_next(packed, &field_out->value)) ||
+        (items > 2 && !kv_packed_next(packed, &moment))) {
+        return false;
+    }
+    field_out->expire_ms = moment.size == DICT_TIME_BYTES ? get_le64(moment.data) : 0;
+    return true;
+}
+
+static bool
+is_gone(const struct kv_request *request, const struct dict_field *field)
+{
+    return field->expire_ms != 0 && field->expire_ms < request->now_ms;
 }
 
 /* ---- Elements ---- */
@@ -267,7 +294,8 @@ dict_scan_open(struct kv_request *request, const struct kv_object *object, uint6
     struct kv_collection collection = kv_collection_of(object);
     uint8_t bytes[8];
 
-    return kv_elements_open(request, &collection, FIELD_KIND, hash_bytes(bytes, hash), scan_out);
+    return kv_elements_open(request, &collection, DICT_KIND_FIELD, hash_bytes(bytes, hash),
+                            scan_out);
 }
 
 err_t
@@ -277,7 +305,7 @@ dict_scan_seek(struct kv_request *request, const struct kv_object *object, struc
     struct kv_collection collection = kv_collection_of(object);
     uint8_t bytes[8];
 
-    return kv_elements_seek(scan, request, &collection, FIELD_KIND, hash_bytes(bytes, hash));
+    return kv_elements_seek(scan, request, &collection, DICT_KIND_FIELD, hash_bytes(bytes, hash));
 }
 
 err_t
@@ -297,6 +325,61 @@ dict_scan_field(struct kv_request *request, struct txn_scan *scan, struct dict_f
         return txn_scan_value(scan, request->arena, &field_out->value);
     }
     return ERR_OK;
+}
+
+/* Of fields that are there: when they expire. */
+static YIELDS err_t
+times_get(struct kv_request *request, const struct kv_object *object, struct dict_field *fields,
+          uint32_t count)
+{
+    struct kv_collection collection = kv_collection_of(object);
+    struct slice elements[FIELDS_AT_ONCE];
+    struct lsm_value values[FIELDS_AT_ONCE];
+    err_t err = ERR_OK;
+
+    for (uint32_t done = 0; done < count; done += FIELDS_AT_ONCE) {
+        uint32_t chunk = MIN(count - done, (uint32_t)FIELDS_AT_ONCE);
+
+        for (uint32_t i = 0; i < chunk; i++) {
+            elements[i] = element_of(request, &fields[done + i]);
+        }
+        TRY(kv_element_get_many(request, &collection, DICT_KIND_TIME, elements, chunk, values));
+        for (uint32_t i = 0; i < chunk; i++) {
+            bool has_time = values[i].is_found && values[i].value.size == DICT_TIME_BYTES;
+
+            fields[done + i].expire_ms = has_time ? get_le64(values[i].value.data) : 0;
+        }
+        kv_work(request, chunk * WORK_UNITS_PER_FIELD);
+    }
+out:
+    return err;
+}
+
+void
+dict_fields_drop_gone(const struct kv_request *request, struct dict_fields *fields)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < fields->count; i++) {
+        if (!is_gone(request, &fields->at[i])) {
+            fields->at[kept++] = fields->at[i];
+        }
+    }
+    fields->count = kept;
+}
+
+err_t
+dict_drop_gone(struct kv_request *request, const struct kv_object *object,
+               struct dict_fields *fields)
+{
+    err_t err = ERR_OK;
+
+    if (dict_has_times(object) && dict_is_spread(object)) {
+        TRY(times_get(request, object, fields->at, fields->count));
+        dict_fields_drop_gone(request, fields);
+    }
+out:
+    return err;
 }
 
 static YIELDS err_t
@@ -322,25 +405,41 @@ out:
 }
 
 err_t
-dict_load(struct kv_request *request, const struct kv_object *object,
-          struct dict_fields *fields_out)
+dict_load_stored(struct kv_request *request, const struct kv_object *object,
+                 struct dict_fields *fields_out)
 {
     struct dict_fields fields = {0};
     err_t err = ERR_OK;
 
     if (object->is_found && dict_is_spread(object)) {
         TRY(spread_load(request, object, &fields));
+        if (dict_has_times(object)) {
+            TRY(times_get(request, object, fields.at, fields.count));
+        }
     } else if (object->is_found) {
+        uint32_t items = items_of(object->head.type, dict_has_times(object));
         struct kv_packed packed = {packed_of(object)};
-        struct slice name;
-        struct slice value;
+        struct dict_field field;
 
-        while (packed_next(&packed, has_values(object), &name, &value)) {
-            TRY(dict_fields_add(request, &fields, name, value, false));
+        while (packed_next(&packed, items, &field)) {
+            TRY(dict_fields_add(request, &fields, field.name, field.value, false));
+            fields.at[fields.count - 1].expire_ms = field.expire_ms;
         }
     }
     *fields_out = fields;
 out:
+    return err;
+}
+
+err_t
+dict_load(struct kv_request *request, const struct kv_object *object,
+          struct dict_fields *fields_out)
+{
+    err_t err = dict_load_stored(request, object, fields_out);
+
+    if (err == ERR_OK && object->is_found && dict_has_times(object)) {
+        dict_fields_drop_gone(request, fields_out);
+    }
     return err;
 }
 
@@ -349,16 +448,17 @@ out:
 static void
 packed_find(const struct kv_object *object, struct dict_field *fields, uint32_t count, bool *is_in)
 {
+    uint32_t items = items_of(object->head.type, dict_has_times(object));
     struct kv_packed packed = {packed_of(object)};
-    struct slice name;
-    struct slice value;
+    struct dict_field field;
 
     memset(is_in, 0, count * sizeof(*is_in));
-    while (packed_next(&packed, has_values(object), &name, &value)) {
+    while (packed_next(&packed, items, &field)) {
         for (uint32_t i = 0; i < count; i++) {
-            if (slice_equal(name, fields[i].name)) {
+            if (slice_equal(field.name, fields[i].name)) {
                 is_in[i] = true;
-                fields[i].value = value;
+                fields[i].value = field.value;
+                fields[i].expire_ms = field.expire_ms;
             }
         }
     }
@@ -379,7 +479,7 @@ spread_find(struct kv_request *request, const struct kv_object *object, struct d
         for (uint32_t i = 0; i < chunk; i++) {
             elements[i] = element_of(request, &fields[done + i]);
         }
-        TRY(kv_element_get_many(request, &collection, FIELD_KIND, elements, chunk, values));
+        TRY(kv_element_get_many(request, &collection, DICT_KIND_FIELD, elements, chunk, values));
         for (uint32_t i = 0; i < chunk; i++) {
             is_in[done + i] = values[i].is_found;
             if (values[i].is_found) {
@@ -404,21 +504,46 @@ names_fit(const struct dict_field *fields, uint32_t count)
     return ERR_OK;
 }
 
-err_t
-dict_find(struct kv_request *request, const struct kv_object *object, struct dict_field *fields,
-          uint32_t count, bool *is_in)
+/* Those whose time has come, too, if they are stored still. */
+static YIELDS err_t
+stored_find(struct kv_request *request, const struct kv_object *object, struct dict_field *fields,
+            uint32_t count, bool *is_in)
 {
     err_t err = ERR_OK;
 
+    for (uint32_t i = 0; i < count; i++) {
+        fields[i].expire_ms = 0;
+    }
     if (object->is_found && dict_is_spread(object)) {
         TRY(names_fit(fields, count));
         TRY(spread_find(request, object, fields, count, is_in));
+        if (dict_has_times(object)) {
+            TRY(times_get(request, object, fields, count));
+        }
     } else if (object->is_found) {
         packed_find(object, fields, count, is_in);
     } else {
         memset(is_in, 0, count * sizeof(*is_in));
     }
 out:
+    return err;
+}
+
+err_t
+dict_find(struct kv_request *request, const struct kv_object *object, struct dict_field *fields,
+          uint32_t count, bool *is_in)
+{
+    err_t err = stored_find(request, object, fields, count, is_in);
+
+    if (err == ERR_OK && object->is_found && dict_has_times(object)) {
+        for (uint32_t i = 0; i < count; i++) {
+            if (is_in[i] && is_gone(request, &fields[i])) {
+                is_in[i] = false;
+                fields[i].value = slice_of(NULL, 0);
+                fields[i].expire_ms = 0;
+            }
+        }
+    }
     return err;
 }
 
@@ -439,13 +564,14 @@ head_body_set(struct kv_request *request, struct kv_head *head, enum dict_encodi
 }
 
 static size_t
-packed_size(const struct dict_field *fields, uint32_t count, bool is_pair)
+packed_size(const struct dict_field *fields, uint32_t count, uint32_t items)
 {
     size_t size = 0;
 
     for (uint32_t i = 0; i < count; i++) {
         size += kv_packed_size(fields[i].name.size);
-        size += is_pair ? kv_packed_size(fields[i].value.size) : 0;
+        size += items > 1 ? kv_packed_size(fields[i].value.size) : 0;
+        size += items > 2 ? kv_packed_size(fields[i].expire_ms != 0 ? DICT_TIME_BYTES : 0) : 0;
     }
     return size;
 }
@@ -462,14 +588,20 @@ item_append(uint8_t *at, struct slice item)
 
 /* Fields in packed form, in the arena. */
 static struct slice
-pack(struct kv_request *request, const struct dict_field *fields, uint32_t count, bool is_pair)
+pack(struct kv_request *request, const struct dict_field *fields, uint32_t count, uint32_t items)
 {
-    uint8_t *bytes = arena_alloc(request->arena, packed_size(fields, count, is_pair));
+    uint8_t *bytes = arena_alloc(request->arena, packed_size(fields, count, items));
     uint8_t *at = bytes;
 
     for (uint32_t i = 0; i < count; i++) {
+        uint8_t moment[DICT_TIME_BYTES];
+
+        put_le64(moment, fields[i].expire_ms);
         at = item_append(at, fields[i].name);
-        at = is_pair ? item_append(at, fields[i].value) : at;
+        at = items > 1 ? item_append(at, fields[i].value) : at;
+        at = items > 2
+                 ? item_append(at, slice_of(moment, fields[i].expire_ms != 0 ? sizeof(moment) : 0))
+                 : at;
     }
     return slice_of(bytes, (size_t)(at - bytes));
 }
@@ -479,10 +611,95 @@ spread_put(struct kv_request *request, const struct kv_collection *collection,
            const struct dict_field *fields, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        kv_element_put(request, collection, FIELD_KIND, element_of(request, &fields[i]),
-                       fields[i].value);
+        if (!fields[i].is_time_only) {
+            kv_element_put(request, collection, DICT_KIND_FIELD, element_of(request, &fields[i]),
+                           fields[i].value);
+        }
         kv_work(request, WORK_UNITS_PER_FIELD);
     }
+}
+
+/* ---- Times of fields ---- */
+
+/* The earliest; 0: none has one. */
+static uint64_t
+earliest_of(const struct dict_field *fields, uint32_t count)
+{
+    uint64_t earliest = UINT64_MAX;
+
+    for (uint32_t i = 0; i < count; i++) {
+        earliest = MIN(earliest, fields[i].expire_ms != 0 ? fields[i].expire_ms : UINT64_MAX);
+    }
+    return earliest == UINT64_MAX ? 0 : earliest;
+}
+
+static void
+head_times_set(struct kv_head *head, uint64_t earliest_ms)
+{
+    head->flags &= (uint8_t)~KV_HEAD_FIELDS_EXPIRE;
+    head->flags |= earliest_ms != 0 ? KV_HEAD_FIELDS_EXPIRE : 0;
+    head->field_expire_ms = earliest_ms;
+}
+
+/* Its place in the order of time. */
+static struct slice
+due_element(struct kv_request *request, const struct dict_field *field, uint64_t expire_ms)
+{
+    struct slice element = element_of(request, field);
+    uint8_t *at = arena_alloc(request->arena, DICT_TIME_BYTES + element.size);
+
+    put_be64(at, expire_ms);
+    memcpy(at + DICT_TIME_BYTES, element.data, element.size);
+    return slice_of(at, DICT_TIME_BYTES + element.size);
+}
+
+/* From the time that it had to the one that it gets; 0: none. */
+static void
+spread_time_put(struct kv_request *request, const struct kv_collection *collection,
+                const struct dict_field *field, uint64_t old_ms, uint64_t new_ms)
+{
+    uint8_t moment[DICT_TIME_BYTES];
+
+    if (old_ms == new_ms) {
+        return;
+    }
+    if (old_ms != 0) {
+        kv_element_delete(request, collection, DICT_KIND_DUE, due_element(request, field, old_ms));
+    }
+    if (new_ms != 0) {
+        put_le64(moment, new_ms);
+        kv_element_put(request, collection, DICT_KIND_TIME, element_of(request, field),
+                       slice_of(moment, sizeof(moment)));
+        kv_element_put(request, collection, DICT_KIND_DUE, due_element(request, field, new_ms),
+                       slice_of(NULL, 0));
+    } else {
+        kv_element_delete(request, collection, DICT_KIND_TIME, element_of(request, field));
+    }
+}
+
+/* The first in the order of time, own writes among them. */
+static YIELDS err_t
+spread_earliest(struct kv_request *request, const struct kv_collection *collection,
+                uint64_t *earliest_out)
+{
+    struct txn_scan *scan = NULL;
+    err_t err;
+
+    *earliest_out = 0;
+    TRY(kv_elements_open(request, collection, DICT_KIND_DUE, slice_of(NULL, 0), &scan));
+    if (txn_scan_is_valid(scan)) {
+        struct slice element = kv_element_at(scan);
+
+        if (element.size < DICT_TIME_BYTES + DICT_HASH_BYTES) {
+            TRY(err_set(ERR_CORRUPT, "the time of a field has a key of %zu bytes", element.size));
+        }
+        *earliest_out = get_be64(element.data);
+    }
+out:
+    if (scan != NULL) {
+        txn_scan_close(&scan);
+    }
+    return err;
 }
 
 static enum dict_encoding
@@ -507,7 +724,8 @@ fields_write(struct kv_request *request, struct kv_object *object, uint8_t type,
              const struct kv_head *old, enum dict_encoding encoding,
              const struct dict_field *fields, uint32_t count)
 {
-    bool is_pair = type == KV_HASH;
+    uint64_t earliest_ms = type == KV_HASH ? earliest_of(fields, count) : 0;
+    uint32_t items = items_of(type, earliest_ms != 0);
     struct kv_head head = *old;
     struct kv_collection collection;
     err_t err;
@@ -516,15 +734,18 @@ fields_write(struct kv_request *request, struct kv_object *object, uint8_t type,
     head.type = type;
     head.count = count;
     head.flags &= (uint8_t) ~(KV_HEAD_SPREAD | KV_HEAD_PAYLOAD);
-    if (count <= KV_PACKED_ITEMS_MAX &&
-        packed_size(fields, count, is_pair) <= KV_PACKED_BYTES_MAX) {
-        head_body_set(request, &head, encoding, pack(request, fields, count, is_pair));
+    head_times_set(&head, earliest_ms);
+    if (count <= KV_PACKED_ITEMS_MAX && packed_size(fields, count, items) <= KV_PACKED_BYTES_MAX) {
+        head_body_set(request, &head, encoding, pack(request, fields, count, items));
     } else {
         TRY(kv_collection_new(request, object, &collection));
         head.flags |= KV_HEAD_SPREAD;
         head.collection = collection.id;
         head_body_set(request, &head, encoding, slice_of(NULL, 0));
         spread_put(request, &collection, fields, count);
+        for (uint32_t i = 0; earliest_ms != 0 && i < count; i++) {
+            spread_time_put(request, &collection, &fields[i], 0, fields[i].expire_ms);
+        }
     }
     kv_put_collection(request, object, &head);
 out:
@@ -554,20 +775,46 @@ packed_put(struct kv_request *request, struct kv_object *object, uint8_t type,
     struct dict_fields all;
     err_t err;
 
-    TRY(dict_load(request, object, &all));
+    TRY(dict_load_stored(request, object, &all));
     for (uint32_t i = 0; i < count; i++) {
         if (!is_in[i]) {
             TRY(dict_fields_add(request, &all, fields[i].name, fields[i].value, false));
+            all.at[all.count - 1].expire_ms = fields[i].expire_ms;
             continue;
         }
         for (uint32_t j = 0; j < all.count; j++) {
             if (slice_equal(all.at[j].name, fields[i].name)) {
                 all.at[j].value = fields[i].value;
+                all.at[j].expire_ms = fields[i].expire_ms;
             }
         }
     }
     TRY(fields_write(request, object, type, object->is_found ? &object->head : &none, encoding,
                      all.at, all.count));
+out:
+    return err;
+}
+
+/* Into one that is spread; `asked`: the same fields as they were. */
+static YIELDS err_t
+fields_put(struct kv_request *request, struct kv_object *object, struct kv_head *head,
+           const struct dict_field *fields, const struct dict_field *asked, uint32_t count,
+           const bool *is_in)
+{
+    struct kv_collection collection = kv_collection_of(object);
+    uint64_t earliest_ms;
+    err_t err = ERR_OK;
+
+    spread_put(request, &collection, fields, count);
+    if (head->type == KV_HASH && (dict_has_times(object) || earliest_of(fields, count) != 0)) {
+        for (uint32_t i = 0; i < count; i++) {
+            spread_time_put(request, &collection, &fields[i], is_in[i] ? asked[i].expire_ms : 0,
+                            fields[i].expire_ms);
+        }
+        TRY(spread_earliest(request, &collection, &earliest_ms));
+        head_times_set(head, earliest_ms);
+    }
+    kv_put_collection(request, object, head);
 out:
     return err;
 }
@@ -582,6 +829,7 @@ dict_put(struct kv_request *request, struct kv_object *object, enum kv_type type
     struct dict_field *asked = arena_alloc(request->arena, count * sizeof(*asked));
     bool *is_in = arena_alloc(request->arena, count * sizeof(*is_in));
     uint64_t grown = old_count;
+    uint32_t added = 0;
     err_t err;
 
     if (asked == NULL || is_in == NULL) {
@@ -589,23 +837,22 @@ dict_put(struct kv_request *request, struct kv_object *object, enum kv_type type
     }
     TRY(names_fit(fields, count));
     memcpy(asked, fields, count * sizeof(*asked));
-    TRY(dict_find(request, object, asked, count, is_in));
+    TRY(stored_find(request, object, asked, count, is_in));
     for (uint32_t i = 0; i < count; i++) {
         grown += !is_in[i];
+        added += !is_in[i] || is_gone(request, &asked[i]);
         encoding = encoding_with(type, encoding, grown, &fields[i]);
     }
-    *added_out = (uint32_t)(grown - old_count);
+    *added_out = added;
     if (*added_out == 0 && type == KV_SET) {
         return ERR_OK;
     }
     if (object->is_found && dict_is_spread(object)) {
-        struct kv_collection collection = kv_collection_of(object);
         struct kv_head head = object->head;
 
-        spread_put(request, &collection, fields, count);
         head.count = grown;
         head_body_set(request, &head, encoding, slice_of(NULL, 0));
-        kv_put_collection(request, object, &head);
+        TRY(fields_put(request, object, &head, fields, asked, count, is_in));
     } else {
         TRY(packed_put(request, object, type, encoding, fields, count, is_in));
     }
@@ -622,7 +869,7 @@ packed_remove(struct kv_request *request, const struct kv_object *object, struct
     uint32_t kept = 0;
     err_t err;
 
-    TRY(dict_load(request, object, &all));
+    TRY(dict_load_stored(request, object, &all));
     for (uint32_t i = 0; i < all.count; i++) {
         bool is_removed = false;
 
@@ -633,24 +880,37 @@ packed_remove(struct kv_request *request, const struct kv_object *object, struct
             all.at[kept++] = all.at[i];
         }
     }
+    head_times_set(head, earliest_of(all.at, kept));
     head_body_set(request, head, (enum dict_encoding)object->head.body.data[0],
-                  pack(request, all.at, kept, has_values(object)));
+                  pack(request, all.at, kept,
+                       items_of(head->type, (head->flags & KV_HEAD_FIELDS_EXPIRE) != 0)));
 out:
     return err;
 }
 
-static void
-spread_remove(struct kv_request *request, const struct kv_object *object,
+/* The fields have their times. */
+static YIELDS err_t
+spread_remove(struct kv_request *request, const struct kv_object *object, struct kv_head *head,
               const struct dict_field *fields, uint32_t count, const bool *is_in)
 {
     struct kv_collection collection = kv_collection_of(object);
+    uint64_t earliest_ms;
+    err_t err = ERR_OK;
 
     for (uint32_t i = 0; i < count; i++) {
         if (is_in[i]) {
-            kv_element_delete(request, &collection, FIELD_KIND, element_of(request, &fields[i]));
+            kv_element_delete(request, &collection, DICT_KIND_FIELD,
+                              element_of(request, &fields[i]));
+            spread_time_put(request, &collection, &fields[i], fields[i].expire_ms, 0);
         }
         kv_work(request, WORK_UNITS_PER_FIELD);
     }
+    if (dict_has_times(object)) {
+        TRY(spread_earliest(request, &collection, &earliest_ms));
+        head_times_set(head, earliest_ms);
+    }
+out:
+    return err;
 }
 
 err_t
@@ -661,17 +921,19 @@ dict_remove(struct kv_request *request, struct kv_object *object, const struct d
     bool *is_in = arena_alloc(request->arena, count * sizeof(*is_in));
     struct kv_head head = object->head;
     uint32_t removed = 0;
+    uint32_t gone = 0;
     err_t err;
 
     if (asked == NULL || is_in == NULL) {
         return err_set(ERR_NO_MEMORY, "no memory for %u elements", count);
     }
     memcpy(asked, fields, count * sizeof(*asked));
-    TRY(dict_find(request, object, asked, count, is_in));
+    TRY(stored_find(request, object, asked, count, is_in));
     for (uint32_t i = 0; i < count; i++) {
         removed += is_in[i];
+        gone += is_in[i] && is_gone(request, &asked[i]);
     }
-    *removed_out = removed;
+    *removed_out = removed - gone;
     if (removed == 0) {
         return ERR_OK;
     }
@@ -681,11 +943,71 @@ dict_remove(struct kv_request *request, struct kv_object *object, const struct d
     }
     head.count -= removed;
     if (dict_is_spread(object)) {
-        spread_remove(request, object, fields, count, is_in);
+        TRY(spread_remove(request, object, &head, asked, count, is_in));
     } else {
         TRY(packed_remove(request, object, &head, fields, count));
     }
     kv_put_collection(request, object, &head);
+out:
+    return err;
+}
+
+/* Names of fields whose time has come, in its order. */
+static YIELDS err_t
+due_gather(struct kv_request *request, const struct kv_object *object, uint32_t max,
+           struct dict_fields *fields)
+{
+    struct kv_collection collection = kv_collection_of(object);
+    struct txn_scan *scan = NULL;
+    err_t err;
+
+    TRY(kv_elements_open(request, &collection, DICT_KIND_DUE, slice_of(NULL, 0), &scan));
+    while (txn_scan_is_valid(scan) && fields->count < max) {
+        struct slice element = kv_element_at(scan);
+        const uint32_t prefix = DICT_TIME_BYTES + DICT_HASH_BYTES;
+
+        if (element.size < prefix) {
+            TRY(err_set(ERR_CORRUPT, "the time of a field has a key of %zu bytes", element.size));
+        }
+        if (get_be64(element.data) >= request->now_ms) {
+            break;
+        }
+        TRY(dict_fields_add(request, fields, slice_of(element.data + prefix, element.size - prefix),
+                            slice_of(NULL, 0), true));
+        TRY(txn_scan_next(scan));
+        kv_work(request, WORK_UNITS_PER_FIELD);
+    }
+    err = ERR_OK;
+out:
+    if (scan != NULL) {
+        txn_scan_close(&scan);
+    }
+    return err;
+}
+
+err_t
+dict_remove_due(struct kv_request *request, struct kv_object *object, uint32_t max,
+                uint32_t *removed_out)
+{
+    struct dict_fields due = {0};
+    struct dict_fields all;
+    uint32_t still_there;
+    err_t err;
+
+    if (dict_is_spread(object)) {
+        TRY(due_gather(request, object, max, &due));
+    } else {
+        TRY(dict_load_stored(request, object, &all));
+        for (uint32_t i = 0; i < all.count; i++) {
+            if (is_gone(request, &all.at[i])) {
+                TRY(dict_fields_add(request, &due, all.at[i].name, slice_of(NULL, 0), false));
+            }
+        }
+    }
+    *removed_out = due.count;
+    if (due.count > 0) {
+        TRY(dict_remove(request, object, due.at, due.count, &still_there));
+    }
 out:
     return err;
 }
@@ -706,6 +1028,7 @@ spread_page(struct kv_request *request, const struct kv_object *object,
 {
     struct txn_scan *scan = NULL;
     struct dict_field field;
+    struct dict_fields page = {0};
     uint64_t last = 0;
     uint64_t seen = 0;
     err_t err;
@@ -718,11 +1041,17 @@ spread_page(struct kv_request *request, const struct kv_object *object,
             break;
         }
         last = field.hash;
-        if (matches(options, &field)) {
+        if (matches(options, &field) && dict_has_times(object)) {
+            TRY(dict_fields_add(request, &page, field.name, field.value, true));
+        } else if (matches(options, &field)) {
             visit(arg, &field);
         }
         TRY(txn_scan_next(scan));
         kv_work(request, WORK_UNITS_PER_FIELD);
+    }
+    TRY(dict_drop_gone(request, object, &page));
+    for (uint32_t i = 0; i < page.count; i++) {
+        visit(arg, &page.at[i]);
     }
     err = ERR_OK;
 out:

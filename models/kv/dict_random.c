@@ -136,6 +136,32 @@ is_loaded_whole(const struct kv_object *object, uint64_t count)
            count > object->head.count / LOAD_ALL_SHARE;
 }
 
+/* Of those picked by a scan some may have had their time: then others are picked, of all that are
+ * there. Seldom, since active expiry follows soon. */
+static YIELDS err_t
+gone_replace(struct kv_request *request, const struct kv_object *object, uint64_t count,
+             struct dict_fields *picked)
+{
+    uint32_t before = picked->count;
+    struct dict_fields all;
+    err_t err;
+
+    TRY(dict_drop_gone(request, object, picked));
+    if (picked->count == before) {
+        return ERR_OK;
+    }
+    TRY(dict_load(request, object, &all));
+    *picked = (struct dict_fields){0};
+    for (uint64_t i = 0; i < count && all.count > 0; i++) {
+        uint64_t at = prng_below(shard_prng(), all.count);
+
+        TRY(dict_fields_add(request, picked, all.at[at].name, all.at[at].value, false));
+        kv_work(request, WORK_UNITS_PER_FIELD);
+    }
+out:
+    return err;
+}
+
 err_t
 dict_pick_repeated(struct kv_request *request, const struct kv_object *object, uint64_t count,
                    struct dict_fields *picked_out)
@@ -150,7 +176,7 @@ dict_pick_repeated(struct kv_request *request, const struct kv_object *object, u
     } else {
         TRY(dict_scan_open(request, object, 0, &scan));
     }
-    for (uint64_t i = 0; i < count; i++) {
+    for (uint64_t i = 0; i < count && (scan != NULL || all.count > 0); i++) {
         if (scan == NULL) {
             uint64_t at = prng_below(shard_prng(), all.count);
 
@@ -163,6 +189,7 @@ dict_pick_repeated(struct kv_request *request, const struct kv_object *object, u
         }
         kv_work(request, WORK_UNITS_PER_FIELD);
     }
+    TRY(gone_replace(request, object, count, &picked));
     *picked_out = picked;
 out:
     if (scan != NULL) {
@@ -190,7 +217,17 @@ dict_pick_distinct(struct kv_request *request, const struct kv_object *object, u
         shuffle(&picked, (uint32_t)count);
         picked.count = (uint32_t)count;
     } else {
+        uint32_t before;
+
         TRY(distinct_seek(request, object, (uint32_t)count, &picked));
+        before = picked.count;
+        TRY(dict_drop_gone(request, object, &picked));
+        if (picked.count < before) {
+            TRY(dict_load(request, object, &picked));
+            count = MIN(count, (uint64_t)picked.count);
+            shuffle(&picked, (uint32_t)count);
+            picked.count = (uint32_t)count;
+        }
     }
     *picked_out = picked;
 out:

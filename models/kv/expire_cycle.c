@@ -30,18 +30,24 @@ struct due {
 
 /* The entries of one keyspace that are due, at most DUE_KEYS_MAX, in order of time. */
 static YIELDS err_t
-due_gather(struct kv *kv, uint32_t keyspace, uint64_t from_ms, uint64_t now_ms, struct arena *arena,
-           struct due *dues, uint32_t *count_out)
+due_gather(struct kv *kv, uint8_t kind, uint32_t keyspace, uint64_t from_ms, uint64_t now_ms,
+           struct arena *arena, struct due *dues, uint32_t *count_out)
 {
     uint8_t lower[KV_EXPIRY_PREFIX_BYTES];
     uint8_t upper[KV_EXPIRY_PREFIX_BYTES];
-    size_t size = kv_expiry_encode(lower, keyspace, from_ms, 0, slice_of(NULL, 0));
+    bool is_field = kind == KV_KIND_FIELD_EXPIRY;
+    size_t size = is_field ? kv_field_expiry_encode(lower, keyspace, from_ms, 0, slice_of(NULL, 0))
+                           : kv_expiry_encode(lower, keyspace, from_ms, 0, slice_of(NULL, 0));
     struct store_snapshot snapshot;
     struct lsm_iter *iter = NULL;
     struct kv_key_parts parts;
     err_t err;
 
-    kv_expiry_encode(upper, keyspace, now_ms, 0, slice_of(NULL, 0));
+    if (is_field) {
+        kv_field_expiry_encode(upper, keyspace, now_ms, 0, slice_of(NULL, 0));
+    } else {
+        kv_expiry_encode(upper, keyspace, now_ms, 0, slice_of(NULL, 0));
+    }
     *count_out = 0;
     store_snapshot_take(kv->store, &snapshot);
     TRY(store_scan_open(kv->store, &snapshot, slice_of(lower, size), slice_of(upper, size), &iter));
@@ -62,9 +68,25 @@ out:
     return err;
 }
 
-/* Remove what is due in one keyspace; *reached_ms_out: nothing before it is left. */
 static YIELDS err_t
-keyspace_expire(struct kv *kv, uint32_t keyspace, uint64_t from_ms, uint64_t now_ms,
+due_remove(struct kv *kv, uint8_t kind, uint32_t keyspace, const struct due *due, uint64_t now_ms)
+{
+    err_t err;
+
+    kv_gate_enter_shared(kv);
+    if (kind == KV_KIND_FIELD_EXPIRY) {
+        err = kv_expire_fields(kv, keyspace, due->id, due->name, now_ms, due->expire_ms);
+    } else {
+        err = kv_expire_key(kv, keyspace, due->id, due->name, now_ms, due->expire_ms);
+    }
+    kv_gate_leave_shared(kv);
+    return err;
+}
+
+/* Remove what is due in one keyspace: keys, or fields of hashes. *reached_ms_out: nothing before it
+ * is left. */
+static YIELDS err_t
+keyspace_expire(struct kv *kv, uint8_t kind, uint32_t keyspace, uint64_t from_ms, uint64_t now_ms,
                 uint64_t *reached_ms_out)
 {
     struct due dues[DUE_KEYS_MAX];
@@ -76,12 +98,9 @@ keyspace_expire(struct kv *kv, uint32_t keyspace, uint64_t from_ms, uint64_t now
     *reached_ms_out = from_ms;
     do {
         arena_reset(&arena);
-        TRY(due_gather(kv, keyspace, from_ms, now_ms, &arena, dues, &count));
+        TRY(due_gather(kv, kind, keyspace, from_ms, now_ms, &arena, dues, &count));
         for (uint32_t i = 0; i < count && !kv->is_closing && kv->config.active_expire; i++) {
-            kv_gate_enter_shared(kv);
-            err = kv_expire_key(kv, keyspace, dues[i].id, dues[i].name, now_ms, dues[i].expire_ms);
-            kv_gate_leave_shared(kv);
-            TRY(err);
+            TRY(due_remove(kv, kind, keyspace, &dues[i], now_ms));
             from_ms = dues[i].expire_ms;
             fiber_work(WORK_UNITS_PER_KEY);
         }
@@ -99,6 +118,7 @@ out:
 static YIELDS err_t
 expire_round(struct kv *kv)
 {
+    static const uint8_t kinds[] = {KV_KIND_EXPIRY, KV_KIND_FIELD_EXPIRY};
     uint64_t now_ms = io_wall_us() / 1000;
     uint64_t from_ms = kv->expire_from_ms;
     uint64_t reached_all_ms = now_ms;
@@ -114,15 +134,18 @@ expire_round(struct kv *kv)
     /* From here on commits lower the mark again if they put something before it. */
     kv->expire_from_ms = now_ms;
     for (uint32_t keyspace = 0; keyspace < kv->config.databases; keyspace++) {
-        uint64_t reached_ms = from_ms;
+        for (uint32_t i = 0; i < ARRAY_COUNT(kinds); i++) {
+            uint64_t reached_ms = from_ms;
 
-        if (store_counter(kv->store, kv_counter_expires(keyspace)) == 0) {
-            continue;
+            if (store_counter(kv->store, i == 0 ? kv_counter_expires(keyspace)
+                                                : kv_counter_fields(keyspace)) == 0) {
+                continue;
+            }
+            if (err == ERR_OK) {
+                err = keyspace_expire(kv, kinds[i], keyspace, from_ms, now_ms, &reached_ms);
+            }
+            reached_all_ms = MIN(reached_all_ms, reached_ms);
         }
-        if (err == ERR_OK) {
-            err = keyspace_expire(kv, keyspace, from_ms, now_ms, &reached_ms);
-        }
-        reached_all_ms = MIN(reached_all_ms, reached_ms);
     }
     kv->expire_from_ms = MIN(kv->expire_from_ms, reached_all_ms);
     kv->stats.expire_cycles++;

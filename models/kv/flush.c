@@ -57,6 +57,7 @@ keyspace_flush(struct kv_request *request, uint32_t shard, uint32_t keyspace)
     if (!is_empty) {
         TRY(counter_clear(request, shard, kv_counter_expires(keyspace), &has_none));
         TRY(counter_clear(request, shard, kv_counter_bytes(keyspace), &has_none));
+        TRY(counter_clear(request, shard, kv_counter_fields(keyspace), &has_none));
         put_be32(start + 1, keyspace);
         put_be32(end + 1, keyspace + 1);
         txn_delete_range(request->txn, (uint16_t)kv_shard_first_slot(shard),

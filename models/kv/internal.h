@@ -38,7 +38,7 @@ struct kv {
      * and so pass no entries deleted earlier. */
     uint64_t expire_from_ms;
     uint64_t expire_paused_until_us; /* kv_pause_expiry */
-    uint64_t expire_whole_ms; /* When a round begins at the first entry again. */
+    uint64_t expire_whole_ms;        /* When a round begins at the first entry again. */
     struct fiber_group background;
     struct cond background_cond; /* Wakes the expiry fiber before its time. */
     bool is_closing;
@@ -245,6 +245,14 @@ YIELDS void kv_back_off(uint32_t attempt);
 YIELDS err_t kv_expire_key(struct kv *kv, uint32_t keyspace, uint64_t id, struct slice name,
                            uint64_t now_ms, uint64_t index_ms);
 
+/* Remove the fields of a hash whose time has come: hash_expire.c. As kv_expire_key. */
+YIELDS err_t kv_expire_fields(struct kv *kv, uint32_t keyspace, uint64_t id, struct slice name,
+                              uint64_t now_ms, uint64_t index_ms);
+
+/* The entry of a hash in the index of field times goes, whatever its head says. */
+void kv_field_expiry_delete(struct kv_request *request, const struct kv_object *object,
+                            uint64_t expire_ms);
+
 /* The stored key, in `small` or the arena. */
 enum { KV_STORED_BYTES_SMALL = 192 };
 struct slice kv_stored_key(uint8_t small[KV_STORED_BYTES_SMALL], struct arena *arena, uint8_t kind,
@@ -306,6 +314,12 @@ kv_counted_bytes(size_t name_bytes, const struct kv_head *head)
         bytes += head->count * KV_COUNTED_ELEMENT_BYTES;
     }
     return (int64_t)bytes;
+}
+/* Hashes with a field that expires. */
+static inline uint32_t
+kv_counter_fields(uint32_t keyspace)
+{
+    return 3 * KV_DATABASES_MAX + keyspace;
 }
 
 /* ---- Last accesses, in memory and approximate: access.c ---- */

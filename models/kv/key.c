@@ -49,11 +49,11 @@ kv_key_encode(uint8_t *out, uint8_t kind, uint32_t keyspace, uint64_t id, struct
     return size + name.size;
 }
 
-size_t
-kv_expiry_encode(uint8_t *out, uint32_t keyspace, uint64_t expire_ms, uint64_t id,
-                 struct slice name)
+static size_t
+index_encode(uint8_t *out, uint8_t kind, uint32_t keyspace, uint64_t expire_ms, uint64_t id,
+             struct slice name)
 {
-    size_t size = prefix_encode(out, KV_KIND_EXPIRY, keyspace);
+    size_t size = prefix_encode(out, kind, keyspace);
 
     put_be64(out + size, expire_ms);
     put_be64(out + size + 8, id);
@@ -63,6 +63,20 @@ kv_expiry_encode(uint8_t *out, uint32_t keyspace, uint64_t expire_ms, uint64_t i
         memcpy(out + size, name.data, name.size);
     }
     return size + name.size;
+}
+
+size_t
+kv_expiry_encode(uint8_t *out, uint32_t keyspace, uint64_t expire_ms, uint64_t id,
+                 struct slice name)
+{
+    return index_encode(out, KV_KIND_EXPIRY, keyspace, expire_ms, id, name);
+}
+
+size_t
+kv_field_expiry_encode(uint8_t *out, uint32_t keyspace, uint64_t expire_ms, uint64_t id,
+                       struct slice name)
+{
+    return index_encode(out, KV_KIND_FIELD_EXPIRY, keyspace, expire_ms, id, name);
 }
 
 size_t
@@ -126,7 +140,7 @@ kv_key_decode(struct slice stored, struct kv_key_parts *parts_out)
         }
         return err;
     }
-    if (parts.kind == KV_KIND_EXPIRY) {
+    if (parts.kind == KV_KIND_EXPIRY || parts.kind == KV_KIND_FIELD_EXPIRY) {
         if (stored.size < KV_EXPIRY_PREFIX_BYTES) {
             return err_set(ERR_CORRUPT, "an entry of the expiry index has only %zu bytes",
                            stored.size);
@@ -153,6 +167,10 @@ kv_head_encode(uint8_t out[KV_HEAD_BYTES_MAX], const struct kv_head *head)
         put_le64(out + size, head->expire_ms);
         size += 8;
     }
+    if ((head->flags & KV_HEAD_FIELDS_EXPIRE) != 0) {
+        put_le64(out + size, head->field_expire_ms);
+        size += 8;
+    }
     if ((head->flags & KV_HEAD_ACCESS) != 0) {
         out[size] = head->access_is_frequency;
         put_le32(out + size + 1, head->access);
@@ -174,7 +192,8 @@ kv_head_encode(uint8_t out[KV_HEAD_BYTES_MAX], const struct kv_head *head)
 static size_t
 head_size(struct slice stored)
 {
-    const uint8_t known = KV_HEAD_EXPIRES | KV_HEAD_ACCESS | KV_HEAD_PAYLOAD | KV_HEAD_SPREAD;
+    const uint8_t known =
+        KV_HEAD_EXPIRES | KV_HEAD_ACCESS | KV_HEAD_PAYLOAD | KV_HEAD_SPREAD | KV_HEAD_FIELDS_EXPIRE;
     size_t size = 2;
     uint8_t flags;
 
@@ -185,6 +204,10 @@ head_size(struct slice stored)
     if ((flags & (stored.data[0] == KV_STRING ? KV_HEAD_SPREAD : KV_HEAD_PAYLOAD)) != 0) {
         return 0;
     }
+    if ((flags & KV_HEAD_FIELDS_EXPIRE) != 0 && stored.data[0] != KV_HASH) {
+        return 0;
+    }
+    size += (flags & KV_HEAD_FIELDS_EXPIRE) != 0 ? 8 : 0;
     size += (flags & KV_HEAD_EXPIRES) != 0 ? 8 : 0;
     size += (flags & KV_HEAD_ACCESS) != 0 ? 5 : 0;
     size += stored.data[0] != KV_STRING ? 8 : 0;
@@ -218,6 +241,10 @@ kv_head_decode(struct slice stored, struct kv_head *head_out)
     head.flags = stored.data[1];
     if ((head.flags & KV_HEAD_EXPIRES) != 0) {
         head.expire_ms = get_le64(stored.data + size);
+        size += 8;
+    }
+    if ((head.flags & KV_HEAD_FIELDS_EXPIRE) != 0) {
+        head.field_expire_ms = get_le64(stored.data + size);
         size += 8;
     }
     if ((head.flags & KV_HEAD_ACCESS) != 0) {

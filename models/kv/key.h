@@ -3,6 +3,7 @@
  *     0x01 | keyspace (4) | 0x10 | slot (2) | hash (6) | name         head
  *     0x01 | keyspace (4) | 0x20 | slot (2) | hash (6) | name         payload of a large string
  *     0x01 | keyspace (4) | 0x30 | expiry ms (8) | slot (2) | hash (6) | name   expiry index
+ *     0x01 | keyspace (4) | 0x38 | expiry ms (8) | slot (2) | hash (6) | name   fields of hashes
  *     0x01 | keyspace (4) | 0x40 | slot (2) | collection (8) | kind (1) | element
  *
  * Numbers are big-endian. The slot is Redis Cluster's; the hash is the upper 48 bits of XXH3-64
@@ -21,6 +22,7 @@ enum {
     KV_KIND_HEAD = 0x10,
     KV_KIND_PAYLOAD = 0x20,
     KV_KIND_EXPIRY = 0x30,
+    KV_KIND_FIELD_EXPIRY = 0x38, /* As KV_KIND_EXPIRY: when the first field of a hash expires. */
     KV_KIND_ELEMENT = 0x40,
     KV_SLOTS = 16384,
     KV_KEY_PREFIX_BYTES = 14,
@@ -43,6 +45,8 @@ kv_id_slot(uint64_t id)
 size_t kv_key_encode(uint8_t *out, uint8_t kind, uint32_t keyspace, uint64_t id, struct slice name);
 size_t kv_expiry_encode(uint8_t *out, uint32_t keyspace, uint64_t expire_ms, uint64_t id,
                         struct slice name);
+size_t kv_field_expiry_encode(uint8_t *out, uint32_t keyspace, uint64_t expire_ms, uint64_t id,
+                              struct slice name);
 /* The smallest stored key of (kind, id): where a scan from a cursor begins. */
 size_t kv_key_lower(uint8_t *out, uint8_t kind, uint32_t keyspace, uint64_t id);
 
@@ -57,7 +61,7 @@ struct kv_key_parts {
     uint32_t keyspace;
     uint8_t kind;
     uint64_t id;
-    uint64_t expire_ms; /* KV_KIND_EXPIRY */
+    uint64_t expire_ms; /* KV_KIND_EXPIRY, KV_KIND_FIELD_EXPIRY */
     struct slice name;  /* KV_KIND_ELEMENT: the element. */
     /* KV_KIND_ELEMENT, whose id has the slot and nothing else. */
     uint64_t collection;
@@ -66,7 +70,7 @@ struct kv_key_parts {
 err_t kv_key_decode(struct slice stored, struct kv_key_parts *parts_out);
 
 /* The head: what every key has.
- *     type (1) | flags (1) | [expiry ms (8)] | [access: kind (1) value (4)]
+ *     type (1) | flags (1) | [expiry ms (8)] | [field expiry ms (8)] | [access: kind (1) value (4)]
  *              | [count (8)] | [collection (8)] | body
  * Integers are little-endian. The body of a string is its bytes; of a large one its length (8).
  * Collections have a count; the body is their elements, or with KV_HEAD_SPREAD what the type keeps
@@ -74,11 +78,12 @@ err_t kv_key_decode(struct slice stored, struct kv_key_parts *parts_out);
 enum kv_type { KV_STRING, KV_SET, KV_LIST, KV_ZSET, KV_HASH, KV_STREAM, KV_TYPES };
 enum kv_head_flag {
     KV_HEAD_EXPIRES = 1 << 0,
-    KV_HEAD_ACCESS = 1 << 1,  /* Idle time or frequency given by RESTORE. */
-    KV_HEAD_PAYLOAD = 1 << 2, /* String: the bytes are in the payload entry. */
-    KV_HEAD_SPREAD = 1 << 3,  /* Collection: the elements are entries of their own. */
+    KV_HEAD_ACCESS = 1 << 1,        /* Idle time or frequency given by RESTORE. */
+    KV_HEAD_PAYLOAD = 1 << 2,       /* String: the bytes are in the payload entry. */
+    KV_HEAD_SPREAD = 1 << 3,        /* Collection: the elements are entries of their own. */
+    KV_HEAD_FIELDS_EXPIRE = 1 << 4, /* Hash: a field has a time of its own. */
 };
-enum { KV_HEAD_BYTES_MAX = 31, KV_PAYLOAD_ABOVE_BYTES = 60 << 10 };
+enum { KV_HEAD_BYTES_MAX = 39, KV_PAYLOAD_ABOVE_BYTES = 60 << 10 };
 
 struct kv_head {
     uint8_t type;
@@ -86,8 +91,9 @@ struct kv_head {
     uint8_t access_is_frequency;
     uint32_t access; /* Seconds since 1970 of the last access, or the LFU counter. */
     uint64_t expire_ms;
-    uint64_t count;      /* Elements of a collection, as the type counts them. */
-    uint64_t collection; /* KV_HEAD_SPREAD: its id. */
+    uint64_t field_expire_ms; /* KV_HEAD_FIELDS_EXPIRE: the earliest of its fields' times. */
+    uint64_t count;           /* Elements of a collection, as the type counts them. */
+    uint64_t collection;      /* KV_HEAD_SPREAD: its id. */
     struct slice body;
     uint64_t length; /* Of the string, also when it is in the payload. */
 };

@@ -12,7 +12,7 @@ models_sources += models/kv/access.c models/kv/bitfield.c models/kv/bits.c model
     models/kv/databases.c models/kv/dict.c models/kv/dict_random.c models/kv/dump.c \
     models/kv/evict.c models/kv/exec.c models/kv/expire.c models/kv/expire_cycle.c models/kv/flush.c \
     models/kv/generic.c models/kv/geo.c models/kv/geo_search.c models/kv/geohash.c \
-    models/kv/glob.c models/kv/hash.c models/kv/hash_commands.c \
+    models/kv/glob.c models/kv/hash.c models/kv/hash_commands.c models/kv/hash_expire.c \
     models/kv/hyperloglog.c \
     models/kv/key.c models/kv/keys.c models/kv/latch.c models/kv/lcs.c models/kv/list.c \
     models/kv/list_commands.c models/kv/list_edit.c models/kv/list_move.c models/kv/listpack.c \

@@ -43,23 +43,27 @@ object_key(uint8_t small[KV_STORED_BYTES_SMALL], struct kv_request *request, uin
     return kv_stored_key(small, request->arena, kind, object->keyspace, object->id, object->name);
 }
 
+/* kind: KV_KIND_EXPIRY, KV_KIND_FIELD_EXPIRY. */
 static struct slice
-expiry_key(uint8_t small[KV_STORED_BYTES_SMALL], struct arena *arena,
+expiry_key(uint8_t small[KV_STORED_BYTES_SMALL], struct arena *arena, uint8_t kind,
            const struct kv_object *object, uint64_t expire_ms)
 {
     uint8_t *at = small;
+    size_t size;
 
     if (KV_EXPIRY_PREFIX_BYTES + object->name.size > KV_STORED_BYTES_SMALL) {
         at = arena_alloc(arena, KV_EXPIRY_PREFIX_BYTES + object->name.size);
     }
-    return slice_of(at,
-                    kv_expiry_encode(at, object->keyspace, expire_ms, object->id, object->name));
+    size = kind == KV_KIND_EXPIRY
+               ? kv_expiry_encode(at, object->keyspace, expire_ms, object->id, object->name)
+               : kv_field_expiry_encode(at, object->keyspace, expire_ms, object->id, object->name);
+    return slice_of(at, size);
 }
 
 /* The index and its counter, from the old expiry to the new one; 0: none. */
 static void
-expiry_change(struct kv_request *request, const struct kv_object *object, uint64_t old_ms,
-              uint64_t new_ms)
+expiry_change(struct kv_request *request, const struct kv_object *object, uint8_t kind,
+              uint64_t old_ms, uint64_t new_ms)
 {
     uint16_t slot = kv_id_slot(object->id);
     uint8_t small[KV_STORED_BYTES_SMALL];
@@ -68,17 +72,36 @@ expiry_change(struct kv_request *request, const struct kv_object *object, uint64
         return;
     }
     if (old_ms != 0) {
-        txn_delete(request->txn, slot, expiry_key(small, request->arena, object, old_ms));
+        txn_delete(request->txn, slot, expiry_key(small, request->arena, kind, object, old_ms));
     }
     if (new_ms != 0) {
-        txn_put(request->txn, slot, expiry_key(small, request->arena, object, new_ms),
+        txn_put(request->txn, slot, expiry_key(small, request->arena, kind, object, new_ms),
                 slice_of(NULL, 0), 0);
         request->expire_min_ms = MIN(request->expire_min_ms, new_ms);
     }
     if ((old_ms == 0) != (new_ms == 0)) {
-        txn_counter_add(request->txn, slot, kv_counter_expires(object->keyspace),
+        txn_counter_add(request->txn, slot,
+                        kind == KV_KIND_EXPIRY ? kv_counter_expires(object->keyspace)
+                                               : kv_counter_fields(object->keyspace),
                         old_ms == 0 ? 1 : -1);
     }
+}
+
+void
+kv_field_expiry_delete(struct kv_request *request, const struct kv_object *object,
+                       uint64_t expire_ms)
+{
+    uint8_t small[KV_STORED_BYTES_SMALL];
+
+    txn_delete(request->txn, kv_id_slot(object->id),
+               expiry_key(small, request->arena, KV_KIND_FIELD_EXPIRY, object, expire_ms));
+}
+
+/* When the first field expires; 0: none does. */
+static uint64_t
+fields_expire_ms(const struct kv_head *head)
+{
+    return (head->flags & KV_HEAD_FIELDS_EXPIRE) != 0 ? head->field_expire_ms : 0;
 }
 
 static uint64_t
@@ -147,8 +170,11 @@ object_put(struct kv_request *request, struct kv_object *object, const struct kv
     now.body = body;
     parts_remove(request, object, head);
     head_put(request, object, head, body);
+    expiry_change(request, object, KV_KIND_EXPIRY, stored_expire_ms(object),
+                  kv_head_expire_ms(head));
+    expiry_change(request, object, KV_KIND_FIELD_EXPIRY,
+                  object->is_stored ? fields_expire_ms(&object->head) : 0, fields_expire_ms(head));
     bytes_change(request, object, &now);
-    expiry_change(request, object, stored_expire_ms(object), kv_head_expire_ms(head));
     if (!object->is_stored) {
         txn_counter_add(request->txn, kv_id_slot(object->id), kv_counter_keys(object->keyspace), 1);
         kv_notify_db(request, object->db, KV_EVENT_NEW, "new", object->name);
@@ -165,7 +191,7 @@ kv_put(struct kv_request *request, struct kv_object *object, const struct kv_hea
     uint8_t small[KV_STORED_BYTES_SMALL];
 
     ASSERT(head->type == KV_STRING);
-    stored.flags &= (uint8_t) ~(KV_HEAD_PAYLOAD | KV_HEAD_SPREAD);
+    stored.flags &= (uint8_t) ~(KV_HEAD_PAYLOAD | KV_HEAD_SPREAD | KV_HEAD_FIELDS_EXPIRE);
     stored.length = bytes.size;
     if (bytes.size > KV_PAYLOAD_ABOVE_BYTES) {
         uint8_t *length = arena_alloc(request->arena, 8);
@@ -190,6 +216,9 @@ kv_put_collection(struct kv_request *request, struct kv_object *object, const st
         return;
     }
     stored.flags &= (uint8_t)~KV_HEAD_PAYLOAD;
+    if (head->type != KV_HASH) {
+        stored.flags &= (uint8_t)~KV_HEAD_FIELDS_EXPIRE;
+    }
     object_put(request, object, &stored, stored.body);
 }
 
@@ -211,7 +240,8 @@ kv_remove_head(struct kv_request *request, struct kv_object *object)
         return;
     }
     txn_delete(request->txn, slot, object_key(small, request, KV_KIND_HEAD, object));
-    expiry_change(request, object, stored_expire_ms(object), 0);
+    expiry_change(request, object, KV_KIND_EXPIRY, stored_expire_ms(object), 0);
+    expiry_change(request, object, KV_KIND_FIELD_EXPIRY, fields_expire_ms(&object->head), 0);
     bytes_change(request, object, NULL);
     txn_counter_add(request->txn, slot, kv_counter_keys(object->keyspace), -1);
     object->is_stored = false;
@@ -590,7 +620,7 @@ expire_key_try(struct kv_request *request, struct kv_object *object, uint64_t in
         /* The key has changed since the entry was read, and the entry went with that; should it
          * be there all the same, it may not stay: a round would meet it for ever. */
         txn_delete(request->txn, kv_id_slot(object->id),
-                   expiry_key(small, request->arena, object, index_ms));
+                   expiry_key(small, request->arena, KV_KIND_EXPIRY, object, index_ms));
     }
     err = ERR_OK;
 out:

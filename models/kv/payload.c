@@ -237,10 +237,10 @@ const char *
 payload_type_name(uint8_t type)
 {
     static const char *const names[] = {
-        "string",       "list",         "set",  "sorted set", "hash", "sorted set",
-        "module value", "module value", NULL,   "hash",       "list", "set",
-        "sorted set",   "hash",         "list", "stream",     "hash", "sorted set",
-        "list",         "stream",       "set",  "stream",
+        "string",       "list",   "set",  "sorted set", "hash", "sorted set", "module value",
+        "module value", NULL,     "hash", "list",       "set",  "sorted set", "hash",
+        "list",         "stream", "hash", "sorted set", "list", "stream",     "set",
+        "stream",       "hash",   "hash", "hash",       "hash",
     };
 
     return type < ARRAY_COUNT(names) ? names[type] : NULL;
@@ -354,7 +354,8 @@ void
 payload_finish(struct buf *out, size_t start)
 {
     buf_reserve(out, PAYLOAD_FOOTER_BYTES);
-    payload_seal(out->data + start, out->size - start, PAYLOAD_VERSION);
+    payload_seal(out->data + start, out->size - start,
+                 out->data[start] >= PAYLOAD_TYPE_TIMES ? PAYLOAD_VERSION_TIMES : PAYLOAD_VERSION);
     out->size += PAYLOAD_FOOTER_BYTES;
 }
 

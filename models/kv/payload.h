@@ -14,7 +14,9 @@
 enum {
     /* What DUMP writes: Redis 7.0 and later read it. Strings are the same in version 11. */
     PAYLOAD_VERSION = 10,
-    PAYLOAD_VERSION_MAX = 11, /* What RESTORE reads. */
+    PAYLOAD_VERSION_TIMES = 12, /* With types from PAYLOAD_TYPE_TIMES on: Redis 7.4 and later. */
+    PAYLOAD_TYPE_TIMES = 22,
+    PAYLOAD_VERSION_MAX = 12, /* What RESTORE reads. */
     PAYLOAD_FOOTER_BYTES = 10,
     PAYLOAD_OVERHEAD_MAX = 1 + 9 + PAYLOAD_FOOTER_BYTES,
 };
@@ -41,7 +43,7 @@ YIELDS err_t payload_read_text(struct payload_reader *reader, struct slice *stri
 err_t payload_end(const struct payload_reader *reader);
 /* ERR_CORRUPT, with Redis's text. */
 err_t payload_malformed(void);
-/* What a type byte of RDB version 11 or earlier stands for ("list"); NULL if nothing. */
+/* What a type byte of RDB version 12 or earlier stands for ("list"); NULL if nothing. */
 const char *payload_type_name(uint8_t type);
 
 /* All of the above for a string. ERR_UNSUPPORTED for another type (the message names it). */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "engine/rt/msg.h"
+#include "models/kv/dict.h"
 #include "models/kv/stream.h"
 #include "tests/unit/models/zset_check.h"
 
@@ -230,6 +231,9 @@ struct census {
     uint64_t streams[STREAMS_MAX];
     uint32_t stream_count;
     int64_t bytes[KV_DATABASES_MAX]; /* For maxmemory. */
+    /* Times of fields in spread hashes, twice; hashes with any, and the index of these. */
+    int64_t times[KV_DATABASES_MAX], dues[KV_DATABASES_MAX];
+    int64_t timed[KV_DATABASES_MAX], timed_indexed[KV_DATABASES_MAX];
 };
 
 static bool
@@ -275,6 +279,11 @@ census_take(struct census *census, const struct lsm_entry *entry)
     cr_assert_lt(parts.keyspace, KV_DATABASES_MAX);
     if (parts.kind == KV_KIND_ELEMENT) {
         cr_assert_eq(entry->slot, kv_id_slot(parts.id));
+        census->times[parts.keyspace] += parts.element_kind == DICT_KIND_TIME;
+        census->dues[parts.keyspace] += parts.element_kind == DICT_KIND_DUE;
+        if (parts.element_kind == DICT_KIND_TIME || parts.element_kind == DICT_KIND_DUE) {
+            return;
+        }
         element_take(census, entry, &parts);
         return;
     }
@@ -285,6 +294,8 @@ census_take(struct census *census, const struct lsm_entry *entry)
         census->payloads[parts.keyspace]++;
     } else if (parts.kind == KV_KIND_EXPIRY) {
         census->indexed[parts.keyspace]++;
+    } else if (parts.kind == KV_KIND_FIELD_EXPIRY) {
+        census->timed_indexed[parts.keyspace]++;
     } else {
         cr_assert_eq(kv_head_decode(entry->value, &head), ERR_OK);
         census->heads[parts.keyspace]++;
@@ -295,6 +306,7 @@ census_take(struct census *census, const struct lsm_entry *entry)
         }
         census->large[parts.keyspace] += (head.flags & KV_HEAD_PAYLOAD) != 0;
         census->expiring[parts.keyspace] += (head.flags & KV_HEAD_EXPIRES) != 0;
+        census->timed[parts.keyspace] += (head.flags & KV_HEAD_FIELDS_EXPIRE) != 0;
     }
 }
 
@@ -329,6 +341,9 @@ check_step(void *arg)
         cr_assert_eq(census->indexed[i], census->expiring[i]);
         cr_assert_eq(census->payloads[i], census->large[i]);
         cr_assert_eq(census->elements[i], census->spread[i]);
+        cr_assert_eq(census->times[i], census->dues[i]);
+        cr_assert_eq(census->timed[i], census->timed_indexed[i]);
+        cr_assert_eq(store_counter(store, kv_counter_fields(i)), census->timed[i]);
     }
     MEM_FREE(MEM_RUNTIME, census);
 }

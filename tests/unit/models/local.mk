@@ -8,7 +8,8 @@ test_models_SOURCES += tests/unit/models/test_glob.c tests/unit/models/test_key.
     tests/unit/models/test_payload.c tests/unit/models/test_reply.c
 test_models_SOURCES += tests/unit/models/kv_fixture.c tests/unit/models/test_bits.c \
     tests/unit/models/test_evict.c tests/unit/models/test_generic.c tests/unit/models/test_geo.c \
-    tests/unit/models/test_hash.c tests/unit/models/test_hyperloglog.c \
+    tests/unit/models/test_hash.c tests/unit/models/test_hash_expire.c \
+    tests/unit/models/test_hyperloglog.c \
     tests/unit/models/test_keyspace.c tests/unit/models/test_list.c tests/unit/models/test_notify.c \
     tests/unit/models/test_script.c tests/unit/models/test_set.c \
     tests/unit/models/test_stream.c \
