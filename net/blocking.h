@@ -52,8 +52,8 @@ YIELDS bool blocking_request(struct session *session, struct kv_request *request
                              struct slice input, uint64_t consumed, bool *is_used_out);
 /* The session ends, or its command has replied: nobody wakes it any more. Harmless without. */
 void blocking_leave(struct session *session);
-/* CLIENT PAUSE: the session's request stays in its input until net_pause ends the pause, or its time
- * has come. */
+/* CLIENT PAUSE: the session's request stays in its input until net_pause ends the pause, or its
+ * time has come. */
 void blocking_postpone(struct session *session);
 void blocking_postponed_go_on(struct net *net);
 /* The session ends. Harmless without. */

@@ -90,8 +90,8 @@ YIELDS err_t dict_put(struct kv_request *request, struct kv_object *object, enum
 /* Removes those that are there (no repeats among them). */
 YIELDS err_t dict_remove(struct kv_request *request, struct kv_object *object,
                          const struct dict_field *fields, uint32_t count, uint32_t *removed_out);
-/* Removes fields whose time has come, at most `max`; *removed_out: how many. Without a field left the
- * key goes. */
+/* Removes fields whose time has come, at most `max`; *removed_out: how many. Without a field left
+ * the key goes. */
 YIELDS err_t dict_remove_due(struct kv_request *request, struct kv_object *object, uint32_t max,
                              uint32_t *removed_out);
 /* Drops those whose time has come; their times are known. */
