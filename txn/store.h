@@ -157,8 +157,8 @@ enum wal_durability store_durability(const struct store *store);
 
 /* Tells each write of a commit on this shard in the step that applies it, whatever log has it, and
  * then its end, by a write of NULL; what recovery applies is not told. One listener, or NULL for
- * none. `fn` must neither suspend nor use the store; the write's bytes are borrowed for the call. An
- * ingest is told as one write a table, without its keys. */
+ * none. `fn` must neither suspend nor use the store; the write's bytes are borrowed for the call.
+ * An ingest is told as one write a table, without its keys. */
 struct record_op;
 typedef void (*store_write_fn)(void *arg, const struct record_op *op);
 void store_on_write(struct store *store, store_write_fn fn, void *arg);
