@@ -77,6 +77,30 @@ debug_set_active_expire(struct session *session, struct kv_request *request)
 }
 
 static YIELDS void
+allow_denied_here(void *arg)
+{
+    const bool *is_on = arg;
+
+    kv_config(net_self()->kv)->scripts_call_all = *is_on;
+}
+
+static YIELDS void
+debug_set_disable_deny_scripts(struct session *session, struct kv_request *request)
+{
+    bool values[SHARDS_MAX];
+    int64_t is_on;
+
+    (void)session;
+    if (!reply_parse_int(request->argv[2], &is_on)) {
+        reply_error(request->reply, "ERR value is not an integer or out of range");
+        return;
+    }
+    memset(values, is_on != 0, sizeof(values));
+    msg_call_all(MSG_FIBER, allow_denied_here, values, sizeof(values[0]));
+    reply_ok(request->reply);
+}
+
+static YIELDS void
 durable_here(void *arg)
 {
     struct store *store = net_self()->store;
@@ -366,6 +390,8 @@ static const struct debug_command {
      "Make all writes durable; what a restart would load is what is there."},
     {"set-active-expire", 3, 3, debug_set_active_expire, "SET-ACTIVE-EXPIRE <0|1>",
      "Stop or resume the removal of expired keys in the background."},
+    {"set-disable-deny-scripts", 3, 3, debug_set_disable_deny_scripts,
+     "SET-DISABLE-DENY-SCRIPTS <0|1>", "Let scripts call DEBUG, or not."},
     {"sleep", 3, 3, debug_sleep, "SLEEP <seconds>",
      "Answer after this time; other clients are served meanwhile."},
     {"stringmatch-len", 4, 4, debug_stringmatch_len, "STRINGMATCH-LEN <length> <pattern>",

@@ -166,10 +166,8 @@ static void
 section_memory(struct info *info)
 {
     static const char *const none[] = {
-        "used_memory_lua",          "used_memory_vm_eval",   "used_memory_scripts",
-        "number_of_cached_scripts", "number_of_functions",   "number_of_libraries",
-        "mem_replication_backlog",  "mem_clients_slaves",    "mem_cluster_links",
-        "mem_aof_buffer",           "active_defrag_running", "lazyfree_pending_objects",
+        "mem_replication_backlog", "mem_clients_slaves",    "mem_cluster_links",
+        "mem_aof_buffer",          "active_defrag_running", "lazyfree_pending_objects",
         "lazyfreed_objects",
     };
     const struct totals *totals = info->totals;
@@ -186,6 +184,12 @@ section_memory(struct info *info)
     number_put(info, "used_memory_dataset", data);
     buf_printf(&info->text, "used_memory_dataset_perc:%.2f%%\r\n", 100.0 * (double)data / used);
     bytes_put(info, "total_system_memory", process_system_memory_bytes());
+    bytes_put(info, "used_memory_lua", totals->scripts.lua_bytes);
+    number_put(info, "used_memory_vm_eval", totals->scripts.lua_bytes);
+    bytes_put(info, "used_memory_scripts", totals->scripts.text_bytes);
+    number_put(info, "number_of_cached_scripts", totals->scripts.cached);
+    number_put(info, "number_of_functions", totals->scripts.functions);
+    number_put(info, "number_of_libraries", totals->scripts.libraries);
     bytes_put(info, "maxmemory", (uint64_t)strtoull(config_value(info, "maxmemory"), NULL, 10));
     number_put(info, "maxmemory_counted", totals->kv.memory_counted);
     text_put(info, "maxmemory_policy", config_value(info, "maxmemory-policy"));

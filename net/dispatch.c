@@ -382,6 +382,11 @@ memory_check(struct session *session, const struct command *command)
                       (session->multi != NULL && session->multi->needs_room &&
                        strcmp(command->name, "exec") == 0);
 
+    if (command->is_script) { /* Its commands are refused, not the script. */
+        session->is_over_memory = kv_config(session->net->kv)->memory_bytes_max != 0 &&
+                                  !kv_memory_make_room(session->net->kv);
+        return true;
+    }
     if (__builtin_expect(kv_config(session->net->kv)->memory_bytes_max == 0, 1) || !needs_room ||
         kv_memory_make_room(session->net->kv)) {
         return true;
@@ -453,6 +458,7 @@ request_init(struct session *session, struct kv_request *request, const struct c
         .no_touch = session->no_touch,
         .is_of_shard = session->is_cluster,
         .host = &session->host,
+        .is_over_memory = session->is_over_memory,
         .now_ms = io_wall_us() / 1000,
     };
     session->last_command = command;

@@ -89,6 +89,7 @@ struct session {
     bool is_authenticated;
     bool is_cluster; /* Of a cluster port: cluster.h. */
     bool no_evict, no_touch;
+    bool is_over_memory; /* There was no room under maxmemory when the last script began. */
     enum wal_durability durability;
     enum session_reply_mode reply_mode;
     char *name, *lib_name, *lib_version; /* NUL-terminated; NULL when unset; session_text_set. */

@@ -73,6 +73,22 @@ kv_add(struct kv_stats *into, struct kv *kv)
 }
 
 static void
+scripts_add(struct script_stats *into, struct kv *kv)
+{
+    struct script_stats stats;
+
+    scripts_stats_get(kv, &stats);
+    into->lua_bytes += stats.lua_bytes;
+    into->text_bytes += stats.text_bytes;
+    into->cached = MAX(into->cached, stats.cached);
+    into->libraries = MAX(into->libraries, stats.libraries);
+    into->functions = MAX(into->functions, stats.functions);
+    into->running += stats.running;
+    into->calls += stats.calls;
+    into->killed += stats.killed;
+}
+
+static void
 wal_add(struct totals *totals, struct store *store)
 {
     struct wal_stats *into = &totals->wal;
@@ -211,6 +227,7 @@ totals_add_here(void *arg)
     }
     commands_add(totals, net);
     kv_add(&totals->kv, net->kv);
+    scripts_add(&totals->scripts, net->kv);
     wal_add(totals, net->store);
     lsm_add(&totals->lsm, net->store);
     lsm_metrics_merge(&totals->metrics, lsm_metrics_of(store_lsm(net->store)));

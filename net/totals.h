@@ -10,6 +10,7 @@
 #include "engine/rt/fiber.h"
 #include "engine/rt/shard.h"
 #include "lsm/metrics.h"
+#include "models/script/script.h"
 #include "net/net.h"
 #include "txn/txn.h"
 
@@ -26,7 +27,8 @@ struct totals {
     uint64_t commands_per_second, input_per_second, output_per_second;
     struct error_stat errors[NET_ERROR_KINDS_MAX];
     uint32_t error_kinds;
-    struct kv_stats kv; /* Keys and expires by database. */
+    struct kv_stats kv;          /* Keys and expires by database. */
+    struct script_stats scripts; /* Sums; of what is on every shard the largest number. */
     uint64_t memory[MEM_TAG_COUNT];
     uint64_t memory_total, memory_peak;
     struct wal_stats wal; /* Sums; of the quantiles the largest. */

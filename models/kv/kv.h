@@ -57,6 +57,7 @@ struct kv_config {
     uint32_t eviction_samples;        /* maxmemory-samples; 0: the default. */
     uint64_t script_busy_ms;          /* busy-reply-threshold: scripts that run longer may be
                                          killed. */
+    bool scripts_call_all;            /* DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may call DEBUG. */
     struct kv_encoding_limits limits; /* All zero: the defaults. */
     uint32_t event_classes;           /* notify-keyspace-events: of enum kv_event_class. */
     kv_publish_fn publish;            /* Takes events of committed commands; may be NULL. */
@@ -124,6 +125,7 @@ struct kv_request {
     bool no_touch;                   /* CLIENT NO-TOUCH */
     bool is_of_shard;                /* SCAN, KEYS, DBSIZE, RANDOMKEY: of this shard alone. */
     bool in_script;                  /* In: it is a statement of a script. */
+    bool is_over_memory;             /* In: of a script: what it calls may not need room. */
     struct kv_host *host;            /* In: borrowed; NULL: no session. */
     struct kv_block *block;          /* In: whether it may block (block.h); NULL: it may not. */
     uint64_t now_ms;                 /* In: wall clock. */

@@ -68,9 +68,25 @@ words_keep(struct script_run *run, struct slice *argv, uint32_t argc)
     return true;
 }
 
+/* XREAD and XREADGROUP are for scripts as long as they do not wait. */
+static bool
+is_waiting(const struct command *command, const struct slice *argv, uint32_t argc)
+{
+    if ((command->flags & CMD_BLOCKING) == 0) {
+        return false;
+    }
+    for (uint32_t i = 1; i < argc && !command_word_is(argv[i], "streams"); i++) {
+        if (command_word_is(argv[i], "block")) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* What scripts may not call, or NULL. */
 static const char *
-call_refuse(const struct script_run *run, const struct command *command, uint32_t argc)
+call_refuse(lua_State *L, const struct script_run *run, const struct command *command,
+            const struct slice *argv, uint32_t argc)
 {
     if (command == NULL) {
         return "Unknown Redis command called from script";
@@ -78,7 +94,8 @@ call_refuse(const struct script_run *run, const struct command *command, uint32_
     if (!command_arity_fits(command, argc)) {
         return "Wrong number of args calling Redis command from script";
     }
-    if ((command->flags & CMD_NOSCRIPT) != 0) {
+    if ((command->flags & CMD_NOSCRIPT) != 0 &&
+        !(run->scripts->kv->config.scripts_call_all && strcmp(command->name, "debug") == 0)) {
         return "This Redis command is not allowed from script";
     }
     if (command->layer == COMMAND_ABSENT || command->layer == COMMAND_CONTAINER) {
@@ -86,6 +103,14 @@ call_refuse(const struct script_run *run, const struct command *command, uint32_
     }
     if (run->is_read_only && (command->flags & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0) {
         return "Write commands are not allowed from read-only scripts.";
+    }
+    if (run->request->is_over_memory && (command->flags & CMD_DENYOOM) != 0 &&
+        (run->flags & SCRIPT_ALLOW_OOM) == 0) {
+        return "-" KV_OUT_OF_MEMORY_TEXT;
+    }
+    if (is_waiting(command, argv, argc)) {
+        return lua_pushfstring(L, "%s command is not allowed with BLOCK option from scripts",
+                               command->name);
     }
     return NULL;
 }
@@ -174,7 +199,7 @@ call_run(lua_State *L, struct script_run *run)
         return "Lua redis lib command arguments must be strings or integers";
     }
     command = command_resolve(argv, argc);
-    refused = call_refuse(run, command, argc);
+    refused = call_refuse(L, run, command, argv, argc);
     if (refused == NULL && (command->flags & CMD_WRITE) != 0 && !words_keep(run, argv, argc)) {
         refused = "-OOM no memory for the arguments";
     }

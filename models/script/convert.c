@@ -275,19 +275,34 @@ reply_status_text(struct reply *reply, const char *text, size_t size)
     buf_append(&reply->buf, "\r\n", 2);
 }
 
+void
+script_reply_error(struct reply *reply, struct slice text)
+{
+    buf_append_byte(&reply->buf, '-');
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.data[i];
+
+        buf_append_byte(&reply->buf, c == '\r' || c == '\n' ? ' ' : c);
+    }
+    buf_append(&reply->buf, "\r\n", 2);
+    reply->errors++;
+}
+
 static void
 reply_big(lua_State *L, struct reply *reply)
 {
     size_t size;
     const char *text = lua_tolstring(L, -1, &size);
-    char digits[256];
 
-    size = MIN(size, sizeof(digits) - 1);
-    for (size_t i = 0; i < size; i++) {
-        digits[i] = text[i] == '\r' || text[i] == '\n' ? ' ' : text[i];
+    if (reply->resp == 3) {
+        buf_append_byte(&reply->buf, '(');
+    } else {
+        buf_printf(&reply->buf, "$%zu\r\n", size);
     }
-    digits[size] = '\0';
-    reply_big_number(reply, digits);
+    for (size_t i = 0; i < size; i++) {
+        buf_append_byte(&reply->buf, text[i] == '\r' || text[i] == '\n' ? ' ' : (uint8_t)text[i]);
+    }
+    buf_append(&reply->buf, "\r\n", 2);
 }
 
 /* The table {format=, string=} is at the top. */
@@ -382,7 +397,8 @@ table_reply(lua_State *L, struct reply_writer *writer)
     const char *text;
 
     if (field_get(L, "err", LUA_TSTRING)) {
-        reply_error(writer->reply, "%s", lua_tostring(L, -1));
+        text = lua_tolstring(L, -1, &size);
+        script_reply_error(writer->reply, slice_of(text, size));
     } else if (field_get(L, "ok", LUA_TSTRING)) {
         text = lua_tolstring(L, -1, &size);
         reply_status_text(writer->reply, text, size);

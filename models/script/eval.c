@@ -63,6 +63,11 @@ script_may_run(struct kv_request *request, uint32_t flags, bool has_flags)
                     "ERR Can not execute a script with write flag using *_ro command.");
         return false;
     }
+    if (has_flags && request->is_over_memory &&
+        (flags & (SCRIPT_ALLOW_OOM | SCRIPT_NO_WRITES)) == 0) {
+        reply_error(request->reply, KV_OUT_OF_MEMORY_TEXT);
+        return false;
+    }
     return true;
 }
 

@@ -193,6 +193,8 @@ uint32_t scripts_end(struct scripts *scripts, uint64_t session, bool is_function
 RAISES bool script_push_reply(lua_State *L, struct slice *bytes);
 /* Replies the value at the top of the stack, and pops it. */
 RAISES void script_reply(lua_State *L, struct reply *reply, uint8_t script_resp);
+/* An error of any length, in one line. */
+void script_reply_error(struct reply *reply, struct slice text);
 /* Pushes {err = text}; a code is put in front where there is none, and line ends become spaces. */
 RAISES void script_push_error(lua_State *L, const char *text);
 
@@ -229,3 +231,6 @@ RAISES void script_keep_closure(lua_State *L, struct script *script);
 /* ---- library.c ---- */
 
 void functions_free(struct scripts *scripts);
+/* Of the compiled set. */
+void functions_count(const struct scripts *scripts, uint64_t *libraries_out,
+                     uint64_t *functions_out);

@@ -99,6 +99,15 @@ functions_free(struct scripts *scripts)
     functions_drop(scripts, &scripts->functions);
 }
 
+void
+functions_count(const struct scripts *scripts, uint64_t *libraries_out, uint64_t *functions_out)
+{
+    const struct functions *functions = scripts->functions;
+
+    *libraries_out = functions == NULL ? 0 : functions->library_count;
+    *functions_out = functions == NULL ? 0 : functions->function_count;
+}
+
 struct script_library *
 functions_library(const struct functions *functions, struct slice name)
 {
@@ -491,8 +500,11 @@ load_protected(lua_State *L)
     lua_pushvalue(L, -1);
     lua_insert(L, 2);
     lua_setmetatable(L, -2);
+    lua_pushvalue(L, -1);
     script_protect(L);
-    lua_setfenv(L, -2);
+    lua_pushvalue(L, -1);
+    lua_setfenv(L, 3);
+    lua_pushvalue(L, 3);
     run->is_loading = true;
     status = lua_pcall(L, 0, 0, 0);
     run->is_loading = false;
@@ -511,6 +523,7 @@ load_protected(lua_State *L)
                  strncmp(text, "ERR ", 4) == 0 ? "" : "ERR ", text);
         return 0;
     }
+    lua_setfield(L, 4, "_G");
     lua_getfield(L, LUA_REGISTRYINDEX, "orbit.globals");
     lua_setfield(L, 2, "__index");
     return 0;

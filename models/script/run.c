@@ -166,6 +166,7 @@ error_reply(lua_State *L, struct script_run *run)
     const char *text;
     const char *source;
     lua_Integer line;
+    size_t size;
 
     if (lua_type(L, -1) != LUA_TTABLE) {
         text = lua_tostring(L, -1);
@@ -182,11 +183,12 @@ error_reply(lua_State *L, struct script_run *run)
         text = "ERR unknown error";
     }
     if (source != NULL) {
-        reply_error(run->request->reply, "%s script: %s, on %s:%d.", text, run->name, source,
-                    (int)line);
+        lua_pushfstring(L, "%s script: %s, on %s:%d.", text, run->name, source, (int)line);
     } else {
-        reply_error(run->request->reply, "%s script: %s", text, run->name);
+        lua_pushfstring(L, "%s script: %s", text, run->name);
     }
+    text = lua_tolstring(L, -1, &size);
+    script_reply_error(run->request->reply, slice_of(text, size));
 }
 
 /* The run was ended from outside of the script, or by its transaction. */
@@ -403,6 +405,7 @@ scripts_stats_get(struct kv *kv, struct script_stats *stats_out)
         stats_out->text_bytes = scripts->text_bytes;
         stats_out->cached = scripts->script_count;
         stats_out->running = scripts->run_count;
+        functions_count(scripts, &stats_out->libraries, &stats_out->functions);
         stats_out->calls = scripts->calls;
         stats_out->killed = scripts->killed;
     }

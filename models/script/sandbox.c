@@ -171,6 +171,29 @@ base_pairs(lua_State *L)
     return 3;
 }
 
+/* Lua's own counts in int, which a wide range leaves. */
+static int
+base_unpack(lua_State *L)
+{
+    int first = luaL_optint(L, 2, 1);
+    int last;
+    int64_t count;
+
+    luaL_checktype(L, 1, LUA_TTABLE);
+    last = lua_isnoneornil(L, 3) ? (int)lua_objlen(L, 1) : luaL_checkint(L, 3);
+    if (first > last) {
+        return 0;
+    }
+    count = (int64_t)last - first + 1;
+    if (count > LUAI_MAXCSTACK || !lua_checkstack(L, (int)count)) {
+        return luaL_error(L, "too many results to unpack");
+    }
+    for (int64_t i = first; i <= last; i++) {
+        lua_rawgeti(L, 1, (int)i);
+    }
+    return (int)count;
+}
+
 /* ---- Errors: what ends a run passes through ---- */
 
 /* An error table of redis.call becomes its text. */
@@ -321,9 +344,12 @@ table_insert(lua_State *L)
         return luaL_error(L, "wrong number of arguments to 'insert'");
     }
     at = luaL_checkint(L, 2);
-    for (int i = MAX(end, at); i > at; i--) {
-        lua_rawgeti(L, 1, i - 1);
-        lua_rawseti(L, 1, i);
+    for (int64_t i = MAX(end, at); i > at; i--) {
+        lua_rawgeti(L, 1, (int)i - 1);
+        lua_rawseti(L, 1, (int)i);
+        if (i % SCRIPT_HOOK_INSTRUCTIONS == 0) {
+            script_hook(L, NULL);
+        }
     }
     lua_rawseti(L, 1, at);
     return 0;
@@ -429,7 +455,7 @@ base_copy(lua_State *L)
 {
     static const char *const names[] = {
         "_VERSION", "assert", "coroutine", "error", "gcinfo",   "ipairs",   "math", "next",
-        "rawequal", "select", "string",    "table", "tonumber", "tostring", "type", "unpack",
+        "rawequal", "select", "string",    "table", "tonumber", "tostring", "type",
     };
 
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
@@ -450,6 +476,7 @@ base_register(lua_State *L)
         {"rawget", base_rawget},
         {"rawset", base_rawset},
         {"setmetatable", base_setmetatable},
+        {"unpack", base_unpack},
         {"xpcall", base_xpcall},
         {NULL, NULL},
     };

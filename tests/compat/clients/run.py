@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""Clients against the server: redis-cli, redis-benchmark, hiredis, npm ioredis and redis; and what
-any client sees of several shards (sharding.py) and at the limits (limits.py).
+"""Clients against the server: redis-cli, redis-benchmark, hiredis; npm ioredis, redis, bullmq and
+rate-limiter-flexible; and what any client sees of several shards (sharding.py) and at the limits
+(limits.py).
 
 usage: run.py [cli|benchmark|hiredis|npm|shards|limits]...      (default: all)
 
@@ -306,7 +307,7 @@ def install_npm(tally):
             return None
         with open(done, "w", encoding="ascii"):
             pass
-    for name in ("harness.js", "ioredis.js", "redis.js"):
+    for name in ("harness.js", "ioredis.js", "redis.js", "scripts.js"):
         shutil.copy(os.path.join(source, name), folder)
     return folder
 
@@ -349,7 +350,7 @@ def run_npm(tally):
     folder = install_npm(tally)
     if folder is not None:
         for shards in SHARD_COUNTS:
-            for name in ("ioredis", "redis"):
+            for name in ("ioredis", "redis", "scripts"):
                 run_script(tally, folder, name, shards)
 
 

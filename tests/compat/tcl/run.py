@@ -56,6 +56,8 @@ FILES = [
     "unit/replybufsize",
     "unit/multi",
     "unit/pubsub",
+    "unit/scripting",
+    "unit/functions",
 ]
 PASSES_FLOOR = 290
 FILE_TIMEOUT_S = 400
