@@ -10,7 +10,7 @@
 #include "engine/base/poison.h"
 
 enum {
-    BODY_NUMBERS = 16,
+    BODY_NUMBERS = 18,
     BODY_BYTES_MAX = BODY_NUMBERS * VARINT_BYTES_MAX + 4,
     ENTRY_FLAGS_SAME_FIELDS = 2,
     ENTRY_PARTS = 3, /* Flags and the two parts of the id. */
@@ -24,11 +24,23 @@ body_encode(const struct kv_stream *stream, uint8_t out[BODY_BYTES_MAX], size_t 
 {
     const struct stream_node *node = &stream->node;
     const uint64_t numbers[BODY_NUMBERS] = {
-        stream->last.ms,   stream->last.seq,       stream->first.ms,
-        stream->first.seq, stream->max_deleted.ms, stream->max_deleted.seq,
-        stream->added,     stream->groups,         stream->next_group,
-        node->number,      node->entries,          node->live,
-        node->bytes,       node->master.ms,        node->master.seq,
+        stream->last.ms,
+        stream->last.seq,
+        stream->first.ms,
+        stream->first.seq,
+        stream->max_deleted.ms,
+        stream->max_deleted.seq,
+        stream->added,
+        stream->groups,
+        stream->next_group,
+        stream->first_node,
+        stream->first_live,
+        node->number,
+        node->entries,
+        node->live,
+        node->bytes,
+        node->master.ms,
+        node->master.seq,
         node->fields,
     };
     size_t size = 0;
@@ -45,11 +57,23 @@ body_decode(struct kv_stream *stream)
 {
     struct stream_node *node = &stream->node;
     uint64_t *const numbers[BODY_NUMBERS] = {
-        &stream->last.ms,   &stream->last.seq,       &stream->first.ms,
-        &stream->first.seq, &stream->max_deleted.ms, &stream->max_deleted.seq,
-        &stream->added,     &stream->groups,         &stream->next_group,
-        &node->number,      &node->entries,          &node->live,
-        &node->bytes,       &node->master.ms,        &node->master.seq,
+        &stream->last.ms,
+        &stream->last.seq,
+        &stream->first.ms,
+        &stream->first.seq,
+        &stream->max_deleted.ms,
+        &stream->max_deleted.seq,
+        &stream->added,
+        &stream->groups,
+        &stream->next_group,
+        &stream->first_node,
+        &stream->first_live,
+        &node->number,
+        &node->entries,
+        &node->live,
+        &node->bytes,
+        &node->master.ms,
+        &node->master.seq,
         &node->fields,
     };
     struct slice body = stream->head.body;
@@ -208,6 +232,9 @@ node_is_full(const struct stream_node *node, const struct slice *words, uint64_t
 void
 stream_node_leave(struct kv_stream *stream, uint64_t node, uint64_t count)
 {
+    if (node == stream->first_node) {
+        stream->first_live -= MIN(count, stream->first_live);
+    }
     if (node != stream->node.number || stream->node.entries == 0) {
         return;
     }
@@ -252,6 +279,14 @@ stream_entry_put(struct kv_request *request, const struct kv_stream *stream, str
     return ERR_OK;
 }
 
+void
+stream_first_set(struct kv_stream *stream, struct stream_id id, uint64_t node)
+{
+    stream->first_live = node == stream->first_node ? stream->first_live : 0;
+    stream->first = id;
+    stream->first_node = node;
+}
+
 err_t
 stream_append(struct kv_request *request, struct kv_stream *stream, struct stream_id id,
               const struct slice *words, uint64_t pairs)
@@ -268,7 +303,7 @@ stream_append(struct kv_request *request, struct kv_stream *stream, struct strea
     stream->added++;
     stream->last = id;
     if (stream->length == 1) {
-        stream->first = id;
+        stream_first_set(stream, id, stream->node.number);
     }
 out:
     return err;
@@ -443,7 +478,7 @@ out:
 
 err_t
 stream_first_from(struct kv_request *request, const struct kv_stream *stream, struct stream_id from,
-                  struct stream_id *id_out)
+                  struct stream_id *id_out, uint64_t *node_out)
 {
     struct stream_cursor cursor;
     struct stream_entry entry;
@@ -455,6 +490,7 @@ stream_first_from(struct kv_request *request, const struct kv_stream *stream, st
     err = stream_cursor_next(request, &cursor, &entry, &is_found);
     if (err == ERR_OK && is_found) {
         *id_out = entry.id;
+        *node_out = entry.node;
     }
     stream_cursor_close(&cursor);
 out:

@@ -100,6 +100,8 @@ struct kv_stream {
     uint64_t added;
     uint64_t groups;
     uint64_t next_group; /* The number of the next one. */
+    uint64_t first_node; /* Of the first entry. */
+    uint64_t first_live; /* Entries in it, unless it is the last node; 0: not known. */
     struct stream_node node;
 };
 
@@ -162,9 +164,11 @@ void stream_node_begin(struct stream_node *node, struct stream_id id, const stru
                        uint64_t pairs);
 void stream_node_add(struct stream_node *node, struct stream_id id, const struct slice *words,
                      uint64_t pairs);
-/* The id of the first entry from `from` on, or 0-0. */
+/* The id of the first entry from `from` on, and its node; or 0-0. */
 YIELDS err_t stream_first_from(struct kv_request *request, const struct kv_stream *stream,
-                               struct stream_id from, struct stream_id *id_out);
+                               struct stream_id from, struct stream_id *id_out, uint64_t *node_out);
+/* This entry is the first now. */
+void stream_first_set(struct kv_stream *stream, struct stream_id id, uint64_t node);
 /* The last entry's id; there is one. */
 YIELDS err_t stream_last_valid(struct kv_request *request, const struct kv_stream *stream,
                                struct stream_id *id_out);

@@ -393,9 +393,13 @@ kv_command_xdel(struct kv_request *request)
     }
     if (deleted > 0) {
         if (stream.length == 0) {
-            stream.first = (struct stream_id){0};
+            stream_first_set(&stream, (struct stream_id){0}, 0);
         } else if (is_first) {
-            TRY(stream_first_from(request, &stream, stream.first, &stream.first));
+            struct stream_id first;
+            uint64_t node = 0;
+
+            TRY(stream_first_from(request, &stream, stream.first, &first, &node));
+            stream_first_set(&stream, first, node);
         }
         stream_store(request, &stream);
         kv_notify(request, KV_EVENT_STREAM, "xdel", stream.object.name);

@@ -445,7 +445,7 @@ entry_restore(struct restoring *restoring, struct listpack *pack, const struct m
         return payload_malformed();
     }
     if (restoring->entries == 0) {
-        stream->first = id;
+        stream_first_set(stream, id, stream->node.number);
     }
     TRY(stream_entry_put(restoring->request, stream, id, stream->node.number, words,
                          (uint64_t)pairs));

@@ -59,6 +59,12 @@ option_parse(struct kv_request *request, struct read_options *options, uint32_t 
     int64_t count;
 
     if (kv_word_is(word, "block") && more > 0) {
+        if (request->in_script) {
+            reply_error(request->reply,
+                        "ERR %.*s command is not allowed with BLOCK option from scripts",
+                        (int)request->argv[0].size, (const char *)request->argv[0].data);
+            return false;
+        }
         options->has_block = true;
         return kv_block_parse_milliseconds(request, request->argv[++*at], &options->deadline_us);
     }
@@ -432,13 +438,14 @@ read_plain(struct kv_request *request, const struct read_options *options,
 {
     struct stream_id start = reading->after;
     struct stream_id first = {0};
+    uint64_t node;
     err_t err = ERR_OK;
 
     *is_served_out = false;
     if (stream_id_compare(start, reading->stream.last) >= 0 || !stream_id_increment(&start)) {
         return ERR_OK;
     }
-    TRY(stream_first_from(request, &reading->stream, start, &first));
+    TRY(stream_first_from(request, &reading->stream, start, &first, &node));
     if (!stream_id_is_zero(first)) {
         *is_served_out = true;
         err = stream_reply_range(request, &reading->stream, first, STREAM_ID_MAX, options->count,

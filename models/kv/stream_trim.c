@@ -1,8 +1,9 @@
 /* models/kv/stream_trim.c - MAXLEN and MINID of XADD and XTRIM: entries leave at the front.
  *
  * "=" removes exactly what is too much. "~" removes whole nodes as Redis would (see stream.h), as
- * long as each is wholly too much and within the limit. What leaves is found by walking over it:
- * then few entries go one by one, many by one range delete. */
+ * long as each is wholly too much and within the limit. By MINID a node ends with its last entry
+ * that is left, where Redis also counts those deleted behind it. What leaves is found by walking
+ * over it: then few entries go one by one, many by one range delete. */
 #include "models/kv/stream.h"
 
 #include "engine/base/poison.h"
@@ -15,6 +16,8 @@ struct leaving {
     uint64_t count;
     uint64_t of_last_node;
     struct stream_id next; /* The first that stays; 0-0: none does. */
+    uint64_t next_node;
+    uint64_t next_live; /* Entries in that node, if it was passed to its end; or 0. */
 };
 
 /* The node that is being passed. */
@@ -70,6 +73,7 @@ find_exact(struct kv_request *request, const struct kv_stream *stream,
         if (!must_leave(stream, trim, leaving->count,
                         &(struct passed){.last = entry.id, .count = 1})) {
             leaving->next = entry.id;
+            leaving->next_node = entry.node;
             break;
         }
         note_few(leaving, leaving->count, entry.id);
@@ -94,6 +98,8 @@ find_rough(struct kv_request *request, const struct kv_stream *stream,
         if (passed.count > 0 && (!is_found || entry.node != passed.number)) {
             if (!must_leave(stream, trim, leaving->count, &passed)) {
                 leaving->next = passed.first;
+                leaving->next_node = passed.number;
+                leaving->next_live = is_found ? passed.count : 0; /* The last one grows. */
                 break;
             }
             leave(stream, leaving, passed.number, passed.count);
@@ -107,11 +113,6 @@ find_rough(struct kv_request *request, const struct kv_stream *stream,
         passed.number = entry.node;
         note_few(leaving, leaving->count + passed.count, entry.id);
         passed.count++;
-        /* Too long already: the rest of the node need not be seen. */
-        if (trim->by == STREAM_TRIM_MAXLEN && !must_leave(stream, trim, leaving->count, &passed)) {
-            leaving->next = passed.first;
-            break;
-        }
     }
 out:
     return err;
@@ -153,11 +154,19 @@ entries_delete(struct kv_request *request, const struct kv_stream *stream,
 static bool
 has_nothing_to_do(const struct kv_stream *stream, const struct stream_trim *trim)
 {
+    uint64_t first_live;
+
     if (trim->by == STREAM_TRIM_NONE || stream->length == 0) {
         return true;
     }
-    return trim->by == STREAM_TRIM_MAXLEN ? stream->length <= trim->length_max
-                                          : stream_id_compare(stream->first, trim->id_min) >= 0;
+    if (trim->by == STREAM_TRIM_MINID) {
+        return stream_id_compare(stream->first, trim->id_min) >= 0;
+    }
+    /* Most often the first node is known, and not yet too much. */
+    first_live = stream->first_node == stream->node.number ? stream->node.live : stream->first_live;
+    return stream->length <= trim->length_max ||
+           (trim->is_rough && first_live > 0 && first_live <= stream->length &&
+            stream->length - first_live < trim->length_max);
 }
 
 err_t
@@ -175,6 +184,9 @@ stream_trim(struct kv_request *request, struct kv_stream *stream, const struct s
     TRY(stream_cursor_open(request, stream, stream->first, STREAM_ID_MAX, false, &cursor));
     err = (trim->is_rough ? find_rough : find_exact)(request, stream, trim, &cursor, &leaving);
     stream_cursor_close(&cursor);
+    if (err == ERR_OK && leaving.count == 0 && trim->is_rough) {
+        stream->first_live = leaving.next_live;
+    }
     if (err != ERR_OK || leaving.count == 0) {
         return err;
     }
@@ -182,6 +194,8 @@ stream_trim(struct kv_request *request, struct kv_stream *stream, const struct s
     stream_node_leave(stream, stream->node.number, leaving.of_last_node);
     stream->length -= MIN(leaving.count, stream->length);
     stream->first = leaving.next;
+    stream->first_node = leaving.next_node;
+    stream->first_live = leaving.next_live;
     *removed_out = leaving.count;
 out:
     return err;
