@@ -507,7 +507,10 @@ dump_run(struct script_run *run)
         TRY(payload_append_text(&out, LIST_ENTRY(node, struct script_library, link)->code));
     }
     txn_hold(request->txn);
-    payload_finish(&out, 0);
+    /* Redis 7.0 reads it, whatever the values of newer types need; there may be no library. */
+    buf_reserve(&out, PAYLOAD_FOOTER_BYTES);
+    payload_seal(out.data, out.size, PAYLOAD_VERSION);
+    out.size += PAYLOAD_FOOTER_BYTES;
     run->scripts->current = run;
     reply_bulk(request->reply, buf_slice(&out));
 out:

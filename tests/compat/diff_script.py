@@ -19,7 +19,7 @@ CONVERSIONS = [
     b"return {1, {2, ARGV[1]}, false, 4}", b"return {1, nil, 3}", b"return ARGV[9]",
     b"error(ARGV[1])", b"error({err = ARGV[1]})", b"return redis.sha1hex(ARGV[1])",
     b"local ok, e = pcall(error, ARGV[1]) return {tostring(ok), e}",
-    b"return {double = tonumber(ARGV[1]) or 1.5}", b"return {map = {[ARGV[1]] = ARGV[2]}}",
+    b"return {double = 1.5}", b"return {map = {[ARGV[1]] = ARGV[2]}}",
     b"return {set = {[ARGV[1]] = true}}", b"return {big_number = ARGV[1]}",
     b"redis.setresp(3) return true", b"redis.setresp(3) return {false, true}",
     b"return #ARGV[1] + ARGV[2]", b"return ARGV[1] < ARGV[2]", b"return x", b"x = 1",
