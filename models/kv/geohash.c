@@ -269,7 +269,10 @@ geo_shape_cells(const struct geo_shape *shape, struct geo_cell cells_out[GEO_CEL
             (north < 0 && box.south < needed.south) || (north > 0 && box.north > needed.north) ||
             (east < 0 && box.west < needed.west) || (east > 0 && box.east > needed.east);
 
-        cells_out[i] = is_useless && middle.steps >= 2 ? (struct geo_cell){0}
-                                                       : cell_beside(middle, east, north);
+        if (is_useless && middle.steps >= 2) {
+            cells_out[i] = (struct geo_cell){0};
+        } else { /* At 180 degrees the middle is beyond the last cell. */
+            cells_out[i] = i == 0 ? middle : cell_beside(middle, east, north);
+        }
     }
 }

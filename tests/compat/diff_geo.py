@@ -6,6 +6,8 @@ are seldom equal, and where they are, only the order may differ.
 
 from diff_common import key, number, small, word
 
+NAMES = [b"g0", b"g1", b"g2", b"g3"]
+
 
 def coordinate(rng, limit):
     if rng.randrange(40) == 0:
@@ -26,7 +28,12 @@ def place(rng):
 
 
 def geo_key(rng):
-    return b"k%d" % rng.randrange(4) if rng.randrange(12) else key(rng)
+    """Not among those of other sorted sets, whose scores are often of one place."""
+    return b"g%d" % rng.randrange(4)
+
+
+def any_key(rng):
+    return geo_key(rng) if rng.randrange(12) else key(rng)
 
 
 def unit(rng):
@@ -80,18 +87,18 @@ def search_commands(rng):
 
 def geo_commands(rng):
     return rng.choice([
-        lambda: [b"GEOADD", geo_key(rng)] +
+        lambda: [b"GEOADD", any_key(rng)] +
                 rng.choice([[], [], [b"NX"], [b"XX"], [b"CH"], [b"NX", b"XX"]]) +
                 [part for _ in range(rng.randint(1, 6)) for part in point(rng) + [place(rng)]],
-        lambda: [b"GEOADD", geo_key(rng)] +
+        lambda: [b"GEOADD", any_key(rng)] +
                 [part for _ in range(40) for part in point(rng) + [place(rng)]],
-        lambda: [b"GEOPOS", geo_key(rng)] + [place(rng) for _ in range(rng.randrange(4))],
-        lambda: [b"GEOHASH", geo_key(rng)] + [place(rng) for _ in range(rng.randrange(4))],
-        lambda: [b"GEODIST", geo_key(rng), place(rng), place(rng)] +
+        lambda: [b"GEOPOS", any_key(rng)] + [place(rng) for _ in range(rng.randrange(4))],
+        lambda: [b"GEOHASH", any_key(rng)] + [place(rng) for _ in range(rng.randrange(4))],
+        lambda: [b"GEODIST", any_key(rng), place(rng), place(rng)] +
                 rng.choice([[], [unit(rng)], [unit(rng), word(rng)]]),
         lambda: search_commands(rng), lambda: search_commands(rng), lambda: search_commands(rng),
         lambda: search_commands(rng),
-        lambda: [b"DEL", geo_key(rng)],
+        lambda: [b"DEL", any_key(rng)],
     ])()
 
 

@@ -3,6 +3,9 @@ so sets are not sorted so; and elements of equal texts (BY and ALPHA) may come i
 
 from diff_common import key, number, small, word
 
+DIFFERENT = [
+    ("OBJECT", b"listpack", b"skiplist", "SORT leaves a sorted set of Redis a skiplist"),
+]
 KEYS = [b"q0", b"q1", b"q2", b"q3"]  # Lists and sorted sets, which have an order of their own.
 NAMES = KEYS
 
@@ -46,7 +49,7 @@ def ordered_key(rng):
 
 
 def any_key(rng):
-    return rng.choice([ordered_key(rng), key(rng), b"s0", b"s1"])
+    return rng.choice([ordered_key(rng), key(rng), b"e0", b"e1"])
 
 
 def sort_commands(rng):
@@ -60,12 +63,23 @@ def sort_commands(rng):
         lambda: [b"RPUSH", ordered_key(rng)] + [numbered(rng) for _ in range(rng.randrange(1, 9))],
         lambda: [b"RPUSH", ordered_key(rng), word(rng)],
         lambda: [b"ZADD", ordered_key(rng), small(rng), numbered(rng), small(rng), numbered(rng)],
-        lambda: [b"SADD", rng.choice([b"s0", b"s1"]), numbered(rng), numbered(rng)],
+        lambda: [b"SADD", rng.choice([b"e0", b"e1"]), numbered(rng), numbered(rng)],
         lambda: [b"SET", b"w" + numbered(rng), rng.choice([numbered(rng), numbered(rng),
                                                            word(rng)])],
         lambda: [b"HSET", b"o" + numbered(rng), b"f", numbered(rng), b"g", word(rng)],
-        lambda: [b"DEL", rng.choice([ordered_key(rng), b"s0", b"w" + numbered(rng)])],
+        lambda: [b"DEL", rng.choice([ordered_key(rng), b"e0", b"w" + numbered(rng)])],
     ])()
+
+
+def is_excused(name, ours, theirs):
+    """To strcoll, with which Redis compares, a text ends at its first zero byte. And Redis takes a
+    range error that some earlier command met for one of its own."""
+    if name not in ("SORT", "SORT_RO") or not isinstance(ours, list):
+        return False
+    if isinstance(theirs, list):
+        return any(part is not None and b"\0" in part for part in ours) and \
+            sorted(ours, key=repr) == sorted(theirs, key=repr)
+    return "converted into double" in str(theirs)
 
 
 GROUPS = {"sort": sort_commands}

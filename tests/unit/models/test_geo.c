@@ -107,6 +107,15 @@ FIBER_TEST(kv_geo, what_is_no_place_is_refused)
     kv_fixture_close();
 }
 
+FIBER_TEST(kv_geo, the_last_meridian_is_searched_too)
+{
+    kv_fixture_open();
+    EXPECT(":2\r\n", "GEOADD", "g", "180", "10", "a", "20", "85.05112878", "b");
+    EXPECT("*1\r\n$1\r\na\r\n", "GEORADIUSBYMEMBER", "g", "a", "0", "m");
+    EXPECT("*1\r\n$1\r\nb\r\n", "GEORADIUSBYMEMBER", "g", "b", "0", "m");
+    kv_fixture_close();
+}
+
 /* More places than one part of a search reads. */
 FIBER_TEST(kv_geo, many_places_are_searched_in_parts)
 {
