@@ -215,14 +215,17 @@ steps_for(double radius_m, double latitude)
     return (uint8_t)(steps < 1 ? 1 : steps > GEO_STEPS_MAX ? GEO_STEPS_MAX : steps);
 }
 
-/* The cell so many cells to the east and to the north; round the world in both. */
+/* The cell so many cells to the east and to the north; round the world in both. A place on the last
+ * meridian or parallel is in a cell beyond the last one, which a move along it does not leave. */
 static struct geo_cell
 cell_beside(struct geo_cell cell, int east, int north)
 {
     uint32_t mask = (uint32_t)(UINT64_C(1) << cell.steps) - 1;
-    uint32_t longitude = (gather_bits(cell.bits >> 1) + (uint32_t)east) & mask;
-    uint32_t latitude = (gather_bits(cell.bits) + (uint32_t)north) & mask;
+    uint32_t longitude = gather_bits(cell.bits >> 1) + (uint32_t)east;
+    uint32_t latitude = gather_bits(cell.bits) + (uint32_t)north;
 
+    longitude &= east != 0 ? mask : UINT32_MAX;
+    latitude &= north != 0 ? mask : UINT32_MAX;
     return (struct geo_cell){
         .bits = spread_bits(latitude) | spread_bits(longitude) << 1,
         .steps = cell.steps,
@@ -269,10 +272,7 @@ geo_shape_cells(const struct geo_shape *shape, struct geo_cell cells_out[GEO_CEL
             (north < 0 && box.south < needed.south) || (north > 0 && box.north > needed.north) ||
             (east < 0 && box.west < needed.west) || (east > 0 && box.east > needed.east);
 
-        if (is_useless && middle.steps >= 2) {
-            cells_out[i] = (struct geo_cell){0};
-        } else { /* At 180 degrees the middle is beyond the last cell. */
-            cells_out[i] = i == 0 ? middle : cell_beside(middle, east, north);
-        }
+        cells_out[i] = is_useless && middle.steps >= 2 ? (struct geo_cell){0}
+                                                       : cell_beside(middle, east, north);
     }
 }

@@ -1,6 +1,7 @@
 """Sorted sets, for differential.py.
 
-Ranges of names mean something only where scores are equal, so they have keys of their own.
+Ranges of names mean something only where scores are equal, so they have keys of their own. No score
+is out of the range of numbers: Redis would remember that error until a later SORT.
 """
 
 from diff_common import key, number, small, word, words
@@ -16,7 +17,7 @@ NAMES = [b"l%d" % i for i in range(LEX_KEYS)]
 
 def score(rng):
     if rng.randrange(8) == 0:
-        return rng.choice([b"inf", b"-inf", b"+inf", b"nan", b"x", b"", b" 1", b"1e400", b"1e-7",
+        return rng.choice([b"inf", b"-inf", b"+inf", b"nan", b"x", b"", b" 1", b"1e-7",
                            b"0x10", b"3.0e20", b"12345678901234567890", b"0.1", b"-0"])
     return rng.choice([b"%d" % rng.randrange(-9, 20),
                        b"%d.%d" % (rng.randrange(-9, 9), rng.randrange(100))])

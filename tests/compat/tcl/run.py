@@ -27,7 +27,10 @@ import server  # noqa: E402  (the path is set above)
 
 # The files that cover the commands which the server offers. The longest come first.
 FILES = [
+    "unit/type/zset",
     "unit/type/list",
+    "unit/geo",
+    "unit/sort",
     "unit/hyperloglog",
     "unit/pause",
     "unit/type/set",

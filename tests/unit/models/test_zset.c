@@ -65,6 +65,7 @@ FIBER_TEST(kv_zset, options_that_exclude_each_other_are_refused)
            "1", "a", "2", "b");
     EXPECT("-ERR syntax error\r\n", "ZADD", "z", "1", "a", "2");
     EXPECT(NOT_FLOAT, "ZADD", "z", "nan", "a");
+    EXPECT(NOT_FLOAT, "ZADD", "z", "1e400", "a");
     EXPECT(NOT_FLOAT, "ZADD", "z", "1", "a", "x", "b");
     EXPECT(":0\r\n", "EXISTS", "z");
     kv_fixture_close();
