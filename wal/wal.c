@@ -190,8 +190,12 @@ wal_close(struct wal **wal_ref)
     wal->is_closing = true;
     cond_signal(&wal->prepare_cond);
     fiber_group_wait(&wal->fibers);
-    wal_segments_give_back(wal);
     shard_turn_hook_remove(wal_writer_pump, wal);
+    while (wal->in_flight_count >
+           0) { /* One more heartbeat, since the last batch was waited for. */
+        cond_wait_uncancelable(&wal->durable_cond);
+    }
+    wal_segments_give_back(wal);
     wal_free(wal);
     *wal_ref = NULL;
 }
