@@ -443,6 +443,24 @@ part_spill(struct part *part)
     return err;
 }
 
+struct part_cost
+part_cost_of(const struct part *part)
+{
+    const struct spill *spill = part->writes.spill;
+    struct part_cost cost = {
+        .writes = part->writes.batch.ops,
+        .write_bytes = overlay_bytes(&part->writes),
+        .locks = part->locks.count,
+        .reads = part->reads.count,
+    };
+
+    if (spill != NULL) {
+        cost.writes += spill->rows;
+        cost.write_bytes += lsm_runs_bytes(spill->runs);
+    }
+    return cost;
+}
+
 bool
 part_writes_are_much(const struct part *part)
 {

@@ -63,7 +63,15 @@ struct part {
     uint32_t large_written; /* So many of its large values are in the value log, and held there. */
 };
 
+/* What it holds: for txn_visit. */
+struct part_cost {
+    uint64_t writes, write_bytes; /* In memory and on disk. */
+    uint64_t locks, reads;
+};
+
 /* ---- part.c ---- */
+
+struct part_cost part_cost_of(const struct part *part);
 
 void part_init(struct part *part, uint64_t txn, enum txn_isolation isolation, bool is_auto,
                bool read_only);

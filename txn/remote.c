@@ -139,6 +139,7 @@ struct remote_call {
     void *arg;
     /* Out. */
     bool has_reads, has_writes, is_ended;
+    struct part_cost cost;
     lsn_t noted;
     err_t err;
     char message[ERR_MESSAGE_BYTES_MAX];
@@ -240,6 +241,7 @@ out:
     call->noted = part->noted;
     call->has_writes = !overlay_is_empty(&part->writes);
     call->has_reads = part_has_reads(part);
+    call->cost = part_cost_of(part);
     remote_part_of(part)->users--;
     call->is_ended = err == ERR_OK && remote_part_of(part)->is_done;
     if (call->is_ended) {
@@ -346,6 +348,7 @@ call_accept(const struct remote_call *call, struct txn *txn)
     remote->noted = MAX(remote->noted, call->noted);
     remote->has_writes = call->has_writes;
     remote->has_reads = call->has_reads;
+    remote->cost = call->cost;
     remote->is_begun = !call->is_ended;
     if (call->err != ERR_OK) {
         return call->message[0] == '\0' ? call->err : err_set(call->err, "%s", call->message);

@@ -149,6 +149,7 @@ spill_cut(struct overlay *overlay, const struct overlay_mark *mark)
     record_replace(overlay, &record, limit.ops);
     lsm_runs_cut(spill->runs, limit.spills == 0 ? 0 : spill->pieces[limit.spills - 1].runs_to);
     spill->count = limit.spills;
+    spill->rows = limit.spills == 0 ? 0 : spill->pieces[limit.spills - 1].rows_to;
     spill->kept = limit.ops;
 }
 
@@ -234,6 +235,7 @@ run_write(struct overlay *overlay, uint32_t from, uint32_t to)
         row = row_of(&op, false);
         TRY(lsm_runs_add(spill->runs, &row));
         bounds_widen(spill, op.key);
+        spill->rows++;
     }
     TRY(lsm_runs_end(spill->runs));
 out:
@@ -320,7 +322,8 @@ pieces_write(struct overlay *overlay, const struct buf *borders, struct keeping 
         piece_push(spill, (struct spill_piece){.begun = begun,
                                                .ops_to = ends[i],
                                                .kept_to = keeping->ops,
-                                               .runs_to = lsm_runs_count(spill->runs)});
+                                               .runs_to = lsm_runs_count(spill->runs),
+                                               .rows_to = spill->rows});
     }
     if (keeping->record->size > SPILL_KEPT_BYTES_MAX) {
         err = err_set(ERR_LIMIT, "the range deletes of a transaction exceed %d bytes",
@@ -358,6 +361,7 @@ spill_write(struct overlay *overlay, struct lsm *lsm, const struct overlay_mark 
         record_replace(overlay, &record, keeping.ops);
     } else {
         overlay->spill->count = before;
+        overlay->spill->rows = before == 0 ? 0 : overlay->spill->pieces[before - 1].rows_to;
         lsm_runs_cut(overlay->spill->runs,
                      before == 0 ? 0 : overlay->spill->pieces[before - 1].runs_to);
         if (before == 0) {

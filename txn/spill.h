@@ -32,7 +32,8 @@ struct spill_piece {
     uint32_t begun;   /* How many pieces there were when its record began, */
     uint32_t ops_to;  /* and where in that record it ends. */
     uint32_t kept_to; /* So many of the kept ops are of this piece and those before. */
-    uint32_t runs_to; /* And so many runs. */
+    uint32_t runs_to; /* And so many runs, */
+    uint64_t rows_to; /* with so many rows. */
 };
 
 struct spill {
@@ -40,6 +41,7 @@ struct spill {
     struct spill_piece *pieces;
     uint32_t count, capacity;
     uint32_t kept;             /* The first so many ops of the record. */
+    uint64_t rows;             /* In all runs. */
     struct buf low, high;      /* The bounds of all keys in runs, both inclusive. */
     struct lsm_ingest *ingest; /* After spill_finish. */
 };

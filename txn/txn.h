@@ -209,7 +209,8 @@ YIELDS err_t txn_join(struct slice token, struct slice principal, uint64_t *id_o
 YIELDS err_t txn_commit_id(uint64_t id, struct txn_done *done_out);
 YIELDS err_t txn_abort_id(uint64_t id);
 
-/* What `orbitctl txns` shows of one: on its home shard. */
+/* What `orbitctl txns` shows of one: on its home shard, with what its parts elsewhere held when
+ * they last answered. */
 struct txn_info {
     uint64_t id, snapshot, begun_us, statements, writes, write_bytes, locks, reads;
     uint64_t active_us; /* When its last statement ended: it is idle since, if its state says so. */

@@ -276,6 +276,23 @@ txns_close(struct txns **txns_ref)
     *txns_ref = NULL;
 }
 
+/* Of all parts, as they were when they last answered. */
+static struct part_cost
+cost_of(const struct txn *txn)
+{
+    struct part_cost cost = part_cost_of(&txn->part);
+
+    for (uint32_t i = 0; txn->remotes != NULL && i < shard_count(); i++) {
+        const struct txn_remote *remote = &txn->remotes[i];
+
+        cost.writes += remote->cost.writes + remote->pending.batch.ops;
+        cost.write_bytes += remote->cost.write_bytes + overlay_bytes(&remote->pending);
+        cost.locks += remote->cost.locks;
+        cost.reads += remote->cost.reads;
+    }
+    return cost;
+}
+
 void
 txn_visit(void (*visit)(void *arg, const struct txn_info *info), void *arg)
 {
@@ -284,16 +301,17 @@ txn_visit(void (*visit)(void *arg, const struct txn_info *info), void *arg)
     LIST_FOR_EACH(node, &txns->interactive) {
         const struct txn *txn = LIST_ENTRY(node, struct txn, link);
         const struct part *part = &txn->part;
+        struct part_cost cost = cost_of(txn);
         struct txn_info info = {
             .id = part->txn,
             .snapshot = part->snapshot,
             .begun_us = txn->begun_us,
             .active_us = txn->active_us,
             .statements = txn->moment.statement,
-            .writes = part->writes.batch.ops,
-            .write_bytes = overlay_bytes(&part->writes),
-            .locks = part->locks.count,
-            .reads = part->reads.count,
+            .writes = cost.writes,
+            .write_bytes = cost.write_bytes,
+            .locks = cost.locks,
+            .reads = cost.reads,
             .state = txn->state,
             .isolation = part->isolation,
             .read_only = part->read_only,

@@ -29,6 +29,7 @@ struct txn_remote {
     bool has_writes;        /* Sent there. */
     bool has_reads;         /* Its part has a read set that the commit must validate. */
     lsn_t noted;            /* As in struct part; 0: nothing, or known durable. */
+    struct part_cost cost;  /* When it last answered. */
     struct overlay pending; /* Writes gathered for it and not sent yet. */
 };
 

@@ -72,3 +72,22 @@ FIBER_TEST_ON(txns, those_of_all_shards_are_listed_oldest_first, 2)
     txn_abort(&mine);
     net_fixture_close();
 }
+
+FIBER_TEST_ON(txns, what_a_transaction_holds_elsewhere_counts, 2)
+{
+    static const char *const keys[] = {"\x02\0\0\0\0a", "\x02\0\0\0\0b"};
+    static const uint16_t slots[] = {0, SLOT_COUNT - 1};
+    struct txn *txn;
+
+    net_fixture_open();
+    txn = opened(TXN_REPEATABLE_READ, "ann");
+    for (int i = 0; i < 2; i++) {
+        txn_put(txn, slots[i], slice_of(keys[i], 6), slice_from_text("v"), 0);
+    }
+    EXPECT_PART("$6\r\nwrites\r\n:2\r\n", "ORBIT.TXNS");
+    cr_assert_eq(txn_flush(txn), ERR_OK);
+    EXPECT_PART("$6\r\nwrites\r\n:2\r\n", "ORBIT.TXNS");
+    EXPECT_PART("$5\r\nlocks\r\n:2\r\n", "ORBIT.TXNS");
+    txn_abort(&txn);
+    net_fixture_close();
+}
