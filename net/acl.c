@@ -197,8 +197,41 @@ acl_session_reads_all(const struct session *session)
 
 /* ---- The catalog into memory ---- */
 
+static bool
+may_hear_channel(const void *user, struct slice name)
+{
+    return acl_user_may_hear(user, name, false);
+}
+
+static bool
+may_hear_pattern(const void *user, struct slice name)
+{
+    return acl_user_may_hear(user, name, true);
+}
+
+/* Sessions that have subscribed to what their user may hear no longer are closed. */
 static void
-user_load(struct net *net, const struct principal *principal)
+subscribers_check(struct net *net, const struct acl_user *user, uint64_t asking_session)
+{
+    LIST_FOR_EACH_SAFE(node, &net->sessions) {
+        struct session *session = LIST_ENTRY(node, struct session, link);
+
+        if (session->acl_user != user || !pubsub_is_subscriber(session) ||
+            (pubsub_all(session, PUBSUB_CHANNEL, may_hear_channel, user) &&
+             pubsub_all(session, PUBSUB_SHARD_CHANNEL, may_hear_channel, user) &&
+             pubsub_all(session, PUBSUB_PATTERN, may_hear_pattern, user))) {
+            continue;
+        }
+        if (session->id == asking_session) {
+            session_close_after_reply(session);
+        } else {
+            session_close(session);
+        }
+    }
+}
+
+static void
+user_load(struct net *net, const struct principal *principal, uint64_t asking_session)
 {
     struct acl_user *user = acl_find(net, principal->name);
     const char *error;
@@ -212,6 +245,7 @@ user_load(struct net *net, const struct principal *principal)
         user->flags &= ~(uint32_t)PRINCIPAL_ENABLED;
         LOG_W("acl: the rules of user %s are not understood, it is off: %s", user->name, error);
     }
+    subscribers_check(net, user, asking_session);
 }
 
 /* What the server's options say of the default user goes before the catalog. */
@@ -275,7 +309,7 @@ catalog_load(struct net *net, uint64_t asking_session)
         }
     }
     for (uint32_t i = 0; i < count; i++) {
-        user_load(net, &principals[i]);
+        user_load(net, &principals[i], asking_session);
     }
     err = ERR_OK;
 out:
@@ -303,7 +337,7 @@ apply_here(void *arg)
     if (apply->should_load) {
         apply->err = catalog_load(net, apply->session);
     } else if (apply->principal != NULL) {
-        user_load(net, apply->principal);
+        user_load(net, apply->principal, apply->session);
     } else {
         struct acl_user *user = acl_find(net, apply->removed);
 

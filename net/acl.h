@@ -51,10 +51,11 @@ void acl_denial_text(const struct acl_denial *denial, const char *user_name, boo
 /* ---- The log of refusals: kept by shard 0 ---- */
 
 enum acl_context { ACL_TOPLEVEL, ACL_MULTI, ACL_LUA };
-/* Notes it in the background. user_name: of the session, or who tried to log in. */
-void acl_log_denial(struct session *session, const struct acl_denial *denial,
-                    enum acl_context context);
-void acl_log_login(struct session *session, struct slice user_name);
+/* user_name: of the session, or who tried to log in. */
+YIELDS void acl_log_denial(struct session *session, const struct acl_denial *denial,
+                           enum acl_context context);
+/* word: the command as it was written. */
+YIELDS void acl_log_login(struct session *session, struct slice user_name, struct slice word);
 
 /* ---- Users of this shard ---- */
 

@@ -51,6 +51,18 @@ channel_is_allowed(const struct acl_selector *selector, struct slice channel, bo
     return false;
 }
 
+bool
+acl_user_may_hear(const struct acl_user *user, struct slice channel, bool is_pattern)
+{
+    for (uint32_t i = 0; i < user->selector_count; i++) {
+        if (user->selectors[i].has_all_channels ||
+            channel_is_allowed(&user->selectors[i], channel, is_pattern)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- What a selector says ---- */
 
 struct call {

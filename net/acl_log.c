@@ -142,15 +142,13 @@ acl_log_denial(struct session *session, const struct acl_denial *denial, enum ac
 }
 
 void
-acl_log_login(struct session *session, struct slice user_name)
+acl_log_login(struct session *session, struct slice user_name, struct slice word)
 {
     struct note note = {
         .reason = "auth",
         .context = session->multi != NULL ? "multi" : "toplevel",
         .user = user_name,
-        .object = session->last_command != NULL
-                      ? slice_from_text(command_full_name(session->last_command))
-                      : SLICE("auth"),
+        .object = word,
     };
 
     note_send(session, &note);

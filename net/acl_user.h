@@ -67,6 +67,9 @@ void acl_selector_commands(const struct acl_selector *selector, struct buf *out)
 void acl_selector_keys(const struct acl_selector *selector, struct buf *out);
 void acl_selector_channels(const struct acl_selector *selector, struct buf *out);
 
+/* May the user subscribe to the channel (or, by its rules literally, the pattern)? acl_check.c */
+bool acl_user_may_hear(const struct acl_user *user, struct slice channel, bool is_pattern);
+
 /* Steps over one entry of a list. False at the end. */
 struct acl_entry {
     uint32_t flags; /* enum acl_permission, or a command's id. */

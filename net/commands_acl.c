@@ -256,6 +256,14 @@ run_save(struct session *session, struct kv_request *request)
 /* ---- The rest ---- */
 
 static void
+reply_arguments_error(struct kv_request *request)
+{
+    reply_error(request->reply,
+                "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try ACL HELP.",
+                (int)MIN(request->argv[1].size, (size_t)128), (const char *)request->argv[1].data);
+}
+
+static void
 reply_category(struct kv_request *request, uint32_t category)
 {
     uint64_t count = 0;
@@ -278,8 +286,7 @@ run_cat(struct session *session, struct kv_request *request)
 
     (void)session;
     if (request->argc > 3) {
-        reply_error(request->reply, "ERR unknown subcommand or wrong number of arguments for 'cat'."
-                                    " Try ACL HELP.");
+        reply_arguments_error(request);
         return;
     }
     for (uint32_t bit = 0; command_category_name(bit) != NULL; bit++, count++) {
@@ -332,8 +339,7 @@ run_log(struct session *session, struct kv_request *request)
 
     (void)session;
     if (request->argc > 3) {
-        reply_error(request->reply, "ERR unknown subcommand or wrong number of arguments for 'log'."
-                                    " Try ACL HELP.");
+        reply_arguments_error(request);
     } else if (request->argc == 3 && command_word_is(request->argv[2], "RESET")) {
         acl_log_reset();
         reply_ok(request->reply);

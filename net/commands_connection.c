@@ -73,7 +73,7 @@ authenticate(struct session *session, struct kv_request *request, struct slice u
         return true;
     }
     session->net->counters.auth_failures++;
-    acl_log_login(session, user);
+    acl_log_login(session, user, request->argv[0]);
     reply_error(request->reply, "WRONGPASS invalid username-password pair or user is disabled.");
     return false;
 }

@@ -144,6 +144,15 @@ section_clients(struct info *info)
     zeros_put(info, none, ARRAY_COUNT(none));
 }
 
+/* NAME_ratio and NAME_bytes: how much more there is than there would have to be. */
+static void
+ratio_put(struct info *info, const char *name, uint64_t is, uint64_t needed)
+{
+    buf_printf(&info->text, "%s_ratio:%.2f\r\n%s_bytes:%lld\r\n", name,
+               needed > 0 ? (double)is / (double)needed : 1.0, name,
+               (long long)is - (long long)needed);
+}
+
 static void
 memory_ratios(struct info *info, uint64_t resident)
 {
@@ -156,6 +165,10 @@ memory_ratios(struct info *info, uint64_t resident)
     buf_printf(&info->text, "allocator_frag_ratio:%.2f\r\n",
                allocated.allocated > 0 ? (double)allocated.active / (double)allocated.allocated
                                        : 1.0);
+    buf_printf(&info->text, "allocator_frag_bytes:%lld\r\n",
+               (long long)allocated.active - (long long)allocated.allocated);
+    ratio_put(info, "allocator_rss", allocated.resident, allocated.active);
+    ratio_put(info, "rss_overhead", resident, allocated.resident);
     buf_printf(&info->text, "mem_fragmentation_ratio:%.2f\r\n",
                (double)resident / (double)MAX(info->totals->memory_total, UINT64_C(1)));
     buf_printf(&info->text, "mem_fragmentation_bytes:%lld\r\n",
@@ -166,9 +179,9 @@ static void
 section_memory(struct info *info)
 {
     static const char *const none[] = {
-        "mem_replication_backlog", "mem_clients_slaves",    "mem_cluster_links",
-        "mem_aof_buffer",          "active_defrag_running", "lazyfree_pending_objects",
-        "lazyfreed_objects",
+        "mem_replication_backlog", "mem_clients_slaves",        "mem_cluster_links",
+        "mem_aof_buffer",          "active_defrag_running",     "lazyfree_pending_objects",
+        "lazyfreed_objects",       "mem_not_counted_for_evict", "used_memory_startup",
     };
     const struct totals *totals = info->totals;
     uint64_t resident = process_resident_bytes();
@@ -220,6 +233,9 @@ section_persistence(struct info *info)
         "current_save_keys_total",
         "aof_rewrite_scheduled",
         "module_fork_in_progress",
+        "module_fork_last_cow_size",
+        "rdb_last_cow_size",
+        "aof_last_cow_size",
     };
 
     const struct net_save *save = &info->totals->save;
@@ -261,6 +277,11 @@ section_stats(struct info *info)
         "slave_expires_tracked_keys",
         "active_defrag_hits",
         "active_defrag_misses",
+        "active_defrag_key_hits",
+        "active_defrag_key_misses",
+        "dump_payload_sanitizations",
+        "expired_stale_perc",
+        "expired_time_cap_reached_count",
         "tracking_total_keys",
         "tracking_total_items",
         "tracking_total_prefixes",
@@ -273,6 +294,8 @@ section_stats(struct info *info)
     number_put(info, "total_connections_received", counters->connections);
     number_put(info, "total_commands_processed", counters->commands);
     number_put(info, "instantaneous_ops_per_sec", totals->commands_per_second);
+    number_put(info, "total_reads_processed", counters->reads);
+    number_put(info, "total_writes_processed", counters->writes);
     number_put(info, "total_net_input_bytes", counters->input_bytes);
     number_put(info, "total_net_output_bytes", counters->output_bytes);
     number_put(info, "pubsub_channels", pubsub_count(net_self()->pubsub, PUBSUB_CHANNEL));

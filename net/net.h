@@ -69,6 +69,7 @@ struct command_stats {
 struct net_counters {
     uint64_t connections, rejected_connections, commands, input_bytes, output_bytes;
     uint64_t error_replies, unexpected_errors, timeouts, auth_failures;
+    uint64_t reads, writes;                        /* Of sockets. */
     uint64_t acl_commands, acl_keys, acl_channels; /* Refused. */
     uint64_t output_limit_disconnections;
     uint64_t input_bytes_max, output_bytes_max; /* Largest buffers seen. */

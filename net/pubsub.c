@@ -249,6 +249,18 @@ pubsub_any(const struct session *session, enum pubsub_kind kind, struct slice *n
     return first != NULL;
 }
 
+bool
+pubsub_all(const struct session *session, enum pubsub_kind kind,
+           bool (*is_fine)(const void *arg, struct slice name), const void *arg)
+{
+    const struct subscription *at = session->subscriptions[kind].first;
+
+    while (at != NULL && is_fine(arg, name_of(at->channel))) {
+        at = at->session_next;
+    }
+    return at == NULL;
+}
+
 void
 pubsub_leave(struct session *session)
 {

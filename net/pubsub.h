@@ -41,6 +41,9 @@ bool pubsub_unsubscribe(struct session *session, enum pubsub_kind kind, struct s
 /* One of the session's subscriptions of that kind, the oldest; false: none is left. The name is
  * valid until it is unsubscribed. */
 bool pubsub_any(const struct session *session, enum pubsub_kind kind, struct slice *name_out);
+/* Are all the session's subscriptions of that kind fine for `is_fine`? */
+bool pubsub_all(const struct session *session, enum pubsub_kind kind,
+                bool (*is_fine)(const void *arg, struct slice name), const void *arg);
 /* The session goes, or is reset. */
 void pubsub_leave(struct session *session);
 /* Does it subscribe to anything? */

@@ -58,6 +58,7 @@ session_on_data(void *owner, const uint8_t *data, size_t size)
     session->active_us = shard_now_us();
     session->input_bytes_total += size;
     net->counters.input_bytes += size;
+    net->counters.reads++;
     buf_append(session->is_running ? &session->incoming : &session->input, data, size);
     net->counters.input_bytes_max =
         MAX(net->counters.input_bytes_max, session->input.size + session->incoming.size);
@@ -416,6 +417,7 @@ session_flush(struct session *session)
     if (size > 0) {
         session_output_take(session, size);
         session->net->counters.output_bytes += size;
+        session->net->counters.writes++;
         session->net->counters.output_bytes_max =
             MAX(session->net->counters.output_bytes_max, size);
         session->output_bytes_total += size;

@@ -33,6 +33,8 @@ counters_add(struct net_counters *into, const struct net_counters *from)
     into->unexpected_errors += from->unexpected_errors;
     into->timeouts += from->timeouts;
     into->auth_failures += from->auth_failures;
+    into->reads += from->reads;
+    into->writes += from->writes;
     into->acl_commands += from->acl_commands;
     into->acl_keys += from->acl_keys;
     into->acl_channels += from->acl_channels;

@@ -3,7 +3,7 @@
 rate-limiter-flexible; and what any client sees of several shards (sharding.py) and at the limits
 (limits.py).
 
-usage: run.py [cli|benchmark|hiredis|npm|shards|limits]...      (default: all)
+usage: run.py [cli|benchmark|hiredis|npm|shards|limits|cluster|exporter]...      (default: all)
 
 Every case is counted. A client that cannot be had (not installed, npm's registry out of reach) is
 reported as skipped with the reason. What is built or fetched lies in build/compat.
@@ -23,6 +23,7 @@ import threading
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "..", "lib"))
 sys.path.insert(0, HERE)
+import cluster  # noqa: E402  (the paths are set above)
 import limits  # noqa: E402  (the paths are set above)
 import server  # noqa: E402
 import sharding  # noqa: E402
@@ -307,16 +308,16 @@ def install_npm(tally):
             return None
         with open(done, "w", encoding="ascii"):
             pass
-    for name in ("harness.js", "ioredis.js", "redis.js", "scripts.js"):
+    for name in ("harness.js", "ioredis.js", "redis.js", "scripts.js", "cluster.js"):
         shutil.copy(os.path.join(source, name), folder)
     return folder
 
 
-def run_script(tally, folder, name, shards):
+def run_script(tally, folder, name, shards, instance=None, port=0):
     """One npm client; it asks for restarts of the server on its standard output."""
     prefix = "npm %s, shards %d: " % (name, shards)
-    with server.Server(shards=shards) as instance:
-        child = subprocess.Popen(["node", name + ".js", str(instance.port)], cwd=folder,
+    with instance or server.Server(shards=shards) as instance:
+        child = subprocess.Popen(["node", name + ".js", str(port or instance.port)], cwd=folder,
                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         guard = threading.Timer(NPM_TIMEOUT_S, child.kill)
         guard.start()
@@ -355,7 +356,9 @@ def run_npm(tally):
 
 
 GROUPS = {"cli": run_cli, "benchmark": run_benchmark, "hiredis": run_hiredis, "npm": run_npm,
-          "shards": sharding.run, "limits": limits.run}
+          "shards": sharding.run, "limits": limits.run,
+          "cluster": lambda tally: cluster.run(tally, install_npm, run_script),
+          "exporter": lambda tally: cluster.run_exporter(tally, CACHE)}
 
 
 def main():
