@@ -172,29 +172,6 @@ acl_session_may(const struct session *session, const struct command *command,
     return false;
 }
 
-bool
-acl_session_reads_all(const struct session *session)
-{
-    const struct acl_user *user = session_user_here(session);
-
-    if (user == NULL) {
-        return false;
-    }
-    for (uint32_t i = 0; i < user->selector_count; i++) {
-        struct acl_entry entry;
-
-        if (user->selectors[i].has_all_keys) {
-            return true;
-        }
-        for (size_t at = 0; acl_list_next(&user->selectors[i].keys, &at, &entry);) {
-            if ((entry.flags & ACL_READ) != 0 && slice_equal(entry.text, SLICE("*"))) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
 /* ---- The catalog into memory ---- */
 
 static bool

@@ -24,11 +24,17 @@ struct session;
 
 /* ---- Checks ---- */
 
-enum acl_result { ACL_ALLOWED, ACL_DENIED_COMMAND, ACL_DENIED_KEY, ACL_DENIED_CHANNEL };
+enum acl_result {
+    ACL_ALLOWED,
+    ACL_DENIED_COMMAND,
+    ACL_DENIED_KEY,
+    ACL_DENIED_CHANNEL,
+    ACL_DENIED_OPTION, /* BY or GET of SORT, which read keys that it does not name. */
+};
 
 struct acl_denial {
     enum acl_result result;
-    struct slice object; /* The command's name, the key or the channel; borrowed. */
+    struct slice object; /* The command's name, key, channel or option; borrowed. */
 };
 
 /* May the user run the call? Arity and arguments need not fit. denial_out is filled if not. Does
@@ -41,8 +47,6 @@ bool acl_session_may(const struct session *session, const struct command *comman
                      const struct slice *argv, uint32_t argc, struct acl_denial *denial_out);
 /* Everything is allowed to the session's user: no check is needed. Own shard only. */
 bool acl_is_unrestricted(const struct session *session);
-/* May the user of the session read every key: what SORT with BY or GET needs? From any shard. */
-bool acl_session_reads_all(const struct session *session);
 /* The text behind "NOPERM ", as Redis words it; is_verbose: with the names (ACL DRYRUN). */
 enum { ACL_TEXT_BYTES_MAX = 512 };
 void acl_denial_text(const struct acl_denial *denial, const char *user_name, bool is_verbose,

@@ -169,6 +169,61 @@ selectors_check(const struct acl_user *user, const struct call *call, struct acl
     return false;
 }
 
+/* ---- SORT reads keys that its patterns make ---- */
+
+static bool
+reads_all_keys(const struct acl_user *user)
+{
+    for (uint32_t i = 0; i < user->selector_count; i++) {
+        struct acl_entry entry;
+
+        if (user->selectors[i].has_all_keys) {
+            return true;
+        }
+        for (size_t at = 0; acl_list_next(&user->selectors[i].keys, &at, &entry);) {
+            if ((entry.flags & ACL_READ) != 0 && slice_equal(entry.text, SLICE("*"))) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* The option that reads such keys; empty: none does. */
+static struct slice
+sort_option(const struct call *call)
+{
+    for (uint32_t i = 2; i + 1 < call->argc; i++) {
+        struct slice value = call->argv[i + 1];
+        bool is_by = command_word_is(call->argv[i], "BY");
+
+        if (is_by && memchr(value.data, '*', value.size) != NULL) {
+            return SLICE("BY");
+        }
+        if (command_word_is(call->argv[i], "GET") && !slice_equal(value, SLICE("#"))) {
+            return SLICE("GET");
+        }
+        i += is_by || command_word_is(call->argv[i], "GET") ||
+             command_word_is(call->argv[i], "STORE");
+        i += command_word_is(call->argv[i], "LIMIT") ? 2 : 0;
+    }
+    return SLICE("");
+}
+
+static bool
+sort_check(const struct acl_user *user, const struct call *call, struct acl_denial *denial_out)
+{
+    bool is_sort =
+        strcmp(call->command->name, "sort") == 0 || strcmp(call->command->name, "sort_ro") == 0;
+
+    if (!is_sort || reads_all_keys(user)) {
+        return true;
+    }
+    denial_out->result = ACL_DENIED_OPTION;
+    denial_out->object = sort_option(call);
+    return denial_out->object.size == 0;
+}
+
 bool
 acl_check(const struct acl_user *user, const struct command *command, const struct slice *argv,
           uint32_t argc, struct acl_denial *denial_out)
@@ -187,7 +242,7 @@ acl_check(const struct acl_user *user, const struct command *command, const stru
         command_keys(command, argv, argc, keys, (uint32_t)call.key_count);
     }
     call.keys = keys;
-    is_allowed = selectors_check(user, &call, denial_out);
+    is_allowed = selectors_check(user, &call, denial_out) && sort_check(user, &call, denial_out);
     if (keys != few) {
         mem_free(MEM_SESSIONS, keys, (size_t)call.key_count * sizeof(*keys));
     }
@@ -221,6 +276,10 @@ acl_denial_text(const struct acl_denial *denial, const char *user_name, bool is_
         }
         return;
     }
+    case ACL_DENIED_OPTION:
+        snprintf(out, ACL_TEXT_BYTES_MAX,
+                 "%.*s option of SORT denied due to insufficient ACL permissions.", size, object);
+        return;
     case ACL_ALLOWED:
         break;
     }

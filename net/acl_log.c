@@ -126,6 +126,7 @@ acl_log_denial(struct session *session, const struct acl_denial *denial, enum ac
         [ACL_DENIED_COMMAND] = "command",
         [ACL_DENIED_KEY] = "key",
         [ACL_DENIED_CHANNEL] = "channel",
+        [ACL_DENIED_OPTION] = "key",
     };
     struct note note = {
         .reason = reasons[denial->result],
@@ -136,7 +137,7 @@ acl_log_denial(struct session *session, const struct acl_denial *denial, enum ac
     struct net_counters *counters = &net_self()->counters;
 
     counters->acl_commands += denial->result == ACL_DENIED_COMMAND;
-    counters->acl_keys += denial->result == ACL_DENIED_KEY;
+    counters->acl_keys += denial->result == ACL_DENIED_KEY || denial->result == ACL_DENIED_OPTION;
     counters->acl_channels += denial->result == ACL_DENIED_CHANNEL;
     note_send(session, &note);
 }

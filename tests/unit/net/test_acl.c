@@ -136,6 +136,20 @@ FIBER_TEST_ON(acl, a_user_may_do_what_its_rules_say_on_every_shard, 2)
     net_fixture_close();
 }
 
+FIBER_TEST(acl, patterns_of_sort_need_every_key)
+{
+    net_fixture_open();
+    EXPECT("+OK\r\n", "ACL", "SETUSER", "ann", "on", "nopass", "~l", "+sort", "+rpush");
+    EXPECT("+OK\r\n", "AUTH", "ann", "x");
+    EXPECT(":1\r\n", "RPUSH", "l", "1");
+    EXPECT("*1\r\n$1\r\n1\r\n", "SORT", "l", "BY", "nosort", "GET", "#", "LIMIT", "0", "5");
+    EXPECT("-NOPERM BY option of SORT denied due to insufficient ACL permissions.\r\n", "SORT", "l",
+           "LIMIT", "0", "5", "BY", "w_*");
+    EXPECT("-NOPERM GET option of SORT denied due to insufficient ACL permissions.\r\n", "SORT",
+           "l", "GET", "o");
+    net_fixture_close();
+}
+
 FIBER_TEST_ON(acl, a_change_is_seen_at_once_on_every_shard, 2)
 {
     net_fixture_open();
