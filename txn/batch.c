@@ -1,6 +1,7 @@
 /* txn/batch.c - building a batch: it is its own log record from the first write on. */
 #include "engine/base/assert.h"
 #include "engine/base/crc16.h"
+#include "engine/rt/shard.h"
 #include "txn/record.h"
 #include "txn/store.h"
 
@@ -81,7 +82,7 @@ batch_takes_key(struct store_batch *batch, uint16_t slot, struct slice key, size
         batch->error = err_set(ERR_LIMIT, "a stored key has %zu bytes; at most %d are possible",
                                key.size, LSM_KEY_BYTES_MAX);
     }
-    ASSERT(slot < SLOT_COUNT);
+    ASSERT(slot < SLOT_COUNT + SHARDS_MAX);
     return batch_takes(batch, key.size + more);
 }
 

@@ -349,7 +349,7 @@ commits_go_on(void *arg)
     struct store *store = store_self();
 
     (void)arg;
-    store->is_held = false;
+    store->is_held = store->is_retired;
     cond_broadcast(&store->held_cond);
 }
 

@@ -13,6 +13,7 @@
 #include "engine/rt/shard.h"
 #include "txn/closed.h"
 #include "txn/commits.h"
+#include "txn/slots.h"
 #include "txn/spill.h"
 
 #include "engine/base/poison.h"
@@ -272,7 +273,8 @@ commit_check(struct part *part, const struct store_room *room, struct check *che
         cond_wait_uncancelable(&other->locks.decided);
         goto out;
     }
-    err = reads_validate(part, check);
+    TRY(reads_validate(part, check));
+    err = slots_check(txns->slots, part);
 out:
     return err;
 }
@@ -343,6 +345,7 @@ part_commit(struct part *part, struct txn_done *done_out)
         !store_has_room(txns->store, &room)) {
         return commit_slowly(part, &room, done_out);
     }
+    TRY(slots_check(txns->slots, part));
     TRY(wal_reserve(store_wal(txns->store), room.log_bytes)); /* Has room: does not suspend. */
     commit_step(part, done_out);
 out:
@@ -401,7 +404,8 @@ prepare_check(struct part *part, struct check *check)
         cond_wait_uncancelable(&other->locks.decided);
         goto out;
     }
-    err = reads_validate(part, check);
+    TRY(reads_validate(part, check));
+    err = slots_check(txns->slots, part);
 out:
     return err;
 }

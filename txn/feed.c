@@ -15,6 +15,8 @@
 #include "lsm/vlog.h"
 #include "txn/closed.h"
 #include "txn/record.h"
+#include "txn/slots.h"
+#include "txn/txns.h"
 #include "wal/cursor.h"
 #include "wal/format.h"
 
@@ -389,7 +391,9 @@ txn_take(struct feed *feed, uint32_t home, struct feed_txn *txn_out)
     log->at += LENGTH_BYTES + record.size;
     feed->after = (struct feed_place){header.ts, home};
     buf_clear(&feed->writes);
-    ops_take(feed, &reader, home);
+    if (!slice_equal(header.protocol, SLICE(SLOTS_PROTOCOL))) { /* A move changes nothing. */
+        ops_take(feed, &reader, home);
+    }
     *txn_out = (struct feed_txn){
         .place = feed->after,
         .principal = header.principal,
@@ -407,7 +411,8 @@ txn_take(struct feed *feed, uint32_t home, struct feed_txn *txn_out)
 static err_t
 window_check(const struct feed *feed)
 {
-    struct feed_place floor = {0, 0};
+    /* The log of a shard that was given up has gone with it. */
+    struct feed_place floor = {txns_self()->slots->retired_ts, 0};
 
     for (uint32_t i = 0; i < shard_count(); i++) {
         const struct feed_log *log = &feed->logs[i];

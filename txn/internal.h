@@ -79,6 +79,10 @@ struct store {
     enum wal_durability durability;
     char dir[STORE_DIR_BYTES_MAX];
     uint64_t log_id;
+    uint64_t born;            /* As in struct shape; UINT64_MAX while the store is new. */
+    uint32_t shards_first;    /* Of shard 0: so many shards there were when it was made. */
+    bool is_new;              /* This start has made it, */
+    bool others_have_data;    /* although there are commits on some shard. */
     uint64_t *log_ids;        /* [shard_count()]: of every shard's log. */
     struct store_need *needs; /* [shard_count()] */
     lsn_t kept_unread;        /* While the own log is read: what its tables' note says; then
@@ -86,6 +90,7 @@ struct store {
     struct cond retain_cond;  /* The reporting fiber waits here; retain.c. */
     struct fiber_group fibers;
     bool is_closing;
+    bool is_retired; /* It owns no slot, and the next start does without it. Held, too. */
     bool is_held; /* A checkpoint captures all shards: no commit, no report of a flush meanwhile. */
     struct cond held_cond;
     struct fiber_mutex capture_mutex; /* One checkpoint at a time captures and copies. */

@@ -22,6 +22,7 @@ struct meeting_word {
     uint64_t log_id;
     uint64_t clock;
     uint64_t horizon;
+    bool has_data; /* There was a commit at some time. */
 };
 
 struct meeting *meeting_new(struct store *store);

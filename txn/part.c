@@ -22,6 +22,7 @@ part_init(struct part *part, uint64_t txn, enum txn_isolation isolation, bool is
     part->isolation = isolation;
     part->is_auto = is_auto;
     part->read_only = read_only;
+    part->is_move = false;
     part->must_validate = !is_auto;
     part->is_held = false;
     part->snapshot = 0;

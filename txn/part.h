@@ -43,6 +43,8 @@ struct part {
     enum txn_isolation isolation;
     bool is_auto;
     bool read_only;
+    bool is_move;   /* It moves slots: txn/reshard.c. */
+    uint64_t epoch; /* Of the home shard's slot map when the transaction began. */
     /* Some read was not of the moment of the snapshot: SERIALIZABLE must validate. An auto
      * transaction that never suspended since its snapshot needs none. */
     bool must_validate;

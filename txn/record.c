@@ -192,7 +192,7 @@ get_slot(struct record_reader *reader, uint16_t *slot_out)
     }
     *slot_out = get_le16(reader->at);
     reader->at += 2;
-    return *slot_out < SLOT_COUNT;
+    return *slot_out < SLOT_COUNT + SHARDS_MAX; /* Those of shards themselves: txn/txn.h. */
 }
 
 static bool

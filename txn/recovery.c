@@ -135,6 +135,11 @@ section_recover(struct store *store, const struct store_section *section)
     if (section->lsn <= retain_position(&store->now, section->log_id)) {
         return ERR_OK; /* Its tables have it. */
     }
+    if (section->ts <= store->born) {
+        SOMETIMES("txn: a log had writes for an earlier shard of this number");
+        retain_applied(store, section->log_id, section->lsn);
+        return ERR_OK;
+    }
     TRY(room_wait(store, section->bytes.size, section->ops));
     if (section->has_ingest) {
         record_section_open(section->bytes, section->ops, true, &reader);
@@ -212,7 +217,10 @@ record_sections(struct recovery *recovery, lsn_t lsn, const struct record_header
         if (op.kind != RECORD_SECTION) {
             continue;
         }
-        if (op.counter >= shard_count() || op.counter == shard_id()) {
+        if (op.counter >= shard_count()) {
+            continue; /* That shard was given up: others have what it had. */
+        }
+        if (op.counter == shard_id()) {
             err = err_set(ERR_CORRUPT, "log record at position %llu has writes for shard %u",
                           (unsigned long long)lsn, op.counter);
             goto out;
@@ -406,8 +414,11 @@ phase_tables(struct recovery *recovery)
     err_t err;
 
     TRY(folder_make(store->dir));
-    TRY(shape_open(store->dir, &recovery->shape, &recovery->is_new));
+    TRY(shape_open(store->dir, recovery->options->may_move, &recovery->shape, &recovery->is_new));
     store->log_id = recovery->shape.log_id;
+    store->shards_first = recovery->shape.shards;
+    store->is_new = recovery->is_new;
+    store->born = recovery->is_new ? UINT64_MAX : recovery->shape.born;
     err = tables_open(recovery);
 out:
     return err;
@@ -428,6 +439,7 @@ phase_finish(struct recovery *recovery)
 
         last = MAX(last, word->clock);
         horizon = MAX(horizon, word->horizon);
+        store->others_have_data = store->others_have_data || word->has_data;
         store->log_ids[i] = word->log_id;
     }
     clock_init(&store->clock, last);
@@ -436,7 +448,9 @@ phase_finish(struct recovery *recovery)
     TRY(lsm_files_collect(store->lsm));
     TRY(checkpoint_recover(store));
     if (recovery->is_new) {
-        TRY(shape_commit(store->dir));
+        store->born = last;
+        recovery->shape.born = last;
+        TRY(shape_commit(store->dir, &recovery->shape));
     }
     window_open(&store->window, recovery->options->retention_us << CLOCK_COUNTER_BITS,
                 recovery->options->retention_bytes, horizon);
@@ -458,6 +472,7 @@ attend(struct recovery *recovery, err_t err)
                 ? recovery->ts_newest
                 : MAX(MAX(recovery->clock_ceiling, recovery->ts_newest), recovery->tables.horizon),
         .horizon = recovery->tables.horizon,
+        .has_data = recovery->ts_newest != 0,
     };
 
     return meeting_attend(recovery->meeting, err, &word);

@@ -131,7 +131,8 @@ struct remote_call {
     struct remote_wait *wait;
     uint64_t txn;
     enum txn_isolation isolation;
-    bool is_auto, read_only;
+    bool is_auto, read_only, is_move;
+    uint64_t epoch;
     struct txn_origin origin;
     struct part_moment moment;
     struct overlay *pending; /* Writes to be put in first; NULL: none. */
@@ -153,6 +154,8 @@ part_begin(struct txns *txns, const struct remote_call *call)
 
     remote_part_of(part)->is_done = false;
     part_init(part, call->txn, call->isolation, call->is_auto, call->read_only);
+    part->is_move = call->is_move;
+    part->epoch = call->epoch;
     if (!call->read_only) {
         overlay_origin(&part->writes, call->origin.principal, call->origin.protocol,
                        call->origin.tag);
@@ -309,6 +312,8 @@ call_init(struct remote_call *call, struct txn *txn, part_fn fn, void *arg)
         .isolation = txn->part.isolation,
         .is_auto = txn->part.is_auto,
         .read_only = txn->part.read_only,
+        .is_move = txn->part.is_move,
+        .epoch = txn->part.epoch,
         .origin = origin_of(txn),
         .moment = txn->moment,
         .fn = fn,

@@ -12,6 +12,7 @@
 #include "engine/base/assert.h"
 #include "engine/rt/shard.h"
 #include "txn/part_scan.h"
+#include "txn/slots.h"
 #include "txn/txns.h"
 
 #include "engine/base/poison.h"
@@ -423,9 +424,9 @@ snapshot_hold(struct txn_scan *scan)
 }
 
 static struct txn_scan *
-scan_new(struct txn *txn, uint32_t slot)
+scan_new(struct txn *txn, uint32_t shard)
 {
-    bool is_all = slot == (uint32_t)TXN_ALL_SHARDS;
+    bool is_all = shard == (uint32_t)TXN_ALL_SHARDS;
     uint32_t count = is_all ? shard_count() : 1;
     struct txn_scan *scan =
         mem_zalloc(MEM_SESSIONS, sizeof(*scan) + count * sizeof(scan->sources[0]));
@@ -440,7 +441,7 @@ scan_new(struct txn *txn, uint32_t slot)
     for (uint32_t i = 0; i < count; i++) {
         struct source *source = &scan->sources[i];
 
-        source->shard = is_all ? i : txn_shard_of_slot((uint16_t)slot);
+        source->shard = is_all ? i : shard;
         buf_init(&source->now.bytes, MEM_SESSIONS);
         buf_init(&source->next.bytes, MEM_SESSIONS);
         buf_init(&source->from, MEM_SESSIONS);
@@ -453,11 +454,15 @@ txn_scan_open(struct txn *txn, uint32_t slot, struct slice lower, struct slice u
               struct txn_scan **scan_out)
 {
     struct txn_scan *scan = NULL;
+    uint32_t shard = TXN_ALL_SHARDS;
     err_t err;
 
     TRY(txn_check(txn));
     part_hold(&txn->part);
-    scan = scan_new(txn, slot);
+    if (slot != (uint32_t)TXN_ALL_SHARDS) {
+        TRY(slots_route(txns_self()->slots, txn, (uint16_t)slot, &shard));
+    }
+    scan = scan_new(txn, shard);
     buf_append(&scan->lower, lower.data, lower.size);
     buf_append(&scan->upper, upper.data, upper.size);
     for (uint32_t i = 0; i < scan->count; i++) {

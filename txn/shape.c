@@ -13,12 +13,13 @@
 #include "engine/base/poison.h"
 
 enum {
-    SHAPE_VERSION = 1,
+    SHAPE_VERSION = 2,
     AT_CHECKSUM = 8,
     AT_VERSION = 16, /* The checksum covers from here on. */
     AT_SHARD = 20,
     AT_SHARDS = 24,
     AT_LOG_ID = 32,
+    AT_BORN = 40,
 };
 
 static const uint8_t shape_magic[8] = {'O', 'R', 'B', 'S', 'T', 'O', 'R', '\n'};
@@ -38,6 +39,7 @@ shape_encode(uint8_t out[SHAPE_BYTES], const struct shape *shape)
     put_le32(out + AT_SHARD, shape->shard);
     put_le32(out + AT_SHARDS, shape->shards);
     put_le64(out + AT_LOG_ID, shape->log_id);
+    put_le64(out + AT_BORN, shape->born);
     put_le64(out + AT_CHECKSUM, shape_checksum(out));
 }
 
@@ -57,6 +59,7 @@ shape_decode(struct slice bytes, const char *path, struct shape *shape_out)
         .shard = get_le32(bytes.data + AT_SHARD),
         .shards = get_le32(bytes.data + AT_SHARDS),
         .log_id = get_le64(bytes.data + AT_LOG_ID),
+        .born = get_le64(bytes.data + AT_BORN),
     };
     return ERR_OK;
 }
@@ -101,9 +104,9 @@ shape_path(const char *dir, const char *name, char path[IO_PATH_BYTES_MAX])
 }
 
 static err_t
-shape_fits(const struct shape *shape, const char *path)
+shape_fits(const struct shape *shape, bool may_move, const char *path)
 {
-    if (shape->shards != shard_count()) {
+    if (shape->shards != shard_count() && !may_move) {
         return err_set(ERR_FORMAT,
                        "%s: this data was written by %u shards and cannot be opened with %u: "
                        "start with the same number of shards",
@@ -136,6 +139,7 @@ shape_make(const char *dir, struct shape *shape_out)
     }
     shape.shard = shard_id();
     shape.shards = shard_count();
+    shape.born = 0;
     TRY(shape_write(path, &shape));
     TRY(io_sync_dir(dir));
     *shape_out = shape;
@@ -144,7 +148,7 @@ out:
 }
 
 err_t
-shape_open(const char *dir, struct shape *shape_out, bool *is_new_out)
+shape_open(const char *dir, bool may_move, struct shape *shape_out, bool *is_new_out)
 {
     struct shape shape;
     char path[IO_PATH_BYTES_MAX];
@@ -158,7 +162,7 @@ shape_open(const char *dir, struct shape *shape_out, bool *is_new_out)
         goto out;
     }
     TRY(err);
-    TRY(shape_fits(&shape, path));
+    TRY(shape_fits(&shape, may_move, path));
     *shape_out = shape;
     *is_new_out = false;
 out:
@@ -189,7 +193,7 @@ out:
 }
 
 err_t
-shape_commit(const char *dir)
+shape_commit(const char *dir, const struct shape *shape)
 {
     char from[IO_PATH_BYTES_MAX];
     char to[IO_PATH_BYTES_MAX];
@@ -197,6 +201,7 @@ shape_commit(const char *dir)
 
     shape_path(dir, "STORE.tmp", from);
     shape_path(dir, "STORE", to);
+    TRY(shape_write(from, shape));
     TRY(io_rename(from, to));
     err = io_sync_dir(dir);
 out:

@@ -264,6 +264,11 @@ store_wait_room(struct store *store, const struct store_room *room)
     err_t err;
 
     while (!store_has_room(store, room)) {
+        if (store->is_retired) {
+            return err_set(ERR_SERIALIZATION,
+                           "could not commit: shard %u was given up; run the transaction again",
+                           shard_id());
+        }
         while (store->is_held) {
             SOMETIMES("txn: a commit waited for a checkpoint to capture all shards");
             cond_wait_uncancelable(&store->held_cond);

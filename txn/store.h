@@ -30,6 +30,9 @@ struct store_options {
                                    AS OF then, and the log for change feeds. 0: only for snapshots
                                    that are held. */
     uint64_t retention_bytes;   /* But no longer than until so much was logged. 0: no limit. */
+    bool may_move; /* The data may have been written by another number of shards: every shard that
+                      there is a folder of runs, and txn/reshard.h moves slots. Otherwise
+                      ERR_FORMAT. */
     uint64_t wal_segment_bytes; /* 0: default. */
     struct lsm_options lsm;     /* Zero fields take the share of memory_bytes; dir and wait_durable
                                    are the store's. */

@@ -6,9 +6,9 @@
 
 #include "engine/base/assert.h"
 #include "engine/base/canary.h"
-#include "engine/base/crc16.h"
 #include "engine/base/sometimes.h"
 #include "engine/rt/shard.h"
+#include "txn/slots.h"
 #include "txn/token.h"
 #include "txn/txns.h"
 
@@ -155,6 +155,7 @@ txn_begin_auto(bool read_only, const struct txn_origin *origin)
     if (origin != NULL) {
         txn_client_set(txn, origin->client);
     }
+    txn->part.epoch = txns->slots->epoch;
     txn->part.snapshot = snapshot_now(txns);
     txn->moment.snapshot = txn->part.snapshot;
     if (shard_count() > 1) {
@@ -242,6 +243,7 @@ txn_begin(const struct txn_options *options, struct txn **txn_out)
     txn = txn_take(txns);
     part_init(&txn->part, (uint64_t)shard_id() << TXN_ID_HOME_SHIFT | ++txns->next_number,
               options->isolation, false, options->read_only || options->as_of != 0);
+    txn->part.epoch = txns->slots->epoch;
     options_keep(txn, options);
     overlay_origin(&txn->part.writes, txn->options.principal, txn->options.protocol,
                    txn->options.tag);
@@ -512,13 +514,6 @@ txn_refresh(struct txn *txn)
 }
 
 /* ---- Writing. ---- */
-
-uint32_t
-txn_shard_of_slot(uint16_t slot)
-{
-    ASSERT(slot < SLOT_COUNT);
-    return (uint32_t)slot * shard_count() / SLOT_COUNT;
-}
 
 /* Where writes to the shard are gathered; NULL when none may be made. */
 static struct overlay *

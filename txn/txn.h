@@ -28,6 +28,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/base/crc16.h"
 #include "engine/base/err.h"
 #include "engine/base/mem.h"
 #include "engine/rt/fiber.h"
@@ -241,5 +242,21 @@ YIELDS void txns_close(struct txns **txns);
 /* Each wait for a lock of this shard's auto transactions ends after it. 0 (the start): none. */
 void txns_auto_lock_timeout_set(uint64_t timeout_us);
 
-/* Which shard owns a slot. */
+/* ---- Which shard owns which slot: docs/resharding.md. ---- */
+
+/* At this moment: it may change at every suspension. Reads and writes find their way themselves,
+ * wherever they are called; this is for who wants to run close to the data. */
 uint32_t txn_shard_of_slot(uint16_t slot);
+/* The slot of what belongs to a shard itself, and never moves. */
+static inline uint16_t
+txn_slot_of_shard(uint32_t shard)
+{
+    return (uint16_t)(SLOT_COUNT + shard);
+}
+/* While somebody has a pin no slot changes hands: for what visits all shards one after the other.
+ * Waits for a move that is under way (a moment). Who has one takes no second. */
+YIELDS void txn_slots_pin(void);
+void txn_slots_unpin(void);
+/* Who has the slot, as the transaction sees it (NULL: now), and up to where those that follow are
+ * with the same shard. For who has a pin. */
+uint32_t txn_slots_run(const struct txn *txn, uint16_t slot, uint32_t *end_out);

@@ -2,6 +2,7 @@
 #include "engine/base/assert.h"
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
+#include "txn/slots.h"
 #include "txn/txns.h"
 
 #include "engine/base/poison.h"
@@ -13,10 +14,12 @@ txn_get(struct txn *txn, uint16_t slot, struct slice key, struct arena *arena,
         struct lsm_value *value_out)
 {
     struct txn_key one = {.slot = slot, .key = key};
+    uint32_t shard;
     err_t err;
 
     TRY(txn_check(txn));
-    if (txn_shard_of_slot(slot) == shard_id()) {
+    TRY(slots_route(txns_self()->slots, txn, slot, &shard));
+    if (shard == shard_id()) {
         err = part_get(&txn->part, key, arena, value_out);
     } else {
         err = txn_multi_get(txn, &one, 1, arena, value_out);
@@ -89,7 +92,8 @@ struct gather {
 };
 
 static void
-gather_init(struct gather *gather, const struct txn_key *keys, uint32_t count, struct arena *arena)
+gather_init(struct gather *gather, const struct txn_key *keys, uint32_t count,
+            const uint32_t *routes, struct arena *arena)
 {
     uint32_t shards = shard_count();
     uint32_t first = 0;
@@ -101,7 +105,7 @@ gather_init(struct gather *gather, const struct txn_key *keys, uint32_t count, s
         uint32_t at = first;
 
         for (uint32_t i = 0; i < count; i++) {
-            if (txn_shard_of_slot(keys[i].slot) == shard) {
+            if (routes[i] == shard) {
                 gather->places[at++] = i;
             }
         }
@@ -118,13 +122,13 @@ gather_init(struct gather *gather, const struct txn_key *keys, uint32_t count, s
 }
 
 static YIELDS err_t
-many_get(struct txn *txn, const struct txn_key *keys, uint32_t count, struct arena *arena,
-         struct lsm_value *results)
+many_get(struct txn *txn, const struct txn_key *keys, uint32_t count, const uint32_t *routes,
+         struct arena *arena, struct lsm_value *results)
 {
     struct gather gather;
     err_t err;
 
-    gather_init(&gather, keys, count, arena);
+    gather_init(&gather, keys, count, routes, arena);
     part_hold(&txn->part);
     err = txn_call_many(txn, gather.is_wanted, shard_reads_run, gather.shards,
                         sizeof(struct shard_reads));
@@ -143,11 +147,30 @@ many_get(struct txn *txn, const struct txn_key *keys, uint32_t count, struct are
     return err;
 }
 
+/* Where each key is read. When this returns nothing was suspended since the first answer. */
+static YIELDS err_t
+keys_route(struct txn *txn, const struct txn_key *keys, uint32_t count, uint32_t *routes)
+{
+    struct slots *slots = txns_self()->slots;
+    uint64_t epoch;
+    err_t err = ERR_OK;
+
+    do {
+        epoch = slots->epoch;
+        for (uint32_t i = 0; i < count; i++) {
+            TRY(slots_route(slots, txn, keys[i].slot, &routes[i]));
+        }
+    } while (epoch != slots->epoch);
+out:
+    return err;
+}
+
 err_t
 txn_multi_get(struct txn *txn, const struct txn_key *keys, uint32_t count, struct arena *arena,
               struct lsm_value *results)
 {
     bool is_home = true;
+    uint32_t *routes;
     err_t err;
 
     TRY(txn_check(txn));
@@ -155,8 +178,14 @@ txn_multi_get(struct txn *txn, const struct txn_key *keys, uint32_t count, struc
         err = err_set(ERR_LIMIT, "%u keys are read at once: at most %d", count, TXN_KEYS_AT_ONCE);
         goto out;
     }
+    routes = arena_alloc(arena, count * sizeof(*routes));
+    if (routes == NULL) {
+        err = err_set(ERR_NO_MEMORY, "no memory for reading %u keys", count);
+        goto out;
+    }
+    TRY(keys_route(txn, keys, count, routes));
     for (uint32_t i = 0; i < count && is_home; i++) {
-        is_home = txn_shard_of_slot(keys[i].slot) == shard_id();
+        is_home = routes[i] == shard_id();
     }
     if (is_home) {
         struct slice *slices = arena_alloc(arena, count * sizeof(*slices));
@@ -166,7 +195,7 @@ txn_multi_get(struct txn *txn, const struct txn_key *keys, uint32_t count, struc
         }
         err = part_multi_get(&txn->part, slices, count, arena, results);
     } else {
-        err = many_get(txn, keys, count, arena, results);
+        err = many_get(txn, keys, count, routes, arena, results);
     }
 out:
     return txn_fail(txn, err);
@@ -197,10 +226,11 @@ err_t
 txn_counter(struct txn *txn, uint16_t slot, uint32_t counter, int64_t *value_out)
 {
     struct counter_read read = {.counter = counter};
-    uint32_t shard = txn_shard_of_slot(slot);
+    uint32_t shard;
     err_t err;
 
     TRY(txn_check(txn));
+    TRY(slots_route(txns_self()->slots, txn, slot, &shard));
     if (shard == shard_id()) {
         TRY(counter_run(&txn->part, &read));
     } else {
@@ -264,13 +294,20 @@ err_t
 txn_lock(struct txn *txn, uint16_t slot, struct slice key, enum lock_mode mode, enum lock_wait wait)
 {
     struct lock_ask ask = {.key = key, .mode = mode, .wait = wait};
-    uint32_t shard = txn_shard_of_slot(slot);
+    struct slots *slots = txns_self()->slots;
+    uint32_t shard;
     err_t err;
 
     TRY(txn_check(txn));
     txn->state = "waits for a lock";
     part_hold(&txn->part);
+    shard = slots_owner_wait(txn, slot);
     err = shard == shard_id() ? lock_run(&txn->part, &ask) : txn_call(txn, shard, lock_run, &ask);
+    if (err == ERR_OK && slots_has_left(slots, slot, shard)) {
+        /* Who comes later asks for it elsewhere: it protects nothing. */
+        err = err_set(ERR_SERIALIZATION, "could not lock: the key is being moved to another shard; "
+                                         "run the transaction again");
+    }
     txn->state = "active";
 out:
     return txn_fail(txn, err);

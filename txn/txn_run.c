@@ -8,6 +8,7 @@
 #include "engine/rt/shard.h"
 #include "txn/advisory.h"
 #include "txn/deadlock.h"
+#include "txn/slots.h"
 #include "txn/token.h"
 #include "txn/txns.h"
 
@@ -232,6 +233,7 @@ txns_open(struct txns **txns_out)
         (store_read_ts(txns->store) >> CLOCK_COUNTER_BITS) & ((UINT64_C(1) << 47) - 1);
     shard_slot_set(SHARD_SLOT_TXN, txns);
     TRY(commits_open(txns));
+    TRY(slots_open(txns));
     *txns_out = txns;
 out:
     if (err != ERR_OK) {
@@ -263,6 +265,7 @@ txns_close(struct txns **txns_ref)
     interactive_abort_all(txns);
     fiber_group_wait(&txns->background);
     commits_close(txns);
+    slots_close(txns);
     deadlock_close(txns->locks);
     shard_slot_set(SHARD_SLOT_TXN, NULL);
     while (txns->kept_count > 0) {

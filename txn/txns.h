@@ -22,6 +22,8 @@ enum {
 struct commit_shard; /* commit.c: outcomes on their way, positions in other logs. */
 struct advisories;   /* advisory.c */
 struct token_table;  /* token.c */
+struct slots;        /* slots.c */
+struct reshard;      /* reshard.c */
 
 /* What the home shard knows of another shard's part. */
 struct txn_remote {
@@ -65,6 +67,8 @@ struct txns {
     struct advisories *advisories;
     struct commit_shard *commits;
     struct token_table *tokens;
+    struct slots *slots;
+    struct reshard *reshard; /* On shard 0. */
     uint64_t next_number;
     uint64_t auto_lock_timeout_us; /* 0: none. */
     struct list interactive;       /* In the order of their beginning. */

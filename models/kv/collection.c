@@ -2,13 +2,15 @@
 #include "models/kv/collection.h"
 
 #include "engine/base/assert.h"
+#include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
 
 #include "engine/base/poison.h"
 
 /* ---- Ids ---- */
 
-/* The end of the ids that a shard has taken: tag 0x00, the name, the shard. */
+/* The end of the ids that a shard has taken: tag 0x00, the name, the shard. On shard 0, which stays
+ * when the shard is given up and another one gets its number. */
 enum { IDS_KEY_BYTES = 16, IDS_SHARD_SHIFT = 48 };
 
 static struct slice
@@ -19,13 +21,20 @@ ids_key(uint8_t out[IDS_KEY_BYTES])
     return slice_of(out, IDS_KEY_BYTES);
 }
 
+static YIELDS void
+block_sync(void *arg)
+{
+    (void)arg;
+    store_wait_durable(store_self(), store_appended(store_self()));
+}
+
 /* Takes a block in a commit of its own, durable before an id of it is used: what is stored under
  * the id may lie in another shard's log. */
 static YIELDS err_t
 block_take(struct kv *kv, uint64_t *first_out)
 {
     struct txn *txn = txn_begin_auto(false, NULL);
-    uint16_t slot = (uint16_t)kv_shard_first_slot(shard_id());
+    uint16_t slot = txn_slot_of_shard(0);
     uint64_t first = (uint64_t)shard_id() << IDS_SHARD_SHIFT | 1;
     struct txn_done done = {0};
     struct lsm_value value;
@@ -47,6 +56,7 @@ block_take(struct kv *kv, uint64_t *first_out)
     txn_put(txn, slot, ids_key(key), slice_of(end, sizeof(end)), 0);
     TRY(txn_commit(&txn, &done));
     store_wait_durable(kv->store, done.lsn);
+    msg_call(0, MSG_FIBER, block_sync, NULL); /* At every level of durability. */
     *first_out = first;
 out:
     txn_abort(&txn);

@@ -133,7 +133,8 @@ kv_command_swapdb(struct kv_request *request)
         keyspaces[first] = keyspaces[second];
         keyspaces[second] = keyspace;
         kv_databases_encode(record, keyspaces);
-        txn_put(request->txn, 0, record_key(), slice_of(record, sizeof(record)), 0);
+        txn_put(request->txn, txn_slot_of_shard(0), record_key(), slice_of(record, sizeof(record)),
+                0);
     }
     reply_ok(request->reply);
 }

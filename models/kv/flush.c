@@ -17,7 +17,7 @@ shard_settle(struct kv_request *request, uint32_t shard)
     const uint8_t lower[] = {KV_MODEL_TAG};
     const uint8_t upper[] = {KV_MODEL_TAG + 1};
     struct txn_scan *scan = NULL;
-    err_t err = txn_scan_open(request->txn, kv_shard_first_slot(shard), slice_of(lower, 1),
+    err_t err = txn_scan_open(request->txn, txn_slot_of_shard(shard), slice_of(lower, 1),
                               slice_of(upper, 1), &scan);
 
     if (err == ERR_OK) {
@@ -31,7 +31,7 @@ shard_settle(struct kv_request *request, uint32_t shard)
 static YIELDS err_t
 counter_clear(struct kv_request *request, uint32_t shard, uint32_t counter, bool *is_zero_out)
 {
-    uint16_t slot = (uint16_t)kv_shard_first_slot(shard);
+    uint16_t slot = txn_slot_of_shard(shard);
     int64_t value;
     err_t err;
 
@@ -60,8 +60,8 @@ keyspace_flush(struct kv_request *request, uint32_t shard, uint32_t keyspace)
         TRY(counter_clear(request, shard, kv_counter_fields(keyspace), &has_none));
         put_be32(start + 1, keyspace);
         put_be32(end + 1, keyspace + 1);
-        txn_delete_range(request->txn, (uint16_t)kv_shard_first_slot(shard),
-                         slice_of(start, sizeof(start)), slice_of(end, sizeof(end)));
+        txn_delete_range(request->txn, txn_slot_of_shard(shard), slice_of(start, sizeof(start)),
+                         slice_of(end, sizeof(end)));
     }
 out:
     return err;

@@ -91,6 +91,24 @@ void kv_gate_leave_exclusive(struct kv *kv);
 YIELDS void kv_gates_enter_all(void);
 YIELDS void kv_gates_leave_all(const uint32_t *keyspaces);
 
+/* ---- Slots that change shards: slots.c ---- */
+
+/* While a command visits all shards no slot changes hands. What runs alone has seen to that. */
+static inline YIELDS void
+kv_slots_pin(const struct kv_request *request)
+{
+    if (request->keyspaces == NULL) {
+        txn_slots_pin();
+    }
+}
+static inline void
+kv_slots_unpin(const struct kv_request *request)
+{
+    if (request->keyspaces == NULL) {
+        txn_slots_unpin();
+    }
+}
+
 /* ---- exec.c, for multi.c ---- */
 
 /* Runs the command in request->txn, which is an auto one, without gate and latches. */
@@ -365,9 +383,6 @@ struct kv_scan_options {
 bool kv_scan_options_parse(struct kv_request *request, struct kv_scan_options *options_out);
 
 /* ---- Whole keyspaces ---- */
-
-/* The first slot of a shard; KV_SLOTS for the shard after the last. */
-uint32_t kv_shard_first_slot(uint32_t shard);
 
 /* What a step at another shard brings back besides its result. */
 struct kv_step {

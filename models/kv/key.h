@@ -25,6 +25,7 @@ enum {
     KV_KIND_FIELD_EXPIRY = 0x38, /* As KV_KIND_EXPIRY: when the first field of a hash expires. */
     KV_KIND_ELEMENT = 0x40,
     KV_SLOTS = 16384,
+    KV_ID_SLOT_SHIFT = 48,
     KV_KEY_PREFIX_BYTES = 14,
     KV_EXPIRY_PREFIX_BYTES = 22,
     KV_COLLECTION_PREFIX_BYTES = 16, /* Up to the collection's id. */
@@ -38,7 +39,7 @@ uint64_t kv_key_id(struct slice name);
 static inline uint16_t
 kv_id_slot(uint64_t id)
 {
-    return (uint16_t)(id >> 48);
+    return (uint16_t)(id >> KV_ID_SLOT_SHIFT);
 }
 
 /* Write the stored form to `out` (at least PREFIX + name.size bytes); returns its size. */

@@ -165,7 +165,7 @@ static const char keyspaces_key[] = "\x00kv.keyspaces";
 static YIELDS err_t
 keyspaces_lock(struct txn *txn, uint32_t shard, enum lock_mode mode)
 {
-    return txn_lock(txn, (uint16_t)kv_shard_first_slot(shard),
+    return txn_lock(txn, txn_slot_of_shard(shard),
                     slice_of(keyspaces_key, sizeof(keyspaces_key) - 1), mode, LOCK_WAIT);
 }
 

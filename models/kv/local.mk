@@ -18,7 +18,7 @@ models_sources += models/kv/access.c models/kv/bitfield.c models/kv/bits.c model
     models/kv/list_commands.c models/kv/list_edit.c models/kv/list_move.c models/kv/listpack.c \
     models/kv/lzf.c models/kv/multi.c models/kv/notify.c models/kv/object.c models/kv/payload.c models/kv/reply.c \
     models/kv/route.c models/kv/scan.c models/kv/set.c models/kv/set_algebra.c \
-    models/kv/set_commands.c models/kv/slot_keys.c models/kv/sort.c models/kv/step.c models/kv/stream.c \
+    models/kv/set_commands.c models/kv/slot_keys.c models/kv/slots.c models/kv/sort.c models/kv/step.c models/kv/stream.c \
     models/kv/stream_claim.c \
     models/kv/stream_commands.c models/kv/stream_dump.c models/kv/stream_group.c \
     models/kv/stream_group_commands.c models/kv/stream_id.c models/kv/stream_info.c \

@@ -112,6 +112,7 @@ run_begin(struct multi_run *run, bool is_locking)
         }
         return err;
     }
+    txn_slots_pin(); /* Counters are read and changed on every shard. */
     /* Locks before gates: who waits for a lock in a gate must not wait for us. */
     run->txn = txn_begin_auto(false, multi->origin);
     err = kv_keyspaces_lock_all(run->txn);
@@ -119,6 +120,8 @@ run_begin(struct multi_run *run, bool is_locking)
         kv_gates_enter_all();
         txn_refresh(run->txn);
         memcpy(run->keyspaces, run->kv->keyspaces, sizeof(run->keyspaces));
+    } else {
+        txn_slots_unpin();
     }
     return err;
 }
@@ -128,6 +131,7 @@ run_leave(struct multi_run *run, bool is_committed)
 {
     if (run->is_exclusive) {
         alone_leave(run, is_committed);
+        txn_slots_unpin();
     } else {
         kv_gate_leave_shared(run->kv);
     }

@@ -1,6 +1,7 @@
 /* models/kv/route.c - which shard runs a command.
  *
- * Shard s of n owns the contiguous slots x with x * n / KV_SLOTS == s. */
+ * txn/ knows which shard owns a slot. A command that comes too late for a move runs all the same:
+ * its reads and writes find their shard. */
 #include "engine/base/assert.h"
 #include "engine/base/crc16.h"
 #include "engine/rt/shard.h"
@@ -14,14 +15,7 @@ uint32_t
 kv_shard_of_slot(uint16_t slot)
 {
     ASSERT(slot < KV_SLOTS);
-    return (uint32_t)slot * shard_count() / KV_SLOTS;
-}
-
-uint32_t
-kv_shard_first_slot(uint32_t shard)
-{
-    ASSERT(shard <= shard_count());
-    return (shard * KV_SLOTS + shard_count() - 1) / shard_count();
+    return txn_shard_of_slot(slot);
 }
 
 enum kv_route

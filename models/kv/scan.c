@@ -36,6 +36,7 @@ struct scan_step {
     struct slice type;    /* The same. */
     struct txn *txn;      /* Of the request, at the session's shard; NULL: the step has its own. */
     uint32_t shard;       /* Whose keys; with txn NULL the one that the step runs on. */
+    uint32_t end_slot;    /* Up to here. */
     uint32_t keyspace;
     uint64_t now_ms;
     uint8_t resp;
@@ -82,17 +83,18 @@ scan_key(struct scan_step *scan, const struct lsm_entry *entry, const struct kv_
     return ERR_OK;
 }
 
-/* The heads of a keyspace on a shard, from the cursor to the end. */
+/* The heads of a keyspace on a shard, from the cursor on up to a slot. */
 static YIELDS err_t
-heads_open(struct txn *txn, uint32_t shard, uint32_t keyspace, uint64_t cursor,
+heads_open(struct txn *txn, uint32_t shard, uint32_t keyspace, uint64_t cursor, uint32_t end_slot,
            struct txn_scan **scan_out)
 {
     uint8_t lower[KV_KEY_PREFIX_BYTES];
     uint8_t upper[KV_KEY_PREFIX_BYTES];
     size_t size = kv_key_lower(lower, KV_KIND_HEAD, keyspace, cursor);
-    size_t upper_size = kv_key_lower(upper, KV_KIND_HEAD + 1, keyspace, 0);
+    size_t upper_size =
+        kv_key_lower(upper, KV_KIND_HEAD, keyspace, (uint64_t)end_slot << KV_ID_SLOT_SHIFT);
 
-    return txn_scan_open(txn, kv_shard_first_slot(shard), slice_of(lower, size),
+    return txn_scan_open(txn, txn_slot_of_shard(shard), slice_of(lower, size),
                          slice_of(upper, upper_size), scan_out);
 }
 
@@ -105,7 +107,7 @@ scan_keys(struct scan_step *scan, struct txn *txn, struct arena *arena, struct e
     uint64_t last_id = 0;
     err_t err;
 
-    TRY(heads_open(txn, scan->shard, scan->keyspace, scan->cursor, &heads));
+    TRY(heads_open(txn, scan->shard, scan->keyspace, scan->cursor, scan->end_slot, &heads));
     TRY(txn_scan_first(heads));
     for (; txn_scan_is_valid(heads); scan->examined++) {
         TRY(kv_key_decode(txn_scan_entry(heads)->key, &parts));
@@ -197,6 +199,7 @@ step_init(const struct kv_request *request, struct scan_step *scan)
         .db = request->db,
         .keys_max = UINT64_MAX,
         .txn = request->txn,
+        .end_slot = KV_SLOTS,
         .keyspace = request_keyspace(request),
         .now_ms = request->now_ms,
         .resp = request->reply->resp,
@@ -321,8 +324,8 @@ scan_shards(struct kv_request *request, const struct scan_step *options, uint64_
 
     *matched_out = 0;
     while (left > 0 && kv_id_slot(cursor) < KV_SLOTS) {
-        uint32_t shard = kv_shard_of_slot(kv_id_slot(cursor));
         struct scan_step scan = *options;
+        uint32_t shard = txn_slots_run(request->txn, kv_id_slot(cursor), &scan.end_slot);
         bool is_accepted;
 
         if (request->is_of_shard && shard != shard_id()) {
@@ -347,7 +350,7 @@ scan_shards(struct kv_request *request, const struct scan_step *options, uint64_
             cursor = scan.next;
             break;
         }
-        cursor = (uint64_t)kv_shard_first_slot(shard + 1) << 48;
+        cursor = (uint64_t)scan.end_slot << KV_ID_SLOT_SHIFT;
     }
     *cursor_io = kv_id_slot(cursor) < KV_SLOTS ? cursor : 0;
     return true;
@@ -360,6 +363,7 @@ kv_command_scan(struct kv_request *request)
     uint64_t cursor;
     uint64_t matched;
     struct buf names;
+    bool is_done;
 
     step_init(request, &options);
     if (!cursor_parse(request, request->argv[1], &cursor) ||
@@ -367,7 +371,10 @@ kv_command_scan(struct kv_request *request)
         return;
     }
     buf_init(&names, MEM_SESSIONS);
-    if (scan_shards(request, &options, &cursor, &matched, &names)) {
+    kv_slots_pin(request);
+    is_done = scan_shards(request, &options, &cursor, &matched, &names);
+    kv_slots_unpin(request);
+    if (is_done) {
         reply_array(request->reply, 2);
         reply_bulk_int(request->reply, (int64_t)cursor);
         reply_array(request->reply, matched);
@@ -409,7 +416,9 @@ kv_command_keys(struct kv_request *request)
     uint64_t matched = 0;
     bool is_accepted = true;
 
+    kv_slots_pin(request);
     keys_gather(request, steps, count);
+    kv_slots_unpin(request);
     for (uint32_t i = 0; i < count; i++) {
         /* After the first error the others are only taken over. */
         if (is_accepted) {
@@ -445,7 +454,7 @@ count_settle(struct kv *kv, uint32_t db)
 {
     struct txn *txn = txn_begin_auto(true, NULL);
     struct txn_scan *heads = NULL;
-    err_t err = heads_open(txn, shard_id(), kv->keyspaces[db], 0, &heads);
+    err_t err = heads_open(txn, shard_id(), kv->keyspaces[db], 0, KV_SLOTS, &heads);
 
     if (heads != NULL) {
         txn_scan_close(&heads);
@@ -475,9 +484,9 @@ count_in_txn(struct kv_request *request, struct count_step *counts)
     for (uint32_t i = 0; i < shard_count(); i++) {
         struct txn_scan *heads = NULL;
 
-        TRY(heads_open(request->txn, i, keyspace, 0, &heads));
+        TRY(heads_open(request->txn, i, keyspace, 0, KV_SLOTS, &heads));
         txn_scan_close(&heads);
-        TRY(txn_counter(request->txn, (uint16_t)kv_shard_first_slot(i), kv_counter_keys(keyspace),
+        TRY(txn_counter(request->txn, txn_slot_of_shard(i), kv_counter_keys(keyspace),
                         &counts[i].keys));
     }
 out:
@@ -517,9 +526,12 @@ count_shards(struct kv_request *request)
 void
 kv_command_dbsize(struct kv_request *request)
 {
-    struct count_step *counts = count_shards(request);
+    struct count_step *counts;
     int64_t keys = 0;
 
+    kv_slots_pin(request);
+    counts = count_shards(request);
+    kv_slots_unpin(request);
     if (counts == NULL) {
         return;
     }
@@ -558,11 +570,13 @@ seek_id(struct txn_scan *heads, uint32_t keyspace, uint64_t id)
 static YIELDS err_t
 pick_place(struct txn_scan *heads, uint32_t shard, uint32_t keyspace)
 {
-    uint32_t first = kv_shard_first_slot(shard);
-    uint32_t slots = kv_shard_first_slot(shard + 1) - first;
-    uint64_t slot = first + prng_below(shard_prng(), slots);
+    uint64_t slot = prng_below(shard_prng(), KV_SLOTS);
     struct kv_key_parts parts;
     err_t err;
+
+    for (uint32_t i = 0; i < KV_SLOTS && kv_shard_of_slot((uint16_t)slot) != shard; i++) {
+        slot = (slot + 1) % KV_SLOTS;
+    }
 
     TRY(seek_id(heads, keyspace, slot << 48));
     if (!txn_scan_is_valid(heads)) {
@@ -636,7 +650,7 @@ pick_in(struct txn *txn, struct pick_step *pick)
     struct txn_scan *heads = NULL;
     err_t err;
 
-    TRY(heads_open(txn, pick->shard, pick->keyspace, 0, &heads));
+    TRY(heads_open(txn, pick->shard, pick->keyspace, 0, KV_SLOTS, &heads));
     if (pick->keys <= PICK_EXACTLY_MAX) {
         TRY(pick_number(heads, prng_below(shard_prng(), pick->keys)));
     } else {
@@ -694,8 +708,8 @@ pick_shard(const struct count_step *counts)
     return shard;
 }
 
-void
-kv_command_randomkey(struct kv_request *request)
+static YIELDS void
+random_key(struct kv_request *request)
 {
     struct count_step *counts = count_shards(request);
     uint32_t first;
@@ -730,4 +744,12 @@ kv_command_randomkey(struct kv_request *request)
         }
     }
     reply_null(request->reply);
+}
+
+void
+kv_command_randomkey(struct kv_request *request)
+{
+    kv_slots_pin(request);
+    random_key(request);
+    kv_slots_unpin(request);
 }

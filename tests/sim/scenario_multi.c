@@ -4,7 +4,9 @@
  * Money moves between accounts, one value is written under several keys, members move between
  * sets. Whoever looks, at any moment and after every crash, finds all of a change or nothing: the
  * money and the members are as many as ever, and the keys of the group are equal. A counter that
- * every transfer raises in its transaction tells that none is lost that was answered. */
+ * every transfer raises in its transaction tells that none is lost that was answered.
+ *
+ * With resharding each life has another number of shards, and slots move meanwhile. */
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +15,9 @@
 #include "engine/base/sometimes.h"
 #include "engine/rt/shard.h"
 #include "models/kv/kv.h"
+#include "models/kv/slots.h"
 #include "tests/sim/scenarios.h"
+#include "txn/reshard.h"
 #include "txn/store.h"
 
 enum {
@@ -25,6 +29,8 @@ enum {
     CLIENTS_MAX = 8,
     COMMANDS_MAX = 6,
     WORDS_MAX = 2 + 2 * ACCOUNTS,
+    KEYS = ACCOUNTS + GROUP + SETS + 1,
+    RESHARD_SHARDS_MAX = 5,
     LIFE_US_MAX = 60 * 1000 * 1000,
     DRAIN_US = 600 * 1000 * 1000,
 };
@@ -37,6 +43,8 @@ struct multi_test {
     uint32_t client_count;
     uint64_t next_stamp;
     bool is_made;
+    bool reshards;
+    uint32_t wanted; /* Shards of the life, when the slots have moved. */
     int64_t started; /* Transfers begun since the start, above `base`. */
     int64_t base;    /* The counter at the start of the life. */
     int64_t durable; /* Answers at or below were acknowledged durably. */
@@ -244,6 +252,32 @@ look_once(struct batch *batch)
     }
 }
 
+/* All keys are counted once, wherever they are. */
+static void
+look_around(struct batch *batch)
+{
+    char cursor[24] = "0";
+    unsigned long long found = 0;
+    const char *text;
+
+    add(batch, "DBSIZE");
+    text = call(batch);
+    RUN_CHECK(test.run, strtoull(text + 1, NULL, 10) == KEYS, "DBSIZE answers %.40s", text);
+    add(batch, "KEYS *");
+    text = call(batch);
+    RUN_CHECK(test.run, strtoull(text + 1, NULL, 10) == KEYS, "KEYS answers %.40s", text);
+    do { /* Nothing is made or removed, so that nothing is seen twice. */
+        unsigned long long count = 0;
+
+        add(batch, "SCAN %s COUNT 3", cursor);
+        text = call(batch);
+        RUN_CHECK(test.run, sscanf(text, "*2\r\n$%*d\r\n%20s\r\n*%llu", cursor, &count) == 2,
+                  "SCAN answers %.60s", text);
+        found += count;
+    } while (strcmp(cursor, "0") != 0);
+    RUN_CHECK(test.run, found == KEYS, "SCAN finds %llu keys", found);
+}
+
 /* ---- What clients do. ---- */
 
 static void
@@ -381,8 +415,10 @@ client_run(void *arg)
             move_member(batch);
         } else if (draw < 85) {
             look(batch);
-        } else if (draw < 95) {
+        } else if (draw < 92) {
             look_once(batch);
+        } else if (draw < 95) {
+            look_around(batch);
         } else {
             fiber_sleep_us(below(1500));
         }
@@ -399,6 +435,103 @@ nobody_works(void *arg)
     return test.running == 0;
 }
 
+/* ---- Another number of shards. ---- */
+
+static err_t
+plan(void *arg)
+{
+    return reshard_plan(test.wanted, arg);
+}
+
+/* The shards that there are data of, and those that are wanted. */
+static void
+shards_draw(struct run *run)
+{
+    uint32_t shards = 0;
+    err_t err;
+
+    test.wanted = (uint32_t)run_between(run, 1, RESHARD_SHARDS_MAX);
+    err = sim_world_start(run->world, 1, plan, &shards);
+    RUN_CHECK(run, err == ERR_OK, "reshard_plan: %s", err_message(err));
+    sim_world_stop(run->world);
+    RUN_CHECK(run, shards >= test.wanted && shards <= RESHARD_SHARDS_MAX, "%u shards for %u",
+              shards, test.wanted);
+    run->shards = shards;
+}
+
+static err_t
+open_reshard(void *arg)
+{
+    const struct reshard_options options = {
+        .shards = test.wanted, .copy = kv_slots_copy, .on_move = kv_slots_on_move};
+
+    (void)arg;
+    return reshard_open(&options);
+}
+
+static err_t
+close_reshard(void *arg)
+{
+    (void)arg;
+    reshard_close();
+    return ERR_OK;
+}
+
+static err_t
+ask_reshard(void *arg)
+{
+    struct reshard_stats stats;
+
+    reshard_stats_get(&stats);
+    *(bool *)arg = stats.is_moving;
+    return ERR_OK;
+}
+
+/* Every entry lies where its slot is, and nothing lies on the shards that are given up. */
+static err_t
+check_place(void *arg)
+{
+    const uint8_t lower[] = {0x01};
+    const uint8_t upper[] = {0x02};
+    struct txn *txn = txn_begin_auto(true, NULL);
+    struct txn_scan *scan = NULL;
+    err_t err;
+
+    (void)arg;
+    TRY(txn_scan_open(txn, txn_slot_of_shard(shard_id()), slice_of(lower, 1), slice_of(upper, 1),
+                      &scan));
+    TRY(txn_scan_first(scan));
+    while (txn_scan_is_valid(scan)) {
+        uint16_t slot = txn_scan_entry(scan)->slot;
+
+        RUN_CHECK(test.run, txn_shard_of_slot(slot) == shard_id(), "slot %u lies on shard %u", slot,
+                  shard_id());
+        TRY(txn_scan_next(scan));
+    }
+    RUN_CHECK(test.run, (reshard_slots_owned() > 0) == (shard_id() < test.wanted),
+              "shard %u of %u has %u slots", shard_id(), test.wanted, reshard_slots_owned());
+out:
+    txn_scan_close(&scan);
+    txn_abort(&txn);
+    return err;
+}
+
+static void
+wait_reshard(struct run *run)
+{
+    bool is_moving = true;
+    err_t err;
+
+    for (uint32_t i = 0; i < 10000 && is_moving; i++) {
+        RUN_CHECK(run, run_for(run, 100000), "fatal: %s", sim_world_fatal_message(run->world));
+        err = sim_world_call(run->world, 0, ask_reshard, &is_moving);
+        RUN_CHECK(run, err == ERR_OK, "asking: %s", err_message(err));
+    }
+    RUN_CHECK(run, !is_moving, "slots are still moving");
+    err = sim_world_call_all(run->world, check_place, NULL);
+    RUN_CHECK(run, err == ERR_OK, "looking at all entries: %s", err_message(err));
+}
+
 /* ---- Lives. ---- */
 
 static err_t
@@ -410,6 +543,7 @@ open_store(void *arg)
     (void)arg;
     snprintf(dir, sizeof(dir), "shard-%u", shard_id());
     options.dir = dir;
+    options.may_move = test.reshards;
     return store_open(&options, &test.stores[shard_id()]);
 }
 
@@ -506,12 +640,20 @@ start(struct run *run)
 {
     err_t err;
 
+    test.wanted = run->shards;
+    if (test.reshards) {
+        shards_draw(run);
+    }
     run_start(run, open_store, NULL);
     err = sim_world_call_all(run->world, open_txns, NULL);
     RUN_CHECK(run, err == ERR_OK, "txns_open: %s", err_message(err));
     err = sim_world_call_all(run->world, open_kv, NULL);
     RUN_CHECK(run, err == ERR_OK, "kv_open: %s", err_message(err));
-    err = sim_world_call(run->world, (uint32_t)run_below(run, run->shards), check_all, NULL);
+    if (test.reshards) {
+        err = sim_world_call(run->world, 0, open_reshard, NULL);
+        RUN_CHECK(run, err == ERR_OK, "reshard_open: %s", err_message(err));
+    }
+    err = sim_world_call(run->world, (uint32_t)run_below(run, test.wanted), check_all, NULL);
     RUN_CHECK(run, err == ERR_OK, "after the start: %s", err_message(err));
 }
 
@@ -521,7 +663,7 @@ spawn_clients(struct run *run)
     test.is_stopping = false;
     test.running = test.client_count;
     for (uint32_t i = 0; i < test.client_count; i++) {
-        sim_world_spawn(run->world, test.sessions[i], "client", client_run, NULL);
+        sim_world_spawn(run->world, test.sessions[i] % test.wanted, "client", client_run, NULL);
     }
 }
 
@@ -530,6 +672,7 @@ stop(struct run *run)
 {
     test.is_stopping = true;
     run_until(run, nobody_works, NULL, DRAIN_US, "the clients to end");
+    RUN_CHECK(run, sim_world_call(run->world, 0, close_reshard, NULL) == ERR_OK, "closing");
     RUN_CHECK(run, sim_world_call_all(run->world, close_kv, NULL) == ERR_OK, "closing");
     RUN_CHECK(run, sim_world_call_all(run->world, close_txns, NULL) == ERR_OK, "closing");
     RUN_CHECK(run, sim_world_call_all(run->world, close_store, NULL) == ERR_OK, "closing");
@@ -561,16 +704,17 @@ live(struct run *run)
 }
 
 static void
-multi_main(struct run *run)
+lives(struct run *run, bool reshards)
 {
     struct lsm_options *lsm = &test.options.lsm;
 
     command_table_init();
     memset(&test, 0, sizeof(test));
     test.run = run;
+    test.reshards = reshards;
     test.client_count = (uint32_t)run_between(run, 2, CLIENTS_MAX);
     for (uint32_t i = 0; i < test.client_count; i++) {
-        test.sessions[i] = (uint32_t)run_below(run, run->shards);
+        test.sessions[i] = (uint32_t)run_below(run, reshards ? RESHARD_SHARDS_MAX : run->shards);
     }
     test.options.wal_segment_bytes = UINT64_C(256 << 10) << run_below(run, 3);
     test.options.memory_bytes = 4 << 20;
@@ -582,7 +726,22 @@ multi_main(struct run *run)
     }
     start(run);
     spawn_clients(run);
+    if (reshards) {
+        wait_reshard(run);
+    }
     stop(run);
+}
+
+static void
+multi_main(struct run *run)
+{
+    lives(run, false);
+}
+
+static void
+reshard_main(struct run *run)
+{
+    lives(run, true);
 }
 
 const struct scenario scenario_multi = {
@@ -590,4 +749,11 @@ const struct scenario scenario_multi = {
     .text = "Redis commands over several shards, MULTI, WATCH, interactive: all of it or nothing",
     .weight = 4,
     .main = multi_main,
+};
+
+const struct scenario scenario_reshard = {
+    .name = "reshard",
+    .text = "the same while the number of shards changes from life to life, and slots move",
+    .weight = 4,
+    .main = reshard_main,
 };

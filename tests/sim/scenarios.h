@@ -16,4 +16,5 @@ extern const struct scenario scenario_kv;
 extern const struct scenario scenario_lsm;
 extern const struct scenario scenario_lsm_rot;
 extern const struct scenario scenario_multi;
+extern const struct scenario scenario_reshard;
 extern const struct scenario scenario_txn;

@@ -22,9 +22,11 @@
 #include "engine/io/uring.h"
 #include "engine/rt/shard.h"
 #include "models/kv/kv.h"
+#include "models/kv/slots.h"
 #include "net/dispatch.h"
 #include "net/net.h"
 #include "tools/server/options.h"
+#include "txn/reshard.h"
 #include "txn/store.h"
 
 /* Read by jemalloc at its start: what is freed goes back to the system within a second, since the
@@ -83,6 +85,7 @@ phase_store(void *arg)
         .retention_us = shard->options->server.retention_us,
         .retention_bytes =
             (shard->options->server.retention_bytes + shard_count() - 1) / shard_count(),
+        .may_move = true,
     };
 
     snprintf(dir, sizeof(dir), "shard-%u", shard_id());
@@ -124,7 +127,30 @@ phase_listen(void *arg)
 {
     struct server_shard *shard = arg;
 
-    phase_end(shard, net_listen(shard->net));
+    /* Shards that are to be given up take no more connections. */
+    phase_end(shard,
+              shard_id() < shard->options->server.shards_wanted ? net_listen(shard->net) : ERR_OK);
+}
+
+/* On shard 0. */
+static YIELDS void
+phase_reshard(void *arg)
+{
+    struct server_shard *shard = arg;
+    struct reshard_options options = {
+        .shards = shard->options->server.shards_wanted,
+        .copy = kv_slots_copy,
+        .on_move = kv_slots_on_move,
+    };
+
+    phase_end(shard, reshard_open(&options));
+}
+
+static YIELDS void
+phase_reshard_close(void *arg)
+{
+    (void)arg;
+    reshard_close();
 }
 
 static YIELDS void
@@ -230,6 +256,58 @@ folder_lock(struct server *server)
     return ERR_OK;
 }
 
+/* ---- How many shards ---- */
+
+struct plan {
+    uint32_t wanted, shards;
+    err_t err;
+    char message[ERR_MESSAGE_BYTES_MAX];
+};
+
+static YIELDS void
+plan_run(void *arg)
+{
+    struct plan *plan = arg;
+
+    plan->err = reshard_plan(plan->wanted, &plan->shards);
+    if (plan->err != ERR_OK) {
+        snprintf(plan->message, sizeof(plan->message), "%s", err_message(plan->err));
+    }
+}
+
+/* Every shard that has data runs, until what it has was moved. */
+static err_t
+shards_plan(struct server *server)
+{
+    struct runtime_options options = {.shards = 1, .data_dir = server->options.data_dir};
+    struct plan plan = {.wanted = server->options.server.shards_wanted};
+    struct runtime *runtime = NULL;
+    err_t err;
+
+    TRY(runtime_start(&options, &runtime));
+    runtime_call(runtime, 0, MSG_FIBER, plan_run, &plan);
+    err = plan.err == ERR_OK ? ERR_OK : err_set(plan.err, "%s", plan.message);
+    server->options.server.shards = plan.shards;
+out:
+    runtime_stop(&runtime);
+    return err;
+}
+
+static err_t
+shards_make(struct server *server)
+{
+    uint32_t count = server->options.server.shards;
+
+    server->shards = calloc(count, sizeof(*server->shards));
+    if (server->shards == NULL) {
+        return err_set(ERR_NO_MEMORY, "no memory for %u shards", count);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        server->shards[i].options = &server->options;
+    }
+    return ERR_OK;
+}
+
 /* ---- Start and stop ---- */
 
 static int
@@ -322,7 +400,6 @@ server_start(struct server *server, int *status_out)
 {
     const struct server_options *options = &server->options.server;
     struct runtime_options runtime = {
-        .shards = options->shards,
         .data_dir = options->data_dir,
         .cpus = server->options.cpus,
         .cpu_count = server->options.cpu_count,
@@ -341,6 +418,9 @@ server_start(struct server *server, int *status_out)
         }
         *status_out = 0;
     }
+    TRY(shards_plan(server));
+    TRY(shards_make(server));
+    runtime.shards = options->shards;
     TRY(runtime_start(&runtime, &server->runtime));
     TRY(phase_all(server, phase_store));
     TRY(phase_all(server, phase_txns));
@@ -349,7 +429,8 @@ server_start(struct server *server, int *status_out)
     *status_out = EXIT_UNAVAILABLE_;
     TRY(phase_all(server, phase_listen));
     *status_out = 0;
-    err = ERR_OK;
+    runtime_call(server->runtime, 0, MSG_FIBER, phase_reshard, &server->shards[0]);
+    err = phase_result(server, 0, 1);
 out:
     return err;
 }
@@ -358,6 +439,7 @@ static void
 server_stop(struct server *server)
 {
     if (server->runtime != NULL) {
+        runtime_call(server->runtime, 0, MSG_FIBER, phase_reshard_close, NULL);
         runtime_call_all(server->runtime, MSG_FIBER, phase_net_stop, server->shards,
                          sizeof(*server->shards));
         runtime_call_all(server->runtime, MSG_FIBER, phase_net_free, server->shards,
@@ -420,18 +502,13 @@ main(int argc, char **argv)
     identity_set(&server->options.server);
     command_table_init();
     dispatch_init();
-    server->shards = calloc(server->options.server.shards, sizeof(*server->shards));
-    ASSERT(server->shards != NULL);
-    for (uint32_t i = 0; i < server->options.server.shards; i++) {
-        server->shards[i].options = &server->options;
-    }
     err = server_start(server, &status);
     if (err != ERR_OK) {
         fprintf(stderr, "orbit-server: %s\n", err_message(err));
         status = status != 0 ? status : exit_status(err);
     } else {
         LOG_I("ready: redis on %s port %u, %u shard(s), data in %s", server->options.bind_address,
-              server->options.server.redis_port, server->options.server.shards,
+              server->options.server.redis_port, server->options.server.shards_wanted,
               server->options.data_dir);
         sd_notify(0, "READY=1");
         signal_wait(&signals);

@@ -479,8 +479,12 @@ shards_default(const struct options *options)
     for (; there < SHARDS_MAX; there++) {
         int size = snprintf(path, sizeof(path), "%s/shard-%u", options->data_dir, there);
 
-        if (size >= (int)sizeof(path) || access(path, F_OK) != 0) {
+        if (size >= (int)sizeof(path) - (int)sizeof("/RETIRED") || access(path, F_OK) != 0) {
             break;
+        }
+        memcpy(path + size, "/RETIRED", sizeof("/RETIRED"));
+        if (access(path, F_OK) == 0) {
+            break; /* It was given up, and its folder goes at this start. */
         }
     }
     if (there > 0) {
@@ -543,6 +547,7 @@ options_parse(int argc, char **argv, struct options *options)
         options->server.shards = shards_default(options);
     }
     TRY(cluster_check_ports(options));
+    options->server.shards_wanted = options->server.shards;
     pointers_set(options);
     err = ERR_OK;
 out:

@@ -1,0 +1,157 @@
+/* models/kv/slots.c - the keys of a group of slots on their way to another shard.
+ *
+ * Heads, payloads and elements lie by slot within their keyspace: three ranges each. Expiry entries
+ * lie by time, and are made anew from the heads. */
+#include "models/kv/slots.h"
+
+#include "engine/base/assert.h"
+#include "engine/rt/shard.h"
+#include "models/kv/internal.h"
+
+#include "engine/base/poison.h"
+
+enum { WORK_UNITS_PER_ENTRY = 10 };
+
+struct copy {
+    struct slots_move *move;
+    uint32_t keyspace;
+    int64_t keys, expires;
+    struct arena arena;
+};
+
+/* The smallest key of a kind in a slot or behind it. */
+static struct slice
+kind_from(uint8_t out[KV_KEY_PREFIX_BYTES], uint8_t kind, uint32_t keyspace, uint32_t slot)
+{
+    size_t size = kv_key_lower(out, kind, keyspace, (uint64_t)slot << KV_ID_SLOT_SHIFT);
+
+    return slice_of(out, size);
+}
+
+/* A head is counted, and its expiry entry goes with it. */
+static YIELDS err_t
+head_copy(struct copy *copy, const struct kv_key_parts *parts, struct slice value)
+{
+    struct kv_head head;
+    uint8_t *key;
+    size_t size;
+    err_t err;
+
+    TRY(kv_head_decode(value, &head));
+    copy->keys++;
+    if ((head.flags & KV_HEAD_EXPIRES) == 0) {
+        return ERR_OK;
+    }
+    copy->expires++;
+    key = arena_alloc(&copy->arena, KV_EXPIRY_PREFIX_BYTES + parts->name.size);
+    if (key == NULL) {
+        return err_set(ERR_NO_MEMORY, "no memory for an expiry entry");
+    }
+    size = kv_expiry_encode(key, copy->keyspace, head.expire_ms, parts->id, parts->name);
+    slots_move_delete(copy->move, kv_id_slot(parts->id), slice_of(key, size));
+    err = slots_move_put(copy->move, kv_id_slot(parts->id), slice_of(key, size), slice_of(NULL, 0),
+                         0);
+out:
+    return err;
+}
+
+static YIELDS err_t
+entry_copy(struct copy *copy, struct txn_scan *scan)
+{
+    struct kv_key_parts parts;
+    struct slice key;
+    struct slice value;
+    err_t err;
+
+    TRY(kv_key_decode(txn_scan_entry(scan)->key, &parts));
+    /* Sending what was gathered may move the row. */
+    key = arena_copy(&copy->arena, txn_scan_entry(scan)->key);
+    TRY(txn_scan_value(scan, &copy->arena, &value));
+    TRY(kv_key_decode(key, &parts));
+    if (parts.kind == KV_KIND_HEAD) {
+        TRY(head_copy(copy, &parts, value));
+    }
+    err = slots_move_put(copy->move, kv_id_slot(parts.id), key, value, 0);
+out:
+    return err;
+}
+
+static YIELDS err_t
+kind_copy(struct copy *copy, uint8_t kind)
+{
+    struct slots_move *move = copy->move;
+    uint8_t from[KV_KEY_PREFIX_BYTES];
+    uint8_t to[KV_KEY_PREFIX_BYTES];
+    struct slice lower = kind_from(from, kind, copy->keyspace, move->first);
+    struct slice upper = kind_from(to, kind, copy->keyspace, move->first + move->count);
+    struct txn_scan *scan = NULL;
+    bool is_any = false;
+    err_t err;
+
+    TRY(txn_scan_open(move->txn, txn_slot_of_shard(move->from), lower, upper, &scan));
+    TRY(txn_scan_first(scan));
+    while (txn_scan_is_valid(scan)) {
+        is_any = true;
+        TRY(entry_copy(copy, scan));
+        TRY(txn_scan_next(scan));
+        arena_reset(&copy->arena);
+        fiber_work(WORK_UNITS_PER_ENTRY);
+    }
+    if (is_any) {
+        slots_move_delete_range(move, lower, upper);
+    }
+out:
+    txn_scan_close(&scan);
+    return err;
+}
+
+static YIELDS err_t
+keyspace_copy(struct copy *copy)
+{
+    err_t err;
+
+    copy->keys = 0;
+    copy->expires = 0;
+    TRY(kind_copy(copy, KV_KIND_HEAD));
+    if (copy->keys == 0) {
+        return ERR_OK; /* Every other entry belongs to a head. */
+    }
+    TRY(kind_copy(copy, KV_KIND_PAYLOAD));
+    TRY(kind_copy(copy, KV_KIND_ELEMENT));
+    slots_move_counter(copy->move, kv_counter_keys(copy->keyspace), copy->keys);
+    slots_move_counter(copy->move, kv_counter_expires(copy->keyspace), copy->expires);
+    copy->move->keys += (uint64_t)copy->keys;
+out:
+    return err;
+}
+
+err_t
+kv_slots_copy(struct slots_move *move)
+{
+    struct store *store = kv_self()->store;
+    struct copy copy = {.move = move};
+    err_t err = ERR_OK;
+
+    arena_init(&copy.arena, MEM_BACKGROUND);
+    for (uint32_t keyspace = 0; keyspace < KV_DATABASES_MAX; keyspace++) {
+        if (store_counter(store, kv_counter_keys(keyspace)) != 0) {
+            copy.keyspace = keyspace;
+            TRY(keyspace_copy(&copy));
+        }
+    }
+out:
+    arena_fini(&copy.arena);
+    return err;
+}
+
+void
+kv_slots_on_move(uint16_t first, uint32_t count, bool is_mine)
+{
+    struct kv *kv = kv_self();
+
+    (void)first;
+    (void)count;
+    if (is_mine) {
+        kv->expire_from_ms = 0; /* What came may be due since long. */
+    }
+}
