@@ -206,12 +206,39 @@ static YIELDS err_t
 block_register(struct session_block *block, struct kv_request *request)
 {
     bool is_there[SHARDS_MAX] = {false};
-    err_t err = kv_block_register(request, &block->kv, is_there);
+    err_t err;
 
+    block->epoch = txn_slots_epoch();
+    err = kv_block_register(request, &block->kv, is_there);
     for (uint32_t shard = 0; shard < block->shards; shard++) {
         block->at_shard[shard] |= is_there[shard] ? BLOCK_REGISTERED : 0;
     }
     return err;
+}
+
+static void
+registrations_leave(struct session_block *block)
+{
+    struct net *net = block->session->net;
+
+    ticket_give(net->blocking, block->kv.ticket);
+    for (uint32_t shard = 0; shard < block->shards; shard++) {
+        if ((block->at_shard[shard] & BLOCK_REGISTERED) != 0) {
+            kv_block_leave(net->kv, shard, block->kv.ticket);
+        }
+        block->at_shard[shard] = 0;
+    }
+}
+
+/* Keys may have gone to other shards: registers there, and the command is to run once more. */
+static YIELDS err_t
+block_renew(struct session_block *block, struct kv_request *request)
+{
+    SOMETIMES("net: a blocked command followed its key to another shard");
+    registrations_leave(block);
+    block->kv.ticket = ticket_take(block->session->net->blocking, block);
+    block->is_woken = true;
+    return block_register(block, request);
 }
 
 void
@@ -224,12 +251,7 @@ blocking_leave(struct session *session)
     }
     session->block = NULL;
     timer_stop(&block->timer);
-    ticket_give(session->net->blocking, block->kv.ticket);
-    for (uint32_t shard = 0; shard < block->shards; shard++) {
-        if ((block->at_shard[shard] & BLOCK_REGISTERED) != 0) {
-            kv_block_leave(session->net->kv, shard, block->kv.ticket);
-        }
-    }
+    registrations_leave(block);
     session->net->blocked--;
     buf_fini(&block->kv.state);
     mem_free(MEM_SESSIONS, block, block_bytes(block->shards));
@@ -283,6 +305,15 @@ has_ended(struct session_block *block)
     return block->end != BLOCK_GOES_ON;
 }
 
+static void
+refuse(struct session *session, struct kv_request *request, err_t err)
+{
+    uint64_t reply_start = session_output_end(session);
+
+    reply_err(request->reply, err);
+    dispatch_answered(session, request, reply_start);
+}
+
 /* Runs the command again until it replies or no key has changed since its last run began. */
 static YIELDS bool
 block_go_on(struct session *session, struct kv_request *request, struct slice input,
@@ -312,6 +343,14 @@ block_go_on(struct session *session, struct kv_request *request, struct slice in
             break;
         }
         run_answer(block);
+        if (block->epoch != txn_slots_epoch()) {
+            err_t err = block_renew(block, request);
+
+            if (err != ERR_OK) {
+                refuse(session, request, err);
+                break;
+            }
+        }
     }
     blocking_leave(session);
     return true;
@@ -350,10 +389,7 @@ blocking_request(struct session *session, struct kv_request *request, struct sli
         block_begin(session, &first);
         err = block_register(session->block, request);
         if (err != ERR_OK) {
-            uint64_t reply_start = session_output_end(session);
-
-            reply_err(request->reply, err);
-            dispatch_answered(session, request, reply_start);
+            refuse(session, request, err);
             blocking_leave(session);
             return true;
         }

@@ -32,6 +32,7 @@ struct session_block {
     enum block_end end;
     bool is_parked;
     bool is_woken;      /* A key changed since the last run began. */
+    uint64_t epoch;     /* txn_slots_epoch when its keys were registered. */
     uint32_t shards;    /* shard_count() */
     uint8_t at_shard[]; /* enum block_place, or-ed. */
 };

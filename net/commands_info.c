@@ -10,6 +10,7 @@
 #include "engine/base/assert.h"
 #include "engine/base/commit.h"
 #include "engine/io/io.h"
+#include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
 #include "net/cluster.h"
 #include "net/config.h"
@@ -17,6 +18,7 @@
 #include "net/process.h"
 #include "net/pubsub.h"
 #include "net/totals.h"
+#include "txn/reshard.h"
 
 #include "engine/base/poison.h"
 
@@ -535,6 +537,27 @@ orbit_tree(struct info *info)
     number_put(info, "lsm_cache_bytes", lsm->cache_bytes);
 }
 
+static YIELDS void
+reshard_run(void *arg)
+{
+    reshard_stats_get(arg);
+}
+
+static YIELDS void
+reshard_put(struct info *info)
+{
+    struct reshard_stats move;
+
+    msg_call(0, MSG_FIBER, reshard_run, &move);
+    number_put(info, "shards_wanted", info->net->options->shards_wanted);
+    number_put(info, "shards_retired", move.retired);
+    number_put(info, "reshard_slots_left", move.slots_left);
+    number_put(info, "reshard_slots_moved", move.slots_moved);
+    number_put(info, "reshard_keys_moved", move.keys);
+    number_put(info, "reshard_bytes_moved", move.bytes);
+    number_put(info, "reshard_retries", move.retries);
+}
+
 static void
 orbit_txn(struct info *info)
 {
@@ -542,6 +565,7 @@ orbit_txn(struct info *info)
     uint64_t snapshot_us = txn->oldest_snapshot >> 12;
     uint64_t now_us = io_wall_us();
 
+    reshard_put(info);
     number_put(info, "txn_open", txn->open);
     number_put(info, "txn_begun", txn->begun);
     number_put(info, "txn_committed", txn->committed);

@@ -51,6 +51,7 @@ dispatch_init(void)
     table_bind(net_commands_config);
     table_bind(net_commands_checkpoint);
     table_bind(net_commands_feed);
+    table_bind(net_commands_shards);
     table_bind(net_commands_txns);
     table_bind(net_commands_pubsub);
     table_bind(net_commands_server);

@@ -27,6 +27,7 @@ extern const struct net_command net_commands_save[];
 extern const struct net_command net_commands_config[];
 extern const struct net_command net_commands_checkpoint[];
 extern const struct net_command net_commands_feed[];
+extern const struct net_command net_commands_shards[];
 extern const struct net_command net_commands_txns[];
 extern const struct net_command net_commands_pubsub[];
 extern const struct net_command net_commands_server[];

@@ -8,4 +8,4 @@ net_sources += net/commands_checkpoint.c net/commands_command.c net/commands_deb
 net_sources += net/cluster.c net/commands_cluster.c net/commands_replication.c net/commands_save.c
 net_sources += net/commands_monitor.c net/commands_pubsub.c net/commands_server.c net/commands_transaction.c \
     net/commands_txn.c \
-    net/commands_txns.c
+    net/commands_shards.c net/commands_txns.c

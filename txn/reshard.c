@@ -541,11 +541,12 @@ reshard_main(void *arg)
 /* ---- Life. ---- */
 
 static void
-on_move_set(void *arg)
+options_set(void *arg)
 {
     struct reshard *const *reshard = arg;
 
     txns_self()->slots->on_move = (*reshard)->options.on_move;
+    txns_self()->slots->wanted = (*reshard)->options.shards;
 }
 
 err_t
@@ -568,7 +569,7 @@ reshard_open(const struct reshard_options *options)
     for (uint32_t i = 0; i < shard_count(); i++) {
         pointers[i] = reshard;
     }
-    msg_call_all(MSG_INLINE, on_move_set, pointers, sizeof(pointers[0]));
+    msg_call_all(MSG_INLINE, options_set, pointers, sizeof(pointers[0]));
     target_make(reshard, txns->slots);
     reshard->stats.wanted = options->shards;
     reshard->stats.began_us = shard_now_us();
@@ -606,10 +607,17 @@ reshard_stats_get(struct reshard_stats *out)
 }
 
 uint32_t
-reshard_slots_owned(void)
+reshard_slots_owned(uint32_t *wanted_out)
 {
     const struct slots *slots = txns_self()->slots;
+    uint32_t wanted = slots->wanted;
     uint32_t count = 0;
+
+    if (wanted_out != NULL) {
+        *wanted_out = shard_id() >= wanted ? 0
+                                           : slots_even_first(shard_id() + 1, wanted) -
+                                                 slots_even_first(shard_id(), wanted);
+    }
 
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
         count += (slots->owner[slot] & SLOT_SHARD_MASK) == shard_id();

@@ -83,5 +83,6 @@ struct reshard_stats {
 };
 /* On shard 0; zeroes when there is no mover. */
 void reshard_stats_get(struct reshard_stats *out);
-/* Of the current shard: how many slots it owns. */
-uint32_t reshard_slots_owned(void);
+/* Of the current shard: how many slots it owns, and how many are to be its own in the end (NULL:
+ * not asked). */
+uint32_t reshard_slots_owned(uint32_t *wanted_out);

@@ -157,6 +157,7 @@ slots_open(struct txns *txns)
 
     txns->slots = slots;
     cond_init(&slots->changed);
+    slots->wanted = shard_count();
     load.past = mem_zalloc(MEM_RUNTIME, SLOT_COUNT * sizeof(*load.past));
     msg_call(0, MSG_FIBER, load_run, &load);
     if (load.is_moved) {
@@ -262,7 +263,7 @@ slots_check_slowly(struct part *part)
 {
     struct owned owned = {.slots = txns_self()->slots};
 
-    if (part->is_move || overlay_is_empty(&part->writes) || CANARY(SLOTS_UNCHECKED)) {
+    if (part->is_move || overlay_is_empty(&part->writes)) {
         return ERR_OK;
     }
     overlay_visit(&part->writes, op_check, &owned);
@@ -311,6 +312,12 @@ txn_slots_run(const struct txn *txn, uint16_t slot, uint32_t *end_out)
     }
     *end_out = end;
     return owner;
+}
+
+uint64_t
+txn_slots_epoch(void)
+{
+    return txns_self()->slots->epoch;
 }
 
 /* ---- Pins. ---- */

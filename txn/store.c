@@ -526,6 +526,12 @@ store_lsm(struct store *store)
     return store->lsm;
 }
 
+bool
+store_is_retired(const struct store *store)
+{
+    return store->is_retired;
+}
+
 struct wal *
 store_wal(struct store *store)
 {

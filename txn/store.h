@@ -167,6 +167,8 @@ typedef void (*store_write_fn)(void *arg, const struct record_op *op);
 void store_on_write(struct store *store, store_write_fn fn, void *arg);
 
 struct lsm *store_lsm(struct store *store);
+/* It owns nothing any more and commits nothing: txn/reshard.h. */
+bool store_is_retired(const struct store *store);
 struct wal *store_wal(struct store *store);
 /* The last timestamp given. */
 uint64_t store_clock(const struct store *store);

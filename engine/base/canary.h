@@ -27,8 +27,7 @@
     X(RANGE_NOT_VALIDATED, "txn: a SERIALIZABLE transaction forgets the ranges that it has read")  \
     X(SNAPSHOT_BELOW_ACKED, "txn: a snapshot is taken by the own clock, not by what was answered") \
     X(CLOCK_BELOW_CEILING, "txn: a start begins at the newest commit, not at the ceiling")         \
-    X(SLOTS_NOT_HELD, "txn: statements go on to the shard that a slot is being moved away from")   \
-    X(SLOTS_UNCHECKED, "txn: a shard commits writes of a slot that it no longer owns")
+    X(SLOTS_NOT_HELD, "txn: statements go on to the shard that a slot is being moved away from")
 
 enum canary {
     CANARY_NONE,

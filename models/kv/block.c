@@ -382,14 +382,9 @@ registration_remove(struct kv_blocks *blocks, struct registration *registration)
 struct register_call {
     const struct kv_request *request;
     const struct kv_block *block;
-    err_t err; /* Out. */
+    const uint32_t *owners; /* [wait.count]: as the session's shard sees it. */
+    err_t err;              /* Out. */
 };
-
-static bool
-is_here(struct slice name)
-{
-    return kv_shard_of_slot(kv_id_slot(kv_key_id(name))) == shard_id();
-}
 
 /* At a shard of keys. A key that is named twice has two waiters, which does no harm. */
 static void
@@ -403,7 +398,7 @@ register_here(void *arg)
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < wait->count; i++) {
-        count += is_here(names[i]);
+        count += call->owners[i] == shard_id();
     }
     if (blocks->waiter_count + count > KV_BLOCK_WAITERS_MAX) {
         call->err = ERR_LIMIT;
@@ -416,7 +411,7 @@ register_here(void *arg)
     registration->on_removal = wait->on_removal;
     registration->is_shared = wait->is_shared;
     for (uint32_t i = 0; i < wait->count; i++) {
-        if (is_here(names[i])) {
+        if (call->owners[i] == shard_id()) {
             struct waiter *waiter = &registration->waiters[registration->count++];
 
             waiter->registration = registration;
@@ -471,11 +466,14 @@ err_t
 kv_block_register(struct kv_request *request, struct kv_block *block, bool *is_there)
 {
     struct register_call call = {.request = request, .block = block};
+    uint32_t *owners = mem_alloc(MEM_SESSIONS, block->wait.count * sizeof(*owners));
 
+    call.owners = owners;
     for (uint32_t i = 0; i < block->wait.count; i++) {
         struct slice name = request->argv[block->wait.first + i];
 
-        is_there[kv_shard_of_slot(kv_id_slot(kv_key_id(name)))] = true;
+        owners[i] = kv_shard_of_slot(kv_id_slot(kv_key_id(name)));
+        is_there[owners[i]] = true;
     }
     for (uint32_t shard = 0; shard < shard_count(); shard++) {
         if (!is_there[shard]) {
@@ -486,6 +484,7 @@ kv_block_register(struct kv_request *request, struct kv_block *block, bool *is_t
         }
         is_there[shard] = call.err == ERR_OK;
     }
+    mem_free(MEM_SESSIONS, owners, block->wait.count * sizeof(*owners));
     if (call.err == ERR_OK) {
         return ERR_OK;
     }
@@ -525,6 +524,26 @@ void
 kv_block_leave(struct kv *kv, uint32_t shard, uint64_t ticket)
 {
     answer_post(kv, shard, NOTE_LEAVE, ticket);
+}
+
+void
+kv_blocks_moved(struct kv *kv, uint16_t first, uint32_t count)
+{
+    struct kv_blocks *blocks = kv->blocks;
+
+    for (uint32_t i = 0; i < BLOCK_BUCKETS && blocks->waiter_count > 0; i++) {
+        LIST_FOR_EACH(node, &blocks->keys[i]) {
+            struct waited_key *key = LIST_ENTRY(node, struct waited_key, link);
+            uint16_t slot = kv_id_slot(key->id);
+
+            if (slot < first || slot >= first + count) {
+                continue;
+            }
+            LIST_FOR_EACH(link, &key->waiters) {
+                registration_wake(blocks, LIST_ENTRY(link, struct waiter, link)->registration);
+            }
+        }
+    }
 }
 
 void

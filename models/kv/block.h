@@ -86,6 +86,10 @@ YIELDS err_t kv_block_register(struct kv_request *request, struct kv_block *bloc
 void kv_block_done(struct kv *kv, uint32_t shard, uint64_t ticket);
 void kv_block_leave(struct kv *kv, uint32_t shard, uint64_t ticket);
 
+/* The keys of these slots have gone to another shard: whoever waits for one here runs again, and
+ * registers anew when it finds nothing (txn_slots_epoch has changed). */
+void kv_blocks_moved(struct kv *kv, uint16_t first, uint32_t count);
+
 /* The state is used by another shard from now on, or by this one. */
 void kv_block_disown(struct kv_block *block);
 void kv_block_adopt(struct kv_block *block);

@@ -6,6 +6,7 @@
 
 #include "engine/base/assert.h"
 #include "engine/rt/shard.h"
+#include "models/kv/block.h"
 #include "models/kv/internal.h"
 
 #include "engine/base/poison.h"
@@ -149,9 +150,9 @@ kv_slots_on_move(uint16_t first, uint32_t count, bool is_mine)
 {
     struct kv *kv = kv_self();
 
-    (void)first;
-    (void)count;
     if (is_mine) {
         kv->expire_from_ms = 0; /* What came may be due since long. */
+    } else {
+        kv_blocks_moved(kv, first, count);
     }
 }

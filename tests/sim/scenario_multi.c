@@ -508,8 +508,8 @@ check_place(void *arg)
                   shard_id());
         TRY(txn_scan_next(scan));
     }
-    RUN_CHECK(test.run, (reshard_slots_owned() > 0) == (shard_id() < test.wanted),
-              "shard %u of %u has %u slots", shard_id(), test.wanted, reshard_slots_owned());
+    RUN_CHECK(test.run, (reshard_slots_owned(NULL) > 0) == (shard_id() < test.wanted),
+              "shard %u of %u has %u slots", shard_id(), test.wanted, reshard_slots_owned(NULL));
 out:
     txn_scan_close(&scan);
     txn_abort(&txn);

@@ -15,6 +15,7 @@
 #include "engine/base/assert.h"
 #include "engine/base/commit.h"
 #include "tools/ctl/ctl.h"
+#include "tools/ctl/shards.h"
 #include "tools/ctl/stats.h"
 #include "tools/ctl/txns.h"
 
@@ -31,6 +32,7 @@ static const char usage[] =
     "  info [SECTION]    what INFO says (orbit, server, memory, ...)\n"
     "  stats [SECONDS]   levels, caches, waits; with SECONDS what grew, again and again\n"
     "  txns [--json]     open transactions: age, snapshot, writes, locks; what holds old versions\n"
+    "  shards [--json]   slots, sizes and load of the shards; how far a move of slots has come\n"
     "  stop              finish what was begun, write out, stop\n"
     "  checkpoint create|drop|export NAME, checkpoint list\n"
     "                    keep this moment of the whole store; export makes it a data folder\n"
@@ -372,12 +374,21 @@ checkpoint_command(const struct ctl_options *options, int count, char **words)
     return status;
 }
 
-/* ---- Transactions ---- */
+/* ---- Transactions and shards ---- */
+
+struct table {
+    const char *word, *command;
+    bool (*print)(const char *reply, size_t size, bool is_json);
+};
+static const struct table tables[] = {
+    {"txns", "ORBIT.TXNS", txns_print},
+    {"shards", "ORBIT.SHARDS", shards_print},
+};
 
 static int
-txns_list(int fd, bool is_json)
+table_show(int fd, const struct table *table, bool is_json)
 {
-    const char *words[] = {"ORBIT.TXNS"};
+    const char *words[] = {table->command};
     size_t size = 0;
     char *reply = array_ask(fd, words, 1, &size);
     bool is_fine;
@@ -385,16 +396,16 @@ txns_list(int fd, bool is_json)
     if (reply == NULL) {
         return 1;
     }
-    is_fine = txns_print(reply, size, is_json);
+    is_fine = table->print(reply, size, is_json);
     if (!is_fine) {
-        fprintf(stderr, "orbitctl: an answer that is no list of transactions\n");
+        fprintf(stderr, "orbitctl: an answer that is no list of %s\n", table->word);
     }
     free(reply);
     return is_fine ? 0 : 1;
 }
 
 static int
-txns_command(const struct ctl_options *options, int count, char **words)
+table_command(const struct ctl_options *options, const struct table *table, int count, char **words)
 {
     bool is_json = count == 2 && strcmp(words[1], "--json") == 0;
     int status;
@@ -409,7 +420,7 @@ txns_command(const struct ctl_options *options, int count, char **words)
         return 1;
     }
     status = server_authenticate(fd, options->password_file);
-    status = status == 0 ? txns_list(fd, is_json) : status;
+    status = status == 0 ? table_show(fd, table, is_json) : status;
     close(fd);
     return status;
 }
@@ -494,8 +505,10 @@ main(int argc, char **argv)
     if (i < argc && strcmp(argv[i], "checkpoint") == 0) {
         return checkpoint_command(&options, argc - i, argv + i);
     }
-    if (i < argc && strcmp(argv[i], "txns") == 0) {
-        return txns_command(&options, argc - i, argv + i);
+    for (size_t t = 0; i < argc && t < ARRAY_COUNT(tables); t++) {
+        if (strcmp(argv[i], tables[t].word) == 0) {
+            return table_command(&options, &tables[t], argc - i, argv + i);
+        }
     }
     if (i < argc && strcmp(argv[i], "verify") == 0) {
         return verify_command(argc - i, argv + i);
