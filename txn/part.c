@@ -411,6 +411,9 @@ part_lock_writes(struct part *part)
     }
     buf_init(&op_bytes, MEM_SESSIONS);
     while (overlay_next_after(&part->writes, &part->locked, &op)) {
+        if (op.kind == RECORD_COUNTER_ADD) {
+            continue; /* It names no key. */
+        }
         /* Waiting may move the overlay's bytes. */
         buf_clear(&op_bytes);
         buf_append(&op_bytes, op.key.data, op.key.size);

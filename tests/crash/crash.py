@@ -18,6 +18,9 @@ recovers), and a look at every key:
     was given are pending for who was given them, until they were acknowledged;
   - SCAN returns the keys that are there, each of them, and no other.
 
+In a world of 0 shards each start has another number of shards, so that slots move between shards
+under load, and a kill hits moves at any step.
+
 Now and then the server is stopped by SIGTERM instead, under the same load: it must exit with 0,
 and nothing acknowledged may be missing, whatever the durability.
 
@@ -81,6 +84,7 @@ STOP_SECONDS_MAX = 5
 RELAXED_DURABILITY = "interval:100"
 CLOCK_SLACK_MS = 60  # The server reads its clock once a turn of its loop.
 KILLS_A_WORLD_MAX = 25
+RESHARD_SHARDS_MAX = 4  # In worlds of 0 shards.
 WORLD_TIMEOUT_S = 600
 PROBLEMS_SHOWN = 3
 MEMORY_SMALL = "128M"  # Some worlds run with little memory, so that they flush and compact.
@@ -278,13 +282,17 @@ class World:
         self.shards = shards
         self.is_relaxed = is_relaxed
         memory = MEMORY_SMALL if self.rng.random() < 0.5 else None
-        self.server = server.Server(shards=shards, durability=durability, memory=memory)
+        self.server = server.Server(shards=shards or RESHARD_SHARDS_MAX, durability=durability, memory=memory)
         self.clients = [Client(i, seed * 1000 + i * 2) for i in range(CONNECTIONS)]
         for client in self.clients:
             client.base = list(client.acked)
         self.shared = [0] * SHARED_COUNTERS
         self.wholes = [0] * WHOLES
         self.read_ms = (0, 0)
+
+    def draw_shards(self):
+        if self.shards == 0:
+            self.server.shards = self.rng.randint(1, RESHARD_SHARDS_MAX)
 
     def load_and_end(self, end):
         """Load for a while, then end(), which ends the server while the load goes on."""
@@ -313,6 +321,7 @@ class World:
 
     def kill_while_starting(self):
         """Start, and kill before it can be expected to serve."""
+        self.draw_shards()
         log = open(self.server.log_path, "ab")
         with log:
             process = subprocess.Popen(self.server.arguments(), stdin=subprocess.DEVNULL,
@@ -505,6 +514,7 @@ def run_round(world, kills_left):
     while kills < kills_left and world.rng.random() < RECOVERY_KILL_SHARE:
         world.kill_while_starting()
         kills += 1
+    world.draw_shards()
     world.server.start()
     world.verify(world.is_relaxed)
     return kills
@@ -515,6 +525,7 @@ def run_clean_stop(world):
     begin = time.monotonic()
     world.load_and_end(world.server.stop)
     seconds = time.monotonic() - begin - LOAD_MS_MAX / 1000
+    world.draw_shards()
     world.server.start()
     world.verify()
     if seconds > STOP_SECONDS_MAX:
@@ -543,7 +554,8 @@ def run_world(shards, options):
     """The rounds of one world; returns (passed, failed)."""
     seed, kills = options.seed, options.kills
     world = World(shards, seed, options.durability, options.relaxed)
-    label = "%d shard%s, %s, seed %d" % (shards, "" if shards == 1 else "s", options.durability,
+    count = "%d shard%s" % (shards, "" if shards == 1 else "s") if shards else "changing shards"
+    label = "%s, %s, seed %d" % (count, options.durability,
                                          seed)
     passed = failed = 0
     begin = time.monotonic()
@@ -778,7 +790,8 @@ def main():
     parser.add_argument("--relaxed-kills", type=int, default=0, metavar="N",
                         help="kills at %s besides" % RELAXED_DURABILITY)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--shards", default="1,2,4", help="shard counts, separated by commas")
+    parser.add_argument("--shards", default="1,2,4",
+                        help="shard counts, separated by commas; 0: another one at each start")
     parser.add_argument("--durability", default="sync")
     parser.add_argument("--jobs", type=int, default=2, help="servers at a time")
     parser.add_argument("--world", type=int, metavar="SHARDS",
