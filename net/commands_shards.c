@@ -1,4 +1,4 @@
-/* net/commands_shards.c - ORBIT.SHARDS: slots, sizes and load of each shard, for orbitctl shards. */
+/* net/commands_shards.c - ORBIT.SHARDS: slots, sizes, load of each shard, for orbitctl shards. */
 #include "engine/base/assert.h"
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"

@@ -282,7 +282,8 @@ class World:
         self.shards = shards
         self.is_relaxed = is_relaxed
         memory = MEMORY_SMALL if self.rng.random() < 0.5 else None
-        self.server = server.Server(shards=shards or RESHARD_SHARDS_MAX, durability=durability, memory=memory)
+        self.server = server.Server(shards=shards or RESHARD_SHARDS_MAX, durability=durability,
+                                    memory=memory)
         self.clients = [Client(i, seed * 1000 + i * 2) for i in range(CONNECTIONS)]
         for client in self.clients:
             client.base = list(client.acked)
