@@ -69,7 +69,7 @@ slots_check(struct session *session, const struct slice *argv, const struct comm
         }
         slot = other;
     }
-    shard = count > 0 ? kv_shard_of_slot(slot) : shard_id();
+    shard = count > 0 ? kv_node_of_shard(kv_shard_of_slot(slot)) : shard_id();
     if (shard == shard_id()) {
         return true;
     }

@@ -51,8 +51,9 @@ range_next(uint32_t *slot, struct slot_range *range_out)
         return false;
     }
     range_out->first = *slot;
-    range_out->shard = kv_shard_of_slot((uint16_t)*slot);
-    while (*slot < KV_SLOTS && kv_shard_of_slot((uint16_t)*slot) == range_out->shard) {
+    range_out->shard = kv_node_of_shard(kv_shard_of_slot((uint16_t)*slot));
+    while (*slot < KV_SLOTS &&
+           kv_node_of_shard(kv_shard_of_slot((uint16_t)*slot)) == range_out->shard) {
         (*slot)++;
     }
     range_out->last = *slot - 1;
@@ -74,7 +75,7 @@ range_count(uint32_t shard, bool is_any)
 static bool
 node_find(struct session *session, struct slice id)
 {
-    for (uint32_t shard = 0; shard < shard_count(); shard++) {
+    for (uint32_t shard = 0; shard < txn_shards_wanted(); shard++) {
         char known[NODE_ID_DIGITS + 1];
 
         node_id(session->net, "node", shard, known);
@@ -146,8 +147,8 @@ run_shards(struct session *session, struct kv_request *request)
     if (!is_enabled(session, request)) {
         return;
     }
-    reply_array(reply, shard_count());
-    for (uint32_t shard = 0; shard < shard_count(); shard++) {
+    reply_array(reply, txn_shards_wanted());
+    for (uint32_t shard = 0; shard < txn_shards_wanted(); shard++) {
         struct slot_range range;
 
         reply_map(reply, 2);
@@ -176,7 +177,7 @@ run_nodes(struct session *session, struct kv_request *request)
     }
     cluster_host(session, host);
     buf_init(&text, MEM_SESSIONS);
-    for (uint32_t shard = 0; shard < shard_count(); shard++) {
+    for (uint32_t shard = 0; shard < txn_shards_wanted(); shard++) {
         char id[NODE_ID_DIGITS + 1];
         struct slot_range range;
 
@@ -206,21 +207,21 @@ run_info(struct session *session, struct kv_request *request)
     if (!is_enabled(session, request)) {
         return;
     }
-    size =
-        snprintf(text, sizeof(text),
-                 "cluster_state:ok\r\n"
-                 "cluster_slots_assigned:%d\r\n"
-                 "cluster_slots_ok:%d\r\n"
-                 "cluster_slots_pfail:0\r\n"
-                 "cluster_slots_fail:0\r\n"
-                 "cluster_known_nodes:%u\r\n"
-                 "cluster_size:%u\r\n"
-                 "cluster_current_epoch:%u\r\n"
-                 "cluster_my_epoch:%u\r\n"
-                 "cluster_stats_messages_sent:0\r\n"
-                 "cluster_stats_messages_received:0\r\n"
-                 "total_cluster_links_buffer_limit_exceeded:0\r\n",
-                 KV_SLOTS, KV_SLOTS, shard_count(), shard_count(), shard_count(), shard_id() + 1);
+    size = snprintf(text, sizeof(text),
+                    "cluster_state:ok\r\n"
+                    "cluster_slots_assigned:%d\r\n"
+                    "cluster_slots_ok:%d\r\n"
+                    "cluster_slots_pfail:0\r\n"
+                    "cluster_slots_fail:0\r\n"
+                    "cluster_known_nodes:%u\r\n"
+                    "cluster_size:%u\r\n"
+                    "cluster_current_epoch:%u\r\n"
+                    "cluster_my_epoch:%u\r\n"
+                    "cluster_stats_messages_sent:0\r\n"
+                    "cluster_stats_messages_received:0\r\n"
+                    "total_cluster_links_buffer_limit_exceeded:0\r\n",
+                    KV_SLOTS, KV_SLOTS, txn_shards_wanted(), txn_shards_wanted(),
+                    txn_shards_wanted(), shard_id() + 1);
     reply_verbatim(request->reply, "txt", slice_of(text, (size_t)size));
 }
 

@@ -314,6 +314,12 @@ txn_slots_run(const struct txn *txn, uint16_t slot, uint32_t *end_out)
     return owner;
 }
 
+uint32_t
+txn_shards_wanted(void)
+{
+    return txns_self()->slots->wanted;
+}
+
 uint64_t
 txn_slots_epoch(void)
 {

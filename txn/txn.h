@@ -257,6 +257,8 @@ txn_slot_of_shard(uint32_t shard)
  * Waits for a move that is under way (a moment). Who has one takes no second. */
 YIELDS void txn_slots_pin(void);
 void txn_slots_unpin(void);
+/* So many shards are to share the slots; those above empty themselves and take no connections. */
+uint32_t txn_shards_wanted(void);
 /* Another number once slots have changed hands, or are about to. */
 uint64_t txn_slots_epoch(void);
 /* Who has the slot, as the transaction sees it (NULL: now), and up to where those that follow are

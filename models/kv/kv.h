@@ -155,6 +155,9 @@ enum kv_route {
 enum kv_route kv_route(const struct command *command, const struct slice *argv, uint32_t argc,
                        uint32_t *shard_out);
 uint32_t kv_shard_of_slot(uint16_t slot);
+/* The node that serves a shard's slots to cluster clients: itself, but for a shard that empties
+ * itself and takes no connections. */
+uint32_t kv_node_of_shard(uint32_t shard);
 /* Replies how many keys of the request's database lie in a slot, counted up to `most`, or so many
  * of their names. From any shard. */
 YIELDS void kv_slot_keys(struct kv_request *request, uint16_t slot, uint64_t most, bool are_named);

@@ -18,6 +18,14 @@ kv_shard_of_slot(uint16_t slot)
     return txn_shard_of_slot(slot);
 }
 
+uint32_t
+kv_node_of_shard(uint32_t shard)
+{
+    uint32_t wanted = txn_shards_wanted();
+
+    return shard < wanted ? shard : shard % wanted;
+}
+
 enum kv_route
 kv_route(const struct command *command, const struct slice *argv, uint32_t argc,
          uint32_t *shard_out)

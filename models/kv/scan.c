@@ -328,11 +328,10 @@ scan_shards(struct kv_request *request, const struct scan_step *options, uint64_
         uint32_t shard = txn_slots_run(request->txn, kv_id_slot(cursor), &scan.end_slot);
         bool is_accepted;
 
-        if (request->is_of_shard && shard != shard_id()) {
-            cursor = (uint64_t)kv_shard_first_slot(shard + 1) << 48;
+        if (request->is_of_shard && kv_node_of_shard(shard) != shard_id()) {
+            cursor = (uint64_t)scan.end_slot << KV_ID_SLOT_SHIFT;
             continue;
         }
-
         scan.cursor = cursor;
         scan.keys_max = left;
         step_call(shard, &scan);

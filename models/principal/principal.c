@@ -85,7 +85,7 @@ principal_put(struct txn *txn, const struct principal *principal)
     }
     buf_init(&record, MEM_SESSIONS);
     principal_encode(principal, &record);
-    txn_put(txn, 0, key_make(key, principal->name), buf_slice(&record), 0);
+    txn_put(txn, txn_slot_of_shard(0), key_make(key, principal->name), buf_slice(&record), 0);
     buf_fini(&record);
     return ERR_OK;
 }
@@ -96,7 +96,7 @@ principal_remove(struct txn *txn, struct slice name)
     uint8_t key[KEY_BYTES_MAX];
 
     if (name.size <= PRINCIPAL_NAME_BYTES_MAX) {
-        txn_delete(txn, 0, key_make(key, name));
+        txn_delete(txn, txn_slot_of_shard(0), key_make(key, name));
     }
 }
 
@@ -127,7 +127,7 @@ principals_read(struct txn *txn, struct arena *arena, struct principal **princip
     err_t err;
 
     buf_init(&found, MEM_SESSIONS);
-    TRY(txn_scan_open(txn, 0, slice_of(prefix, sizeof(prefix) - 1),
+    TRY(txn_scan_open(txn, txn_slot_of_shard(0), slice_of(prefix, sizeof(prefix) - 1),
                       slice_of(prefix_end, sizeof(prefix_end) - 1), &scan));
     TRY(txn_scan_first(scan));
     while (txn_scan_is_valid(scan)) {

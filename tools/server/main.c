@@ -426,11 +426,12 @@ server_start(struct server *server, int *status_out)
     TRY(phase_all(server, phase_txns));
     TRY(phase_kv_all(server));
     TRY(phase_all(server, phase_net));
+    runtime_call(server->runtime, 0, MSG_FIBER, phase_reshard, &server->shards[0]);
+    TRY(phase_result(server, 0, 1));
     *status_out = EXIT_UNAVAILABLE_;
     TRY(phase_all(server, phase_listen));
     *status_out = 0;
-    runtime_call(server->runtime, 0, MSG_FIBER, phase_reshard, &server->shards[0]);
-    err = phase_result(server, 0, 1);
+    err = ERR_OK;
 out:
     return err;
 }
