@@ -395,6 +395,25 @@ shard_step(uint32_t shard, msg_fn fn)
     return step.err == ERR_OK ? ERR_OK : err_set(step.err, "%s", step.text);
 }
 
+static void
+live_set(void *arg)
+{
+    const uint32_t *live = arg;
+
+    txns_self()->slots->live = *live;
+}
+
+static YIELDS void
+all_live_set(uint32_t live)
+{
+    uint32_t lives[SHARDS_MAX];
+
+    for (uint32_t i = 0; i < shard_count(); i++) {
+        lives[i] = live;
+    }
+    msg_call_all(MSG_INLINE, live_set, lives, sizeof(lives[0]));
+}
+
 static YIELDS err_t
 shard_retire(struct reshard *reshard, uint32_t shard)
 {
@@ -410,6 +429,7 @@ shard_retire(struct reshard *reshard, uint32_t shard)
         }
     }
     TRY(err);
+    all_live_set(shard);
     TRY(retired_note(txns_self()->store));
     TRY(shard_step(shard, retire_run));
     LOG_I("shard %u has nothing any more: the next start does without it", shard);

@@ -158,6 +158,7 @@ slots_open(struct txns *txns)
     txns->slots = slots;
     cond_init(&slots->changed);
     slots->wanted = shard_count();
+    slots->live = shard_count();
     load.past = mem_zalloc(MEM_RUNTIME, SLOT_COUNT * sizeof(*load.past));
     msg_call(0, MSG_FIBER, load_run, &load);
     if (load.is_moved) {
@@ -318,6 +319,12 @@ uint32_t
 txn_shards_wanted(void)
 {
     return txns_self()->slots->wanted;
+}
+
+uint32_t
+txn_shards_live(void)
+{
+    return txns_self()->slots->live;
 }
 
 uint64_t

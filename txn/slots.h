@@ -42,6 +42,7 @@ struct slots {
     uint32_t pins;              /* Who relies on the map as it is. */
     bool is_wanted;             /* A move waits for the last pin: no new ones. */
     struct cond changed;
+    uint32_t live;       /* The shards from here on were given up. */
     uint32_t wanted;     /* So many shards are to share the slots. */
     uint64_t retired_ts; /* When a shard was last given up, with its log. */
     void (*on_move)(uint16_t first, uint32_t count, bool is_mine);

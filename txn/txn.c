@@ -573,7 +573,7 @@ txn_delete_range(struct txn *txn, uint16_t slot, struct slice start, struct slic
 void
 txn_delete_range_all(struct txn *txn, struct slice start, struct slice end)
 {
-    for (uint32_t shard = 0; shard < shard_count(); shard++) {
+    for (uint32_t shard = 0; shard < txn_shards_live(); shard++) {
         range_delete_at(txn, shard, start, end);
     }
 }

@@ -259,6 +259,8 @@ YIELDS void txn_slots_pin(void);
 void txn_slots_unpin(void);
 /* So many shards are to share the slots; those above empty themselves and take no connections. */
 uint32_t txn_shards_wanted(void);
+/* Shards from this one on were given up: nothing can be committed there. */
+uint32_t txn_shards_live(void);
 /* Another number once slots have changed hands, or are about to. */
 uint64_t txn_slots_epoch(void);
 /* Who has the slot, as the transaction sees it (NULL: now), and up to where those that follow are

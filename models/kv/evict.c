@@ -110,7 +110,7 @@ candidate_take(struct kv *kv, struct txn_scan *heads, uint32_t db, uint64_t now_
 static YIELDS err_t
 draw(struct kv *kv, struct txn *txn, uint32_t db, struct arena *arena, struct victim *victim)
 {
-    uint16_t slot = (uint16_t)kv_shard_first_slot(shard_id());
+    uint16_t slot = txn_slot_of_shard(shard_id());
     uint32_t samples = kv->config.eviction_samples;
     uint32_t wanted = samples == 0 ? SAMPLES_DEFAULT : MIN(samples, (uint32_t)SAMPLES_MAX);
     uint32_t looks = wanted * DRAWN_FACTOR;
@@ -148,7 +148,7 @@ static YIELDS err_t
 first_to_expire(struct kv *kv, struct txn *txn, uint32_t db, struct arena *arena,
                 struct victim *victim)
 {
-    uint16_t slot = (uint16_t)kv_shard_first_slot(shard_id());
+    uint16_t slot = txn_slot_of_shard(shard_id());
     uint8_t lower[KV_EXPIRY_PREFIX_BYTES], upper[KV_KEY_PREFIX_BYTES];
     size_t lower_size = kv_expiry_encode(lower, kv->keyspaces[db], 0, 0, slice_of(NULL, 0));
     size_t upper_size = kv_key_lower(upper, KV_KIND_EXPIRY + 1, kv->keyspaces[db], 0);

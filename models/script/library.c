@@ -5,6 +5,7 @@
 
 #include "engine/base/assert.h"
 #include "engine/rt/shard.h"
+#include "models/script/script.h"
 
 #include "engine/base/poison.h"
 
@@ -586,12 +587,6 @@ functions_compile(struct script_run *run, struct functions *functions, struct sl
 
 /* ---- In the store ---- */
 
-static uint16_t
-slot_of_shard(uint32_t shard)
-{
-    return (uint16_t)kv_shard_first_slot(shard);
-}
-
 static struct slice
 library_key(uint8_t key[KEY_BYTES_MAX], struct slice name)
 {
@@ -607,8 +602,8 @@ number_draw(struct txn *txn)
     uint8_t number[8];
 
     put_le64(number, prng_next(shard_prng()) | 1);
-    for (uint32_t shard = 0; shard < shard_count(); shard++) {
-        txn_put(txn, slot_of_shard(shard), slice_of(number_key, sizeof(number_key) - 1),
+    for (uint32_t shard = 0; shard < txn_shards_live(); shard++) {
+        txn_put(txn, txn_slot_of_shard(shard), slice_of(number_key, sizeof(number_key) - 1),
                 slice_of(number, sizeof(number)), 0);
     }
 }
@@ -618,8 +613,8 @@ functions_put(struct txn *txn, struct slice name, struct slice code)
 {
     uint8_t key[KEY_BYTES_MAX];
 
-    for (uint32_t shard = 0; shard < shard_count(); shard++) {
-        txn_put(txn, slot_of_shard(shard), library_key(key, name), code, 0);
+    for (uint32_t shard = 0; shard < txn_shards_live(); shard++) {
+        txn_put(txn, txn_slot_of_shard(shard), library_key(key, name), code, 0);
     }
     number_draw(txn);
 }
@@ -629,8 +624,8 @@ functions_delete(struct txn *txn, struct slice name)
 {
     uint8_t key[KEY_BYTES_MAX];
 
-    for (uint32_t shard = 0; shard < shard_count(); shard++) {
-        txn_delete(txn, slot_of_shard(shard), library_key(key, name));
+    for (uint32_t shard = 0; shard < txn_shards_live(); shard++) {
+        txn_delete(txn, txn_slot_of_shard(shard), library_key(key, name));
     }
     number_draw(txn);
 }
@@ -643,6 +638,67 @@ functions_delete_all(struct txn *txn)
     number_draw(txn);
 }
 
+/* ---- Shards that are new ---- */
+
+/* As shard 0 has them. */
+static YIELDS err_t
+libraries_copy(struct txn *txn, uint32_t shard, struct slice number, struct arena *arena)
+{
+    const struct slice lower = slice_of(library_prefix, PREFIX_BYTES);
+    const struct slice upper = slice_of(library_end, sizeof(library_end) - 1);
+    struct txn_scan *scan = NULL;
+    struct slice code;
+    err_t err;
+
+    txn_delete_range(txn, txn_slot_of_shard(shard), lower, upper);
+    TRY(txn_scan_open(txn, txn_slot_of_shard(0), lower, upper, &scan));
+    TRY(txn_scan_first(scan));
+    while (txn_scan_is_valid(scan)) {
+        TRY(txn_scan_value(scan, arena, &code));
+        txn_put(txn, txn_slot_of_shard(shard), arena_copy(arena, txn_scan_entry(scan)->key), code,
+                0);
+        TRY(txn_scan_next(scan));
+    }
+    txn_put(txn, txn_slot_of_shard(shard), slice_of(number_key, sizeof(number_key) - 1), number, 0);
+out:
+    txn_scan_close(&scan);
+    return err;
+}
+
+static YIELDS err_t
+shard_provide(uint32_t shard)
+{
+    const struct slice key = slice_of(number_key, sizeof(number_key) - 1);
+    struct txn *txn = txn_begin_auto(false, NULL);
+    struct lsm_value first, own;
+    struct arena arena;
+    err_t err;
+
+    arena_init(&arena, MEM_RUNTIME);
+    TRY(txn_get(txn, txn_slot_of_shard(0), key, &arena, &first));
+    TRY(txn_get(txn, txn_slot_of_shard(shard), key, &arena, &own));
+    if (first.is_found && !slice_equal(first.value, own.value)) {
+        TRY(libraries_copy(txn, shard, first.value, &arena));
+        err = txn_commit(&txn, NULL);
+    }
+out:
+    txn_abort(&txn);
+    arena_fini(&arena);
+    return err;
+}
+
+err_t
+functions_spread(void)
+{
+    err_t err = ERR_OK;
+
+    for (uint32_t shard = 1; shard < txn_shards_live(); shard++) {
+        TRY(shard_provide(shard));
+    }
+out:
+    return err;
+}
+
 /* ---- Compiling what the store has ---- */
 
 static YIELDS err_t
@@ -652,7 +708,7 @@ number_read(struct script_run *run, uint64_t *number_out)
     struct lsm_value value;
     err_t err;
 
-    TRY(txn_get(request->txn, slot_of_shard(shard_id()),
+    TRY(txn_get(request->txn, txn_slot_of_shard(shard_id()),
                 slice_of(number_key, sizeof(number_key) - 1), request->arena, &value));
     *number_out = 0;
     request->lsn = MAX(request->lsn, value.lsn);
@@ -710,7 +766,7 @@ functions_sync(struct script_run *run)
     functions = functions_new();
     functions->generation = number;
     if (number != 0) {
-        TRY(txn_scan_open(run->request->txn, slot_of_shard(shard_id()),
+        TRY(txn_scan_open(run->request->txn, txn_slot_of_shard(shard_id()),
                           slice_of(library_prefix, PREFIX_BYTES),
                           slice_of(library_end, sizeof(library_end) - 1), &scan));
         TRY(texts_compile(run, scan, functions));

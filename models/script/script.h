@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 
+#include "engine/base/err.h"
 #include "engine/rt/fiber.h"
 
 struct kv;
@@ -15,6 +16,10 @@ struct scripts;
  * accepts NULL and clears the pointer; no script may run (asserted). */
 struct scripts *scripts_new(struct kv *kv);
 void scripts_free(struct scripts **scripts);
+
+/* Before anybody is served, on shard 0: shards that are new get the stored libraries. Errors: as
+ * txn_commit. */
+YIELDS err_t functions_spread(void);
 
 /* Ends what scripts of this session run on this shard: its client has gone. */
 void scripts_end_of_session(struct kv *kv, uint64_t session);

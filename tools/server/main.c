@@ -23,6 +23,7 @@
 #include "engine/rt/shard.h"
 #include "models/kv/kv.h"
 #include "models/kv/slots.h"
+#include "models/script/script.h"
 #include "net/dispatch.h"
 #include "net/net.h"
 #include "tools/server/options.h"
@@ -143,7 +144,9 @@ phase_reshard(void *arg)
         .on_move = kv_slots_on_move,
     };
 
-    phase_end(shard, reshard_open(&options));
+    err_t err = functions_spread();
+
+    phase_end(shard, err == ERR_OK ? reshard_open(&options) : err);
 }
 
 static YIELDS void
