@@ -26,10 +26,10 @@ struct store_options {
     uint64_t memory_bytes;
     enum wal_durability durability;
     uint64_t interval_us;
-    uint64_t retention_us;      /* Versions that were superseded are kept for so long, to be read
+    uint64_t retention_us;    /* Versions that were superseded are kept for so long, to be read
                                    AS OF then, and the log for change feeds. 0: only for snapshots
                                    that are held. */
-    uint64_t retention_bytes;   /* But no longer than until so much was logged. 0: no limit. */
+    uint64_t retention_bytes; /* But no longer than until so much was logged. 0: no limit. */
     bool may_move; /* The data may have been written by another number of shards: every shard that
                       there is a folder of runs, and txn/reshard.h moves slots. Otherwise
                       ERR_FORMAT. */

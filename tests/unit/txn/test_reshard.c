@@ -362,6 +362,7 @@ static void
 write_blindly(void)
 {
     held = txn_begin_auto(false, NULL);
+    txn_hold(held);
     put_one(held, SLOTS_USED - 1, "lost");
 }
 
