@@ -16,7 +16,7 @@ enum { WORK_UNITS_PER_ENTRY = 10 };
 struct copy {
     struct slots_move *move;
     uint32_t keyspace;
-    int64_t keys, expires;
+    int64_t keys, expires, fields, bytes;
     struct arena arena;
 };
 
@@ -29,29 +29,42 @@ kind_from(uint8_t out[KV_KEY_PREFIX_BYTES], uint8_t kind, uint32_t keyspace, uin
     return slice_of(out, size);
 }
 
-/* A head is counted, and its expiry entry goes with it. */
+/* An entry of an index by time: gone here and made anew there. */
+static YIELDS err_t
+index_copy(struct copy *copy, const struct kv_key_parts *parts, uint8_t kind, uint64_t expire_ms)
+{
+    uint8_t *key = arena_alloc(&copy->arena, KV_EXPIRY_PREFIX_BYTES + parts->name.size);
+    size_t size;
+
+    if (key == NULL) {
+        return err_set(ERR_NO_MEMORY, "no memory for an expiry entry");
+    }
+    size = kind == KV_KIND_EXPIRY
+               ? kv_expiry_encode(key, copy->keyspace, expire_ms, parts->id, parts->name)
+               : kv_field_expiry_encode(key, copy->keyspace, expire_ms, parts->id, parts->name);
+    slots_move_delete(copy->move, kv_id_slot(parts->id), slice_of(key, size));
+    return slots_move_put(copy->move, kv_id_slot(parts->id), slice_of(key, size), slice_of(NULL, 0),
+                          0);
+}
+
+/* A head is counted, and what lies by time goes with it. */
 static YIELDS err_t
 head_copy(struct copy *copy, const struct kv_key_parts *parts, struct slice value)
 {
     struct kv_head head;
-    uint8_t *key;
-    size_t size;
     err_t err;
 
     TRY(kv_head_decode(value, &head));
     copy->keys++;
-    if ((head.flags & KV_HEAD_EXPIRES) == 0) {
-        return ERR_OK;
+    copy->bytes += kv_counted_bytes(parts->name.size, &head);
+    if ((head.flags & KV_HEAD_EXPIRES) != 0) {
+        copy->expires++;
+        TRY(index_copy(copy, parts, KV_KIND_EXPIRY, head.expire_ms));
     }
-    copy->expires++;
-    key = arena_alloc(&copy->arena, KV_EXPIRY_PREFIX_BYTES + parts->name.size);
-    if (key == NULL) {
-        return err_set(ERR_NO_MEMORY, "no memory for an expiry entry");
+    if ((head.flags & KV_HEAD_FIELDS_EXPIRE) != 0) {
+        copy->fields++;
+        TRY(index_copy(copy, parts, KV_KIND_FIELD_EXPIRY, head.field_expire_ms));
     }
-    size = kv_expiry_encode(key, copy->keyspace, head.expire_ms, parts->id, parts->name);
-    slots_move_delete(copy->move, kv_id_slot(parts->id), slice_of(key, size));
-    err = slots_move_put(copy->move, kv_id_slot(parts->id), slice_of(key, size), slice_of(NULL, 0),
-                         0);
 out:
     return err;
 }
@@ -113,6 +126,8 @@ keyspace_copy(struct copy *copy)
 
     copy->keys = 0;
     copy->expires = 0;
+    copy->fields = 0;
+    copy->bytes = 0;
     TRY(kind_copy(copy, KV_KIND_HEAD));
     if (copy->keys == 0) {
         return ERR_OK; /* Every other entry belongs to a head. */
@@ -121,6 +136,8 @@ keyspace_copy(struct copy *copy)
     TRY(kind_copy(copy, KV_KIND_ELEMENT));
     slots_move_counter(copy->move, kv_counter_keys(copy->keyspace), copy->keys);
     slots_move_counter(copy->move, kv_counter_expires(copy->keyspace), copy->expires);
+    slots_move_counter(copy->move, kv_counter_fields(copy->keyspace), copy->fields);
+    slots_move_counter(copy->move, kv_counter_bytes(copy->keyspace), copy->bytes);
     copy->move->keys += (uint64_t)copy->keys;
 out:
     return err;
