@@ -347,8 +347,11 @@ first_writer_check(struct part *part, const struct record_op *op)
     bool is_answered = false;
     err_t err;
 
-    if (part->isolation == TXN_READ_COMMITTED || part->is_auto) {
-        return ERR_OK; /* An auto one validates what it has read, and nothing else. */
+    /* An auto one validates what it has read, and nothing else. At READ COMMITTED a statement of
+     * SQL runs again on a newer snapshot (txn_statement); other statements read what they lock. */
+    if (part->is_auto ||
+        (part->isolation == TXN_READ_COMMITTED && !part->moment.sees_own_only_before)) {
+        return ERR_OK;
     }
     if (op->kind == RECORD_DELETE_RANGE) {
         TRY(lsm_range_changed(lsm, op->key, op->value, part->snapshot, true, &is_changed,

@@ -166,7 +166,9 @@ bool txn_has_writes(const struct txn *txn);
 /* ---- Statements and savepoints. ---- */
 
 /* A new statement begins: at READ COMMITTED it takes a new snapshot. With sees_own_only_before,
- * reads see own writes of earlier statements only (SQL); otherwise all (Redis). ERR_TXN_ABORTED,
+ * reads see own writes of earlier statements only (SQL); otherwise all (Redis). Then, also at READ
+ * COMMITTED, a write of what others have written since the statement's snapshot is
+ * ERR_SERIALIZATION: txn_statement_undo, and run it again under the locks it has. ERR_TXN_ABORTED,
  * ERR_TIMEOUT. */
 YIELDS err_t txn_statement(struct txn *txn, bool sees_own_only_before);
 /* Takes back the writes of the present statement, and forgets its error. Locks stay. */

@@ -24,6 +24,15 @@ fiber_self(void)
     return shard != NULL ? shard->running : NULL;
 }
 
+size_t
+fiber_stack_left(void)
+{
+    const struct fiber *fiber = fiber_self();
+
+    return fiber == NULL ? FIBER_STACK_LEFT_UNKNOWN
+                         : (size_t)((const uint8_t *)__builtin_frame_address(0) - fiber->stack_low);
+}
+
 const char *
 fiber_name(const struct fiber *fiber)
 {

@@ -39,6 +39,10 @@ struct fiber *fiber_spawn(const char *name, enum fiber_class class, enum fiber_s
 /* The running fiber; NULL on the loop's own stack. */
 struct fiber *fiber_self(void);
 const char *fiber_name(const struct fiber *fiber);
+/* Bytes of its stack that are left: for recursion whose depth a client decides. Outside of fibers
+ * FIBER_STACK_LEFT_UNKNOWN. */
+enum { FIBER_STACK_LEFT_UNKNOWN = 1 << 20 };
+size_t fiber_stack_left(void);
 
 /* Give way to other runnable fibers and to completions. */
 YIELDS void fiber_yield(void);

@@ -59,11 +59,13 @@ uint64_t shard_now_us(void);
 
 /* Layers hang their per-shard root object here instead of using globals. */
 enum shard_slot {
-    SHARD_SLOT_STORE,   /* txn/store.h */
-    SHARD_SLOT_MEETING, /* txn/meeting.h: while stores are opened. */
-    SHARD_SLOT_TXN,     /* txn/txn.h */
-    SHARD_SLOT_KV,      /* models/kv */
-    SHARD_SLOT_NET,     /* net */
+    SHARD_SLOT_STORE,      /* txn/store.h */
+    SHARD_SLOT_MEETING,    /* txn/meeting.h: while stores are opened. */
+    SHARD_SLOT_TXN,        /* txn/txn.h */
+    SHARD_SLOT_KV,         /* models/kv */
+    SHARD_SLOT_RELATIONAL, /* models/relational */
+    SHARD_SLOT_NET,        /* net */
+    SHARD_SLOT_PGWIRE,     /* net/pgwire */
     SHARD_SLOT_TEST,
     SHARD_SLOT_COUNT,
 };
