@@ -40,6 +40,7 @@ enum {
 struct server_options {
     const char *bind_address;
     uint16_t redis_port;    /* 0: no Redis protocol. */
+    uint16_t postgres_port; /* 0: no PostgreSQL protocol. */
     uint16_t cluster_port;  /* Of shard 0; the others' follow it. 0: none. */
     uint32_t shards;        /* That run: as many as have data, and no fewer than */
     uint32_t shards_wanted; /* those that share the slots, and listen. */

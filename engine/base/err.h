@@ -40,7 +40,8 @@
     X(ERR_READ_ONLY, "25006", 400, 9, "READONLY", "the transaction is read-only")                  \
     X(ERR_TXN_ABORTED, "25P02", 409, 9, "TXNABORTED",                                              \
       "the transaction has failed: only rollback is possible")                                     \
-    X(ERR_IDLE_TIMEOUT, "25P03", 408, 4, "ERR", "the transaction was idle for too long")
+    X(ERR_IDLE_TIMEOUT, "25P03", 408, 4, "ERR", "the transaction was idle for too long")           \
+    X(ERR_SQL, "XX000", 400, 3, "ERR", "the statement failed")
 
 typedef enum err {
 #define ERR_ENUM(name, sqlstate, http, grpc, resp, text) name,

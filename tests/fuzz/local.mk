@@ -30,3 +30,7 @@ fuzz_dump_LDADD = $(fuzz_libs)
 fuzz_programs += fuzz_manifest
 fuzz_manifest_SOURCES = tests/fuzz/fuzz_manifest.c
 fuzz_manifest_LDADD = $(fuzz_libs)
+
+fuzz_programs += fuzz_sql
+fuzz_sql_SOURCES = tests/fuzz/fuzz_sql.c
+fuzz_sql_LDADD = $(fuzz_libs)

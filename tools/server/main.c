@@ -23,9 +23,12 @@
 #include "engine/rt/shard.h"
 #include "models/kv/kv.h"
 #include "models/kv/slots.h"
+#include "models/relational/relational.h"
+#include "models/relational/slots.h"
 #include "models/script/script.h"
 #include "net/dispatch.h"
 #include "net/net.h"
+#include "net/pgwire/pgwire.h"
 #include "tools/server/options.h"
 #include "txn/reshard.h"
 #include "txn/store.h"
@@ -43,7 +46,9 @@ struct server_shard {
     struct store *store;
     struct txns *txns;
     struct kv *kv;
+    struct relational *relational;
     struct net *net;
+    struct pgwire *pgwire;
     err_t err;
     char message[ERR_MESSAGE_BYTES_MAX];
 };
@@ -116,6 +121,39 @@ phase_kv(void *arg)
 }
 
 static YIELDS void
+phase_relational(void *arg)
+{
+    struct server_shard *shard = arg;
+
+    phase_end(shard, relational_open(&shard->relational));
+}
+
+static YIELDS void
+phase_pgwire(void *arg)
+{
+    struct server_shard *shard = arg;
+    const struct server_options *options = &shard->options->server;
+    const struct pgwire_options pgwire = {
+        .bind_address = options->bind_address,
+        .port = options->postgres_port,
+        .connections_max = options->maxclients / shard_count() + 1,
+        .dev_mode = options->dev_mode,
+    };
+
+    phase_end(shard, options->postgres_port != 0 && shard_id() < options->shards_wanted
+                         ? pgwire_open(&pgwire, &shard->pgwire)
+                         : ERR_OK);
+}
+
+static YIELDS void
+phase_pgwire_close(void *arg)
+{
+    struct server_shard *shard = arg;
+
+    pgwire_close(&shard->pgwire);
+}
+
+static YIELDS void
 phase_net(void *arg)
 {
     struct server_shard *shard = arg;
@@ -133,6 +171,14 @@ phase_listen(void *arg)
               shard_id() < shard->options->server.shards_wanted ? net_listen(shard->net) : ERR_OK);
 }
 
+static YIELDS err_t
+slots_copy(struct slots_move *move)
+{
+    err_t err = kv_slots_copy(move);
+
+    return err != ERR_OK ? err : relational_slots_copy(move);
+}
+
 /* On shard 0. */
 static YIELDS void
 phase_reshard(void *arg)
@@ -140,7 +186,7 @@ phase_reshard(void *arg)
     struct server_shard *shard = arg;
     struct reshard_options options = {
         .shards = shard->options->server.shards_wanted,
-        .copy = kv_slots_copy,
+        .copy = slots_copy,
         .on_move = kv_slots_on_move,
     };
 
@@ -172,6 +218,7 @@ phase_net_free(void *arg)
     struct server_shard *shard = arg;
 
     net_free(&shard->net);
+    relational_close(&shard->relational);
     kv_close(&shard->kv);
 }
 
@@ -428,11 +475,13 @@ server_start(struct server *server, int *status_out)
     TRY(phase_all(server, phase_store));
     TRY(phase_all(server, phase_txns));
     TRY(phase_kv_all(server));
+    TRY(phase_all(server, phase_relational));
     TRY(phase_all(server, phase_net));
     runtime_call(server->runtime, 0, MSG_FIBER, phase_reshard, &server->shards[0]);
     TRY(phase_result(server, 0, 1));
     *status_out = EXIT_UNAVAILABLE_;
     TRY(phase_all(server, phase_listen));
+    TRY(phase_all(server, phase_pgwire));
     *status_out = 0;
     err = ERR_OK;
 out:
@@ -444,6 +493,8 @@ server_stop(struct server *server)
 {
     if (server->runtime != NULL) {
         runtime_call(server->runtime, 0, MSG_FIBER, phase_reshard_close, NULL);
+        runtime_call_all(server->runtime, MSG_FIBER, phase_pgwire_close, server->shards,
+                         sizeof(*server->shards));
         runtime_call_all(server->runtime, MSG_FIBER, phase_net_stop, server->shards,
                          sizeof(*server->shards));
         runtime_call_all(server->runtime, MSG_FIBER, phase_net_free, server->shards,

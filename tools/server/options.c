@@ -147,6 +147,18 @@ set_cluster_ports(struct options *options, const char *value)
 }
 
 static err_t
+set_postgres_port(struct options *options, const char *value)
+{
+    uint64_t port;
+    err_t err = number_set(value, 0, UINT16_MAX, "postgres-port", &port);
+
+    if (err == ERR_OK) {
+        options->server.postgres_port = (uint16_t)port;
+    }
+    return err;
+}
+
+static err_t
 set_memory(struct options *options, const char *value)
 {
     uint64_t bytes;
@@ -243,6 +255,8 @@ static const struct option_row option_rows[] = {
     {"shards", "N", "shards, each with a thread and a log of its own (one a processor)",
      set_shards},
     {"bind", "ADDR", "numeric address to listen on (127.0.0.1)", set_bind},
+    {"postgres-port", "N", "port of the PostgreSQL protocol; 0, the default, turns it off",
+     set_postgres_port},
     {"redis-port", "N", "port of the Redis protocol (6379); 0 turns it off", set_redis_port},
     {"cluster-ports", "N|auto",
      "a port for each shard from N on (auto: behind redis-port), for cluster clients",

@@ -1,0 +1,20 @@
+/* models/relational/relational.h - the relational model's root object of a shard. */
+#pragma once
+
+#include "models/relational/catalog.h"
+
+struct relational;
+
+/* Opens the model on the current shard, where the store and the transactions are open. Registers
+ * as SHARD_SLOT_RELATIONAL. */
+YIELDS err_t relational_open(struct relational **relational_out);
+void relational_close(struct relational **relational); /* Accepts NULL; clears the pointer. */
+
+/* The shard's catalog, up to date with what was committed before the call; held: the caller drops
+ * it. Suspends only while somebody changes the catalog. Errors: of reading. */
+YIELDS err_t relational_catalog(struct catalog **catalog_out);
+
+/* Who is about to commit a changed catalog says so on all shards, and when it is over, whatever
+ * came of it: in between catalogs are read from the store, and afterwards each shard's is new. */
+YIELDS void relational_change_begin(void);
+YIELDS void relational_change_end(void);

@@ -1,0 +1,98 @@
+/* net/pgwire/internal.h - a shard's listener and one connection. */
+#pragma once
+
+#include "engine/base/list.h"
+#include "engine/io/io.h"
+#include "engine/rt/shard.h"
+#include "models/types/datum.h"
+#include "net/pgwire/message.h"
+#include "net/pgwire/pgwire.h"
+#include "query/session.h"
+
+enum {
+    PG_MESSAGE_BYTES_MAX = (16 << 20) + (64 << 10), /* 08P01 above. */
+    PG_STARTUP_BYTES_MAX = 10000,
+    PG_OUTPUT_BYTES_FLUSH = 64 << 10,
+    PG_OUTPUT_BYTES_HIGH = 1 << 20, /* Above, a statement waits for the client to read. */
+    PG_INPUT_BYTES_HIGH = 1 << 20,  /* Beyond a message: receiving pauses. */
+    PG_STATEMENTS_MAX = 10000,      /* Prepared ones of a session, and portals. */
+    PG_PARAMS_MAX = 65535,
+};
+
+struct pg_statement {
+    struct list link;
+    char *name;
+    struct sql_prepared *prepared; /* NULL: the text was empty. */
+};
+
+struct pg_portal {
+    struct list link;
+    char *name;
+    struct pg_statement *statement; /* Ends with it. */
+    struct arena arena;
+    struct datum *params;
+    uint8_t *nulls;
+    uint32_t param_count;
+    uint16_t *formats; /* Of the results. */
+    uint32_t format_count;
+    bool has_run;
+    struct buf rows; /* DataRow messages that a row limit has held back, */
+    size_t sent;     /* and how much of them has gone. */
+    char tag[64];
+};
+
+struct pg_conn {
+    struct pgwire *pgwire;
+    struct io_conn *conn; /* NULL once it is closed. */
+    struct list link;
+    uint32_t pid, key; /* For a cancel request. */
+    struct buf input;
+    size_t input_used;
+    struct buf output, sending;
+    bool is_running; /* A fiber works on it. */
+    bool is_ended;   /* Nothing can be sent, or nothing more will come. */
+    bool is_closing, is_closed, is_paused;
+    bool has_started; /* The startup message was accepted. */
+    bool skips_to_sync;
+    struct cond sent;
+    struct sql_session *session;
+    struct list statements, portals;
+    uint32_t statement_count, portal_count;
+    char application_name[64]; /* As the client was told. */
+
+    /* Of the statement that sends rows now. */
+    const uint16_t *formats;
+    uint32_t format_count;
+    const struct sql_column *columns;
+    uint32_t column_count;
+    struct buf *rows_out; /* Where DataRows go. */
+    bool sends_description;
+};
+
+struct pgwire {
+    struct pgwire_options options;
+    struct io_listener *listener;
+    struct list conns;
+    uint32_t conn_count;
+    uint32_t pid_next;
+    struct fiber_group fibers;
+    bool is_stopping;
+};
+
+/* ---- conn.c ---- */
+/* Sends what is in the output; waits when there is much of it. False: the client has gone. */
+YIELDS bool pg_flush(struct pg_conn *conn);
+void pg_send_start(struct pg_conn *conn);
+
+/* ---- protocol.c ---- */
+/* One message. */
+YIELDS void pg_message(struct pg_conn *conn, char type, struct slice body);
+/* The first ones, without a type. False: the connection is to be closed. */
+YIELDS bool pg_startup(struct pg_conn *conn, struct slice body);
+void pg_error(struct pg_conn *conn, err_t err, uint32_t position, const char *severity);
+void pg_session_end(struct pg_conn *conn);
+void pg_statements_free(struct pg_conn *conn);
+/* Cancels what the session with this pid and key runs, on its shard. */
+YIELDS void pg_cancel(uint32_t pid, uint32_t key);
+struct pgwire *pgwire_self(void);
+enum { PG_PID_SHARD_SHIFT = 20 };

@@ -1,0 +1,906 @@
+/* net/pgwire/protocol.c - what the messages mean. */
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/base/assert.h"
+#include "models/types/sql_error.h"
+#include "net/pgwire/internal.h"
+
+#include "engine/base/poison.h"
+
+enum {
+    CODE_PROTOCOL_3 = 196608,
+    CODE_CANCEL = 80877102,
+    CODE_SSL = 80877103,
+    CODE_GSS = 80877104,
+};
+
+/* ---- Errors and notices ---- */
+
+static void
+field_put(struct buf *out, char field, const char *text)
+{
+    if (text[0] != '\0') {
+        buf_append_byte(out, (uint8_t)field);
+        message_put_text(out, text);
+    }
+}
+
+static void
+report_put(struct buf *out, char type, const char *severity, const struct sql_report *report,
+           uint32_t position)
+{
+    size_t begun = message_begin(out, type);
+    char number[16] = "";
+
+    if (position > 0) {
+        (void)snprintf(number, sizeof(number), "%u", position);
+    }
+    field_put(out, 'S', severity);
+    field_put(out, 'V', severity);
+    field_put(out, 'C', report->sqlstate);
+    field_put(out, 'M', report->message);
+    field_put(out, 'D', report->detail);
+    field_put(out, 'H', report->hint);
+    field_put(out, 'P', number);
+    buf_append_byte(out, 0);
+    message_end(out, begun);
+}
+
+void
+pg_error(struct pg_conn *conn, err_t err, uint32_t position, const char *severity)
+{
+    struct sql_report report;
+
+    sql_report_get(err, &report);
+    report_put(&conn->output, 'E', severity, &report, position);
+}
+
+static void
+notice_put(void *arg, const char *severity, const char *sqlstate, const char *message)
+{
+    struct pg_conn *conn = arg;
+    struct sql_report report = {0};
+
+    (void)snprintf(report.sqlstate, sizeof(report.sqlstate), "%s", sqlstate);
+    (void)snprintf(report.message, sizeof(report.message), "%s", message);
+    report_put(&conn->output, 'N', severity, &report, 0);
+}
+
+/* ---- Parameters ---- */
+
+static void
+parameter_put(struct pg_conn *conn, const char *name)
+{
+    size_t begun = message_begin(&conn->output, 'S');
+
+    message_put_text(&conn->output, name);
+    message_put_text(&conn->output, sql_session_parameter(conn->session, name));
+    message_end(&conn->output, begun);
+}
+
+/* The only one of those that clients are told of which can change. */
+static void
+parameters_told(struct pg_conn *conn)
+{
+    const char *name = sql_session_parameter(conn->session, "application_name");
+
+    if (strncmp(conn->application_name, name, sizeof(conn->application_name) - 1) != 0) {
+        (void)snprintf(conn->application_name, sizeof(conn->application_name), "%s", name);
+        parameter_put(conn, "application_name");
+    }
+}
+
+static void
+ready_put(struct pg_conn *conn)
+{
+    static const char states[] = {[SQL_IDLE] = 'I', [SQL_IN_TRANSACTION] = 'T', [SQL_FAILED] = 'E'};
+    size_t begun;
+
+    parameters_told(conn);
+    begun = message_begin(&conn->output, 'Z');
+    buf_append_byte(&conn->output, (uint8_t)states[sql_session_state(conn->session)]);
+    message_end(&conn->output, begun);
+}
+
+/* ---- Startup ---- */
+
+static void
+welcome(struct pg_conn *conn)
+{
+    static const char *const told[] = {
+        "application_name",
+        "client_encoding",
+        "DateStyle",
+        "default_transaction_read_only",
+        "integer_datetimes",
+        "IntervalStyle",
+        "is_superuser",
+        "server_encoding",
+        "server_version",
+        "session_authorization",
+        "standard_conforming_strings",
+        "TimeZone",
+    };
+    size_t begun = message_begin(&conn->output, 'R');
+
+    message_put_int32(&conn->output, 0);
+    message_end(&conn->output, begun);
+    for (uint32_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
+        parameter_put(conn, told[i]);
+    }
+    begun = message_begin(&conn->output, 'K');
+    message_put_int32(&conn->output, conn->pid);
+    message_put_int32(&conn->output, conn->key);
+    message_end(&conn->output, begun);
+    ready_put(conn);
+}
+
+static bool
+is_loopback(const struct pg_conn *conn)
+{
+    const char *peer = io_conn_peer(conn->conn);
+
+    return strncmp(peer, "127.", 4) == 0 || strncmp(peer, "[::1]", 5) == 0;
+}
+
+static err_t
+admit(const struct pg_conn *conn)
+{
+    if (!conn->pgwire->options.dev_mode || !is_loopback(conn)) {
+        return sql_error("28000", "the PostgreSQL protocol is open to the loopback in --dev-mode "
+                                  "only: it does not check passwords yet");
+    }
+    if (conn->pgwire->conn_count > conn->pgwire->options.connections_max) {
+        return sql_error("53300", "sorry, too many clients already");
+    }
+    return ERR_OK;
+}
+
+static err_t
+session_start(struct pg_conn *conn, struct message_reader *reader)
+{
+    const char *user = "orbit";
+    err_t err;
+
+    TRY(admit(conn));
+    conn->session = sql_session_new(slice_from_text(user), SLICE("orbit"));
+    while (!reader->is_bad && reader->at < reader->end && *reader->at != '\0') {
+        const char *name = message_text(reader);
+        const char *value = message_text(reader);
+
+        if (strcmp(name, "user") == 0 || strcmp(name, "database") == 0) {
+            if (strcmp(value, "orbit") != 0) {
+                err = sql_error(name[0] == 'u' ? "28000" : "3D000", "%s \"%s\" does not exist",
+                                name[0] == 'u' ? "role" : "database", value);
+                goto out;
+            }
+        } else if (strcmp(name, "options") == 0 || strcmp(name, "replication") == 0) {
+            err = sql_error("0A000", "the startup parameter \"%s\" is not supported", name);
+            goto out;
+        } else if (strncmp(name, "_pq_.", 5) != 0) {
+            TRY(sql_session_set(conn->session, name, value));
+        }
+    }
+    err = reader->is_bad ? err_set(ERR_PROTOCOL, "invalid startup packet layout") : ERR_OK;
+out:
+    return err;
+}
+
+bool
+pg_startup(struct pg_conn *conn, struct slice body)
+{
+    struct message_reader reader = message_reader_of(body);
+    uint32_t code = message_int32(&reader);
+    uint32_t pid, key;
+    err_t err;
+
+    switch (code) {
+    case CODE_SSL:
+    case CODE_GSS:
+        buf_append_byte(&conn->output, 'N');
+        return true;
+    case CODE_CANCEL:
+        pid = message_int32(&reader);
+        key = message_int32(&reader);
+        pg_cancel(pid, key);
+        return false;
+    case CODE_PROTOCOL_3:
+        break;
+    default:
+        pg_error(conn,
+                 sql_error("0A000", "unsupported frontend protocol %u.%u: server supports 3.0",
+                           code >> 16, code & 0xffff),
+                 0, "FATAL");
+        return false;
+    }
+    err = session_start(conn, &reader);
+    if (err != ERR_OK) {
+        pg_error(conn, err, 0, "FATAL");
+        return false;
+    }
+    conn->has_started = true;
+    welcome(conn);
+    return true;
+}
+
+/* ---- Rows ---- */
+
+static uint16_t
+format_of(const struct pg_conn *conn, uint32_t column)
+{
+    return conn->format_count == 0   ? 0
+           : conn->format_count == 1 ? conn->formats[0]
+                                     : conn->formats[MIN(column, conn->format_count - 1)];
+}
+
+static void
+description_put(struct pg_conn *conn, const struct sql_column *columns, uint32_t count)
+{
+    size_t begun = message_begin(&conn->output, 'T');
+
+    message_put_int16(&conn->output, (uint16_t)count);
+    for (uint32_t i = 0; i < count; i++) {
+        message_put_slice_text(&conn->output, columns[i].name);
+        message_put_int32(&conn->output, 0);
+        message_put_int16(&conn->output, 0);
+        message_put_int32(&conn->output, columns[i].type->oid);
+        message_put_int16(&conn->output, (uint16_t)columns[i].type->length);
+        message_put_int32(&conn->output, (uint32_t)columns[i].typmod);
+        message_put_int16(&conn->output, format_of(conn, i));
+    }
+    message_end(&conn->output, begun);
+}
+
+static err_t
+sink_describe(void *arg, const struct sql_column *columns, uint32_t count)
+{
+    struct pg_conn *conn = arg;
+
+    conn->columns = columns;
+    conn->column_count = count;
+    if (conn->sends_description) {
+        description_put(conn, columns, count);
+    }
+    return ERR_OK;
+}
+
+static void
+row_put(const struct pg_conn *conn, const struct batch *batch, uint32_t row, struct buf *out)
+{
+    const struct type_settings *settings = sql_session_settings(conn->session);
+    size_t begun = message_begin(out, 'D');
+
+    message_put_int16(out, (uint16_t)conn->column_count);
+    for (uint32_t i = 0; i < conn->column_count; i++) {
+        const struct vector *column = &batch->columns[i];
+        const struct type *type = conn->columns[i].type;
+        size_t start;
+
+        if (vector_is_null(column, row)) {
+            message_put_int32(out, UINT32_MAX);
+            continue;
+        }
+        message_put_int32(out, 0);
+        start = out->size;
+        if (format_of(conn, i) == 1) {
+            type->send(type, vector_value(column, row), out);
+        } else {
+            type->output(type, settings, vector_value(column, row), out);
+        }
+        put_be32(out->data + start - 4, (uint32_t)(out->size - start));
+    }
+    message_end(out, begun);
+}
+
+static err_t
+sink_rows(void *arg, const struct batch *batch)
+{
+    struct pg_conn *conn = arg;
+
+    for (uint32_t i = 0; i < batch->rows; i++) {
+        row_put(conn, batch, i, conn->rows_out);
+        if (conn->rows_out == &conn->output && conn->output.size > PG_OUTPUT_BYTES_FLUSH &&
+            !pg_flush(conn)) {
+            return err_set(ERR_CLOSED, "the client has gone");
+        }
+    }
+    return ERR_OK;
+}
+
+static err_t
+sink_complete(void *arg, const char *tag)
+{
+    struct pg_conn *conn = arg;
+    size_t begun = message_begin(&conn->output, 'C');
+
+    message_put_text(&conn->output, tag);
+    message_end(&conn->output, begun);
+    return ERR_OK;
+}
+
+static struct sql_sink
+sink_of(struct pg_conn *conn)
+{
+    return (struct sql_sink){
+        .describe = sink_describe,
+        .rows = sink_rows,
+        .complete = sink_complete,
+        .notice = notice_put,
+        .arg = conn,
+    };
+}
+
+/* ---- Simple query ---- */
+
+static bool
+is_blank(const char *text)
+{
+    return text[strspn(text, " \t\r\n;")] == '\0';
+}
+
+static void
+simple_query(struct pg_conn *conn, struct slice body)
+{
+    struct message_reader reader = message_reader_of(body);
+    const char *text = message_text(&reader);
+    struct sql_sink sink = sink_of(conn);
+    uint32_t position = 0;
+    err_t err;
+
+    conn->format_count = 0;
+    conn->rows_out = &conn->output;
+    conn->sends_description = true;
+    if (reader.is_bad) {
+        err = err_set(ERR_PROTOCOL, "invalid message format");
+    } else if (is_blank(text)) {
+        message_empty(&conn->output, 'I');
+        err = ERR_OK;
+    } else {
+        err = sql_execute(conn->session, text, &sink, &position);
+    }
+    if (err != ERR_OK) {
+        pg_error(conn, err, position, "ERROR");
+    }
+    ready_put(conn);
+}
+
+/* ---- Extended query: statements and portals ---- */
+
+static char *
+name_copy(const char *name)
+{
+    size_t size = strlen(name) + 1;
+    char *copy = mem_alloc(MEM_SESSIONS, size);
+
+    memcpy(copy, name, size);
+    return copy;
+}
+
+static void
+name_free(char *name)
+{
+    mem_free(MEM_SESSIONS, name, strlen(name) + 1);
+}
+
+static struct pg_statement *
+statement_find(struct pg_conn *conn, const char *name)
+{
+    LIST_FOR_EACH(node, &conn->statements) {
+        struct pg_statement *statement = LIST_ENTRY(node, struct pg_statement, link);
+
+        if (strcmp(statement->name, name) == 0) {
+            return statement;
+        }
+    }
+    return NULL;
+}
+
+static struct pg_portal *
+portal_find(struct pg_conn *conn, const char *name)
+{
+    LIST_FOR_EACH(node, &conn->portals) {
+        struct pg_portal *portal = LIST_ENTRY(node, struct pg_portal, link);
+
+        if (strcmp(portal->name, name) == 0) {
+            return portal;
+        }
+    }
+    return NULL;
+}
+
+static void
+portal_free(struct pg_conn *conn, struct pg_portal *portal)
+{
+    if (portal == NULL) {
+        return;
+    }
+    list_remove(&portal->link);
+    conn->portal_count--;
+    name_free(portal->name);
+    buf_fini(&portal->rows);
+    arena_fini(&portal->arena);
+    MEM_FREE(MEM_SESSIONS, portal);
+}
+
+static void
+statement_free(struct pg_conn *conn, struct pg_statement *statement)
+{
+    if (statement == NULL) {
+        return;
+    }
+    LIST_FOR_EACH_SAFE(node, &conn->portals) {
+        struct pg_portal *portal = LIST_ENTRY(node, struct pg_portal, link);
+
+        if (portal->statement == statement) {
+            portal_free(conn, portal);
+        }
+    }
+    list_remove(&statement->link);
+    conn->statement_count--;
+    sql_prepared_free(&statement->prepared);
+    name_free(statement->name);
+    MEM_FREE(MEM_SESSIONS, statement);
+}
+
+void
+pg_statements_free(struct pg_conn *conn)
+{
+    LIST_FOR_EACH_SAFE(node, &conn->statements) {
+        statement_free(conn, LIST_ENTRY(node, struct pg_statement, link));
+    }
+}
+
+void
+pg_session_end(struct pg_conn *conn)
+{
+    pg_statements_free(conn);
+    sql_session_free(&conn->session);
+}
+
+static err_t
+malformed(void)
+{
+    return err_set(ERR_PROTOCOL, "invalid message format");
+}
+
+static err_t
+parse_types(struct message_reader *reader, oid_t **types_out, uint16_t *count_out)
+{
+    uint16_t count = message_int16(reader);
+    oid_t *types = mem_alloc(MEM_SESSIONS, (count + 1U) * sizeof(*types));
+
+    for (uint32_t i = 0; i < count; i++) {
+        types[i] = message_int32(reader);
+        if (types[i] == OID_UNKNOWN) {
+            types[i] = 0;
+        }
+        if (!reader->is_bad && types[i] != 0 && type_by_oid(types[i]) == NULL) {
+            mem_free(MEM_SESSIONS, types, (count + 1U) * sizeof(*types));
+            return sql_error("42704", "type with OID %u does not exist", types[i]);
+        }
+    }
+    *types_out = types;
+    *count_out = count;
+    return ERR_OK;
+}
+
+static err_t
+parse_run(struct pg_conn *conn, struct slice body, uint32_t *position_out)
+{
+    struct message_reader reader = message_reader_of(body);
+    const char *name = message_text(&reader);
+    const char *text = message_text(&reader);
+    struct sql_prepared *prepared = NULL;
+    struct pg_statement *statement;
+    oid_t *types = NULL;
+    uint16_t count = 0;
+    err_t err;
+
+    TRY(parse_types(&reader, &types, &count));
+    if (reader.is_bad) {
+        err = malformed();
+        goto out;
+    }
+    if (name[0] == '\0') {
+        statement_free(conn, statement_find(conn, name));
+    } else if (statement_find(conn, name) != NULL) {
+        err = sql_error("42P05", "prepared statement \"%s\" already exists", name);
+        goto out;
+    }
+    if (conn->statement_count >= PG_STATEMENTS_MAX) {
+        err = sql_error("54000", "a session may have at most %d prepared statements",
+                        PG_STATEMENTS_MAX);
+        goto out;
+    }
+    if (!is_blank(text)) {
+        TRY(sql_prepare(conn->session, text, types, count, &prepared, position_out));
+    }
+    statement = MEM_NEW(MEM_SESSIONS, struct pg_statement);
+    statement->name = name_copy(name);
+    statement->prepared = prepared;
+    list_push_back(&conn->statements, &statement->link);
+    conn->statement_count++;
+    message_empty(&conn->output, '1');
+out:
+    if (types != NULL) {
+        mem_free(MEM_SESSIONS, types, (count + 1U) * sizeof(*types));
+    }
+    return err;
+}
+
+/* ---- Bind ---- */
+
+static err_t
+param_read(const struct pg_conn *conn, struct pg_portal *portal, uint32_t at,
+           const struct type *type, uint16_t format, struct slice bytes)
+{
+    const struct type_io io = {
+        .arena = &portal->arena,
+        .settings = sql_session_settings(conn->session),
+    };
+    struct slice kept = arena_copy(&portal->arena, bytes);
+    err_t err;
+
+    if (format > 1) {
+        return sql_error("22023", "unsupported format code: %u", format);
+    }
+    if (format == 1) {
+        return type->receive(type, &io, kept, &portal->params[at]);
+    }
+    TRY(memchr(kept.data, '\0', kept.size) != NULL
+            ? sql_error("22021", "invalid byte sequence for encoding \"UTF8\": 0x00")
+            : ERR_OK);
+    err = type->input(type, &io, kept, -1, &portal->params[at]);
+out:
+    return err;
+}
+
+static err_t
+params_read(const struct pg_conn *conn, struct message_reader *reader, struct pg_portal *portal)
+{
+    const struct type *const *types = NULL;
+    uint32_t wanted = portal->statement->prepared != NULL
+                          ? sql_prepared_params(portal->statement->prepared, &types)
+                          : 0;
+    uint16_t format_count = message_int16(reader);
+    struct slice formats = message_bytes(reader, 2 * (size_t)format_count);
+    uint16_t count = message_int16(reader);
+    err_t err = ERR_OK;
+
+    if (reader->is_bad) {
+        return malformed();
+    }
+    if (count != wanted) {
+        return sql_error("08P01",
+                         "bind message supplies %u parameters, but prepared statement \"%s\" "
+                         "requires %u",
+                         count, portal->statement->name, wanted);
+    }
+    if (format_count > 1 && format_count != count) {
+        return sql_error("08P01", "bind message has %u parameter formats but %u parameters",
+                         format_count, count);
+    }
+    portal->params = arena_alloc(&portal->arena, (count + 1U) * sizeof(*portal->params));
+    portal->nulls = arena_alloc(&portal->arena, count + 1U);
+    portal->param_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t size = message_int32(reader);
+        uint16_t format =
+            format_count == 0 ? 0 : get_be16(formats.data + 2 * (format_count == 1 ? 0 : i));
+
+        portal->nulls[i] = size == UINT32_MAX;
+        if (size != UINT32_MAX) {
+            struct slice bytes = message_bytes(reader, size);
+
+            TRY(reader->is_bad ? malformed()
+                               : param_read(conn, portal, i, types[i], format, bytes));
+        }
+    }
+out:
+    return err;
+}
+
+static err_t
+formats_read(struct message_reader *reader, struct pg_portal *portal)
+{
+    uint16_t count = message_int16(reader);
+
+    portal->formats = arena_alloc(&portal->arena, (count + 1U) * sizeof(*portal->formats));
+    for (uint32_t i = 0; i < count; i++) {
+        portal->formats[i] = message_int16(reader);
+        if (portal->formats[i] > 1) {
+            return sql_error("22023", "unsupported format code: %u", portal->formats[i]);
+        }
+    }
+    portal->format_count = count;
+    return reader->is_bad ? malformed() : ERR_OK;
+}
+
+static err_t
+bind_run(struct pg_conn *conn, struct slice body)
+{
+    struct message_reader reader = message_reader_of(body);
+    const char *name = message_text(&reader);
+    const char *statement_name = message_text(&reader);
+    struct pg_statement *statement = statement_find(conn, statement_name);
+    struct pg_portal *portal = NULL;
+    err_t err;
+
+    if (statement == NULL) {
+        return sql_error("26000", "prepared statement \"%s\" does not exist", statement_name);
+    }
+    if (name[0] == '\0') {
+        portal_free(conn, portal_find(conn, name));
+    } else if (portal_find(conn, name) != NULL) {
+        return sql_error("42P03", "cursor \"%s\" already exists", name);
+    }
+    if (conn->portal_count >= PG_STATEMENTS_MAX) {
+        return sql_error("54000", "a session may have at most %d portals", PG_STATEMENTS_MAX);
+    }
+    portal = MEM_NEW(MEM_SESSIONS, struct pg_portal);
+    portal->name = name_copy(name);
+    portal->statement = statement;
+    arena_init(&portal->arena, MEM_SESSIONS);
+    buf_init(&portal->rows, MEM_SESSIONS);
+    list_push_back(&conn->portals, &portal->link);
+    conn->portal_count++;
+    TRY(params_read(conn, &reader, portal));
+    TRY(formats_read(&reader, portal));
+    message_empty(&conn->output, '2');
+    portal = NULL;
+out:
+    portal_free(conn, portal);
+    return err;
+}
+
+/* ---- Describe, Execute, Close ---- */
+
+static void
+columns_describe(struct pg_conn *conn, const struct pg_statement *statement)
+{
+    const struct sql_column *columns = NULL;
+    uint32_t count =
+        statement->prepared != NULL ? sql_prepared_columns(statement->prepared, &columns) : 0;
+
+    if (count == 0) {
+        message_empty(&conn->output, 'n');
+    } else {
+        description_put(conn, columns, count);
+    }
+}
+
+static void
+params_describe(struct pg_conn *conn, const struct pg_statement *statement)
+{
+    const struct type *const *types = NULL;
+    uint32_t count =
+        statement->prepared != NULL ? sql_prepared_params(statement->prepared, &types) : 0;
+    size_t begun = message_begin(&conn->output, 't');
+
+    message_put_int16(&conn->output, (uint16_t)count);
+    for (uint32_t i = 0; i < count; i++) {
+        message_put_int32(&conn->output, types[i]->oid);
+    }
+    message_end(&conn->output, begun);
+}
+
+static err_t
+describe_run(struct pg_conn *conn, struct slice body)
+{
+    struct message_reader reader = message_reader_of(body);
+    uint8_t kind = message_byte(&reader);
+    const char *name = message_text(&reader);
+
+    if (reader.is_bad) {
+        return malformed();
+    }
+    if (kind == 'S') {
+        struct pg_statement *statement = statement_find(conn, name);
+
+        if (statement == NULL) {
+            return sql_error("26000", "prepared statement \"%s\" does not exist", name);
+        }
+        conn->format_count = 0;
+        params_describe(conn, statement);
+        columns_describe(conn, statement);
+    } else {
+        struct pg_portal *portal = portal_find(conn, name);
+
+        if (portal == NULL) {
+            return sql_error("34000", "portal \"%s\" does not exist", name);
+        }
+        conn->formats = portal->formats;
+        conn->format_count = portal->format_count;
+        columns_describe(conn, portal->statement);
+    }
+    return ERR_OK;
+}
+
+static err_t
+portal_complete(void *arg, const char *tag)
+{
+    struct pg_conn *conn = arg;
+    struct pg_portal *portal = CONTAINER_OF(conn->rows_out, struct pg_portal, rows);
+
+    (void)snprintf(portal->tag, sizeof(portal->tag), "%s", tag);
+    return ERR_OK;
+}
+
+/* Up to `most` DataRows of those that are held back; 0: all. Then what comes behind them. */
+static void
+portal_send(struct pg_conn *conn, struct pg_portal *portal, uint32_t most)
+{
+    uint32_t sent = 0;
+
+    while (portal->sent < portal->rows.size && (most == 0 || sent < most)) {
+        size_t size = 1 + (size_t)get_be32(portal->rows.data + portal->sent + 1);
+
+        buf_append(&conn->output, portal->rows.data + portal->sent, size);
+        portal->sent += size;
+        sent++;
+    }
+    if (portal->sent < portal->rows.size) {
+        message_empty(&conn->output, 's');
+    } else {
+        (void)sink_complete(conn, portal->tag);
+    }
+}
+
+static err_t
+portal_run(struct pg_conn *conn, struct pg_portal *portal, uint32_t most)
+{
+    struct sql_sink sink = sink_of(conn);
+    err_t err;
+
+    conn->formats = portal->formats;
+    conn->format_count = portal->format_count;
+    conn->sends_description = false;
+    conn->rows_out = &conn->output;
+    if (most > 0 || portal->has_run) {
+        conn->rows_out = &portal->rows;
+        sink.complete = portal_complete;
+    }
+    if (!portal->has_run) {
+        portal->has_run = true;
+        err = sql_run(conn->session, portal->statement->prepared, portal->params, portal->nulls,
+                      portal->param_count, &sink);
+        if (err != ERR_OK || most == 0) {
+            return err;
+        }
+    }
+    portal_send(conn, portal, most);
+    return ERR_OK;
+}
+
+static err_t
+execute_run(struct pg_conn *conn, struct slice body)
+{
+    struct message_reader reader = message_reader_of(body);
+    const char *name = message_text(&reader);
+    uint32_t most = message_int32(&reader);
+    struct pg_portal *portal = portal_find(conn, name);
+
+    if (reader.is_bad) {
+        return malformed();
+    }
+    if (portal == NULL) {
+        return sql_error("34000", "portal \"%s\" does not exist", name);
+    }
+    if (portal->statement->prepared == NULL) {
+        message_empty(&conn->output, 'I');
+        return ERR_OK;
+    }
+    return portal_run(conn, portal, (int32_t)most > 0 ? most : 0);
+}
+
+static err_t
+close_run(struct pg_conn *conn, struct slice body)
+{
+    struct message_reader reader = message_reader_of(body);
+    uint8_t kind = message_byte(&reader);
+    const char *name = message_text(&reader);
+
+    if (reader.is_bad) {
+        return malformed();
+    }
+    if (kind == 'S') {
+        statement_free(conn, statement_find(conn, name));
+    } else {
+        portal_free(conn, portal_find(conn, name));
+    }
+    message_empty(&conn->output, '3');
+    return ERR_OK;
+}
+
+static void
+sync_run(struct pg_conn *conn)
+{
+    err_t err = sql_sync(conn->session);
+
+    conn->skips_to_sync = false;
+    if (err != ERR_OK) {
+        pg_error(conn, err, 0, "ERROR");
+    }
+    if (sql_session_state(conn->session) == SQL_IDLE) { /* Portals end with their transaction. */
+        LIST_FOR_EACH_SAFE(node, &conn->portals) {
+            portal_free(conn, LIST_ENTRY(node, struct pg_portal, link));
+        }
+    }
+    ready_put(conn);
+}
+
+static void
+extended(struct pg_conn *conn, char type, struct slice body)
+{
+    uint32_t position = 0;
+    err_t err;
+
+    if (conn->skips_to_sync) {
+        return;
+    }
+    switch (type) {
+    case 'P':
+        err = parse_run(conn, body, &position);
+        break;
+    case 'B':
+        err = bind_run(conn, body);
+        break;
+    case 'D':
+        err = describe_run(conn, body);
+        break;
+    case 'E':
+        err = execute_run(conn, body);
+        break;
+    case 'C':
+        err = close_run(conn, body);
+        break;
+    default:
+        err = sql_error("0A000", "function calls by the protocol are not supported");
+        break;
+    }
+    if (err != ERR_OK) {
+        conn->skips_to_sync = true;
+        pg_error(conn, err, position, "ERROR");
+    }
+}
+
+void
+pg_message(struct pg_conn *conn, char type, struct slice body)
+{
+    switch (type) {
+    case 'Q':
+        conn->skips_to_sync = false;
+        simple_query(conn, body);
+        return;
+    case 'P':
+    case 'B':
+    case 'D':
+    case 'E':
+    case 'C':
+        extended(conn, type, body);
+        return;
+    case 'F':
+        extended(conn, type, body);
+        ready_put(conn);
+        return;
+    case 'S':
+        sync_run(conn);
+        return;
+    case 'H':
+        pg_send_start(conn);
+        return;
+    case 'X':
+        conn->is_ended = true;
+        return;
+    case 'c':
+    case 'd':
+    case 'f':
+        return; /* The rest of a COPY that has failed. */
+    default:
+        pg_error(conn, err_set(ERR_PROTOCOL, "invalid frontend message type %d", type), 0, "FATAL");
+        (void)pg_flush(conn);
+        conn->is_ended = true;
+        return;
+    }
+}

@@ -1,0 +1,550 @@
+/* query/bind/bind_change.c - INSERT, UPDATE, DELETE.
+ *
+ * Each has a query whose rows say what to change:
+ *     INSERT   a target for each column of the table
+ *     UPDATE   the old row's columns, then the new values of assignments, then the row's key
+ *     DELETE   the old row's columns, then the row's key */
+#include "query/bind/internal.h"
+
+#include "models/types/sql_error.h"
+
+#include "engine/base/poison.h"
+
+#define SLICE_ARGS(slice) (int)(slice).size, (const char *)(slice).data
+
+/* ---- The table ---- */
+
+static err_t
+table_find(struct binder *binder, const RangeVar *name, const char *verb,
+           const struct relation **relation_out)
+{
+    err_t err = bind_relation(binder, name, relation_out);
+
+    if (err == ERR_OK && (*relation_out)->kind != RELATION_TABLE) {
+        err = (*relation_out)->kind == RELATION_VIEW
+                  ? bind_error(binder, name->location, "0A000",
+                               "cannot %s view \"%s\": updatable "
+                               "views are not supported yet",
+                               verb, name->relname)
+                  : bind_error(binder, name->location, "42809", "\"%s\" is not a table",
+                               name->relname);
+    }
+    return err;
+}
+
+static err_t
+column_number(struct binder *binder, const struct relation *relation, const char *name,
+              int location, uint32_t *column_out)
+{
+    for (uint32_t i = 0; i < relation->column_count; i++) {
+        if (!relation->columns[i].is_dropped &&
+            slice_equal(relation->columns[i].name, slice_from_text(name))) {
+            *column_out = i;
+            return ERR_OK;
+        }
+    }
+    return bind_error(binder, location, "42703",
+                      "column \"%s\" of relation \"%.*s\" does not exist", name,
+                      SLICE_ARGS(relation->name));
+}
+
+/* An assignment names the column when the types do not fit. */
+static err_t
+assign_coerce(struct binder *binder, const struct column *column, struct expr **expr)
+{
+    const struct function *function;
+
+    if ((*expr)->type->oid != OID_UNKNOWN &&
+        fn_cast((*expr)->type->oid, column->type->oid, COERCE_ASSIGNMENT, &function) == CAST_NONE) {
+        (void)bind_error(binder, (*expr)->position, "42804",
+                         "column \"%.*s\" is of type %s but expression is of type %s",
+                         SLICE_ARGS(column->name), column->type->display, (*expr)->type->display);
+        return sql_hint("You will need to rewrite or cast the expression.");
+    }
+    return bind_coerce(binder, expr, column->type, column->typmod, COERCE_ASSIGNMENT);
+}
+
+/* ---- Defaults and checks ---- */
+
+static err_t
+default_expr(struct binder *binder, const struct relation *relation, uint32_t column,
+             struct expr **expr_out)
+{
+    const struct bind_options options = {
+        .catalog = binder->catalog,
+        .arena = binder->arena,
+        .settings = binder->settings,
+        .search_path = binder->search_path,
+    };
+    const struct column *described = &relation->columns[column];
+    struct source *none = NULL;
+    err_t err;
+
+    if (described->default_sql.size == 0 || described->is_dropped) {
+        *expr_out = expr_const(binder->arena, described->type, datum_int(0), true);
+        return ERR_OK;
+    }
+    err = bind_table_expr(&options, NULL, described->default_sql, &none, expr_out);
+    return err != ERR_OK ? err : assign_coerce(binder, described, expr_out);
+}
+
+static err_t
+checks_bind(struct binder *binder, const struct relation *relation, struct statement *out)
+{
+    const struct bind_options options = {
+        .catalog = binder->catalog,
+        .arena = binder->arena,
+        .settings = binder->settings,
+        .search_path = binder->search_path,
+    };
+    err_t err = ERR_OK;
+
+    out->checks = bind_zeroed(binder, (relation->check_count + 1U) * sizeof(*out->checks));
+    for (uint32_t i = 0; err == ERR_OK && i < relation->check_count; i++) {
+        struct source *source = NULL;
+
+        out->checks[i].name = relation->checks[i].name;
+        err = bind_table_expr(&options, relation, relation->checks[i].sql, &source,
+                              &out->checks[i].expr);
+        out->checks[i].source = source;
+    }
+    out->check_count = relation->check_count;
+    return err;
+}
+
+static err_t
+returning_bind(struct binder *binder, const List *list, const struct relation *relation,
+               const Alias *alias, struct source *source, struct statement *out)
+{
+    struct query none = {0};
+    struct scope scope = {.query = &none, .clause = "RETURNING"};
+
+    if (list == NIL) {
+        return ERR_OK;
+    }
+    scope_add(binder, &scope, alias != NULL ? bind_text(binder, alias->aliasname) : relation->name,
+              source);
+    return bind_targets(binder, &scope, list, &out->returning, &out->returning_count);
+}
+
+/* ---- INSERT ---- */
+
+/* Numbers of the columns that values are given for. */
+static err_t
+insert_columns(struct binder *binder, const InsertStmt *insert, const struct relation *relation,
+               uint32_t **columns_out, uint32_t *count_out)
+{
+    uint32_t *columns =
+        arena_alloc(binder->arena, (relation->column_count + 1U) * sizeof(*columns));
+    uint32_t count = 0;
+    const ListCell *cell;
+    err_t err = ERR_OK;
+
+    foreach(cell, insert->cols)
+    {
+        const ResTarget *target = lfirst(cell);
+        uint32_t column;
+
+        TRY(column_number(binder, relation, target->name, target->location, &column));
+        for (uint32_t i = 0; i < count; i++) {
+            if (columns[i] == column) {
+                err = bind_error(binder, target->location, "42701",
+                                 "column \"%s\" specified more than once", target->name);
+                goto out;
+            }
+        }
+        columns[count++] = column;
+    }
+    for (uint32_t i = 0; insert->cols == NIL && i < relation->column_count; i++) {
+        if (!relation->columns[i].is_dropped) {
+            columns[count++] = i;
+        }
+    }
+    *columns_out = columns;
+    *count_out = count;
+out:
+    return err;
+}
+
+static err_t
+too_many(struct binder *binder)
+{
+    return bind_error(binder, -1, "42601", "INSERT has more expressions than target columns");
+}
+
+/* A query that takes the given expressions for columns, and defaults for the others. */
+static err_t
+row_complete(struct binder *binder, const struct relation *relation, struct expr **exprs)
+{
+    err_t err = ERR_OK;
+
+    for (uint32_t i = 0; err == ERR_OK && i < relation->column_count; i++) {
+        if (exprs[i] == NULL) {
+            err = default_expr(binder, relation, i, &exprs[i]);
+        } else {
+            err = assign_coerce(binder, &relation->columns[i], &exprs[i]);
+        }
+    }
+    return err;
+}
+
+static void
+insert_targets(struct binder *binder, const struct relation *relation, struct query *query)
+{
+    query->target_count = relation->column_count;
+    query->targets = bind_zeroed(binder, (relation->column_count + 1U) * sizeof(*query->targets));
+    for (uint32_t i = 0; i < relation->column_count; i++) {
+        query->targets[i].name = relation->columns[i].name;
+        query->targets[i].expr =
+            expr_new(binder->arena, EXPR_COLUMN, relation->columns[i].type, 0, -1);
+    }
+}
+
+static err_t
+insert_values(struct binder *binder, const SelectStmt *select, const struct relation *relation,
+              const uint32_t *columns, uint32_t count, struct query *query)
+{
+    struct scope scope = {.query = query, .clause = "VALUES"};
+    const ListCell *cell;
+    uint32_t at = 0;
+    err_t err = ERR_OK;
+
+    insert_targets(binder, relation, query);
+    query->values_count = (uint32_t)list_length(select->valuesLists);
+    query->values = bind_zeroed(binder, query->values_count * sizeof(*query->values));
+    foreach(cell, select->valuesLists)
+    {
+        const List *nodes = lfirst(cell);
+        struct expr **exprs = bind_zeroed(binder, (relation->column_count + 1U) * sizeof(*exprs));
+
+        if ((uint32_t)list_length(nodes) > count) {
+            return too_many(binder);
+        }
+        if (list_length(nodes) != list_length(linitial(select->valuesLists))) {
+            return bind_error(binder, -1, "42601", "VALUES lists must all be the same length");
+        }
+        for (int i = 0; i < list_length(nodes); i++) {
+            if (!IsA(list_nth(nodes, i), SetToDefault)) {
+                TRY(bind_expr(binder, &scope, list_nth(nodes, i), &exprs[columns[i]]));
+            }
+        }
+        TRY(row_complete(binder, relation, exprs));
+        query->values[at++].exprs = exprs;
+    }
+out:
+    return err;
+}
+
+static err_t
+insert_select(struct binder *binder, const SelectStmt *select, const struct relation *relation,
+              const uint32_t *columns, uint32_t count, struct query *query)
+{
+    struct source *source = source_new(binder, SOURCE_QUERY, 0);
+    struct join *from = bind_zeroed(binder, sizeof(*from));
+    struct expr **exprs = bind_zeroed(binder, (relation->column_count + 1U) * sizeof(*exprs));
+    uint32_t given = 0;
+    err_t err;
+
+    TRY(bind_query(binder, NULL, select, &source->query));
+    while (given < source->query->target_count && !source->query->targets[given].is_junk) {
+        given++;
+    }
+    if (given > count) {
+        return too_many(binder);
+    }
+    source->column_count = given;
+    source->columns = bind_zeroed(binder, (given + 1) * sizeof(*source->columns));
+    for (uint32_t i = 0; i < given; i++) {
+        source->columns[i].type = source->query->targets[i].expr->type;
+        source->columns[i].typmod = source->query->targets[i].expr->typmod;
+        exprs[columns[i]] = expr_column(binder->arena, source, i);
+    }
+    from->kind = FROM_SOURCE;
+    from->source = source;
+    query->from = from;
+    TRY(row_complete(binder, relation, exprs));
+    insert_targets(binder, relation, query);
+    for (uint32_t i = 0; i < relation->column_count; i++) {
+        query->targets[i].expr = exprs[i];
+    }
+out:
+    return err;
+}
+
+static err_t
+insert_defaults(struct binder *binder, const struct relation *relation, struct query *query)
+{
+    struct expr **exprs = bind_zeroed(binder, (relation->column_count + 1U) * sizeof(*exprs));
+    err_t err = row_complete(binder, relation, exprs);
+
+    insert_targets(binder, relation, query);
+    for (uint32_t i = 0; i < relation->column_count; i++) {
+        query->targets[i].expr = exprs[i];
+    }
+    return err;
+}
+
+/* ---- Assignments ---- */
+
+static err_t
+assignments_bind(struct binder *binder, struct scope *scope, const List *list,
+                 const struct relation *relation, struct statement *out)
+{
+    const ListCell *cell;
+    err_t err = ERR_OK;
+
+    out->assignments =
+        bind_zeroed(binder, ((size_t)list_length(list) + 1) * sizeof(*out->assignments));
+    foreach(cell, list)
+    {
+        const ResTarget *target = lfirst(cell);
+        struct assignment *assignment = &out->assignments[out->assignment_count];
+
+        if (IsA(target->val, MultiAssignRef)) {
+            return bind_error(binder, target->location, "0A000",
+                              "assignment of several columns at once is not supported yet");
+        }
+        TRY(column_number(binder, relation, target->name, target->location, &assignment->column));
+        for (uint32_t i = 0; i < out->assignment_count; i++) {
+            if (out->assignments[i].column == assignment->column) {
+                err = bind_error(binder, target->location, "42601",
+                                 "multiple assignments to same column \"%s\"", target->name);
+                goto out;
+            }
+        }
+        if (IsA(target->val, SetToDefault)) {
+            TRY(default_expr(binder, relation, assignment->column, &assignment->expr));
+        } else {
+            TRY(bind_expr(binder, scope, target->val, &assignment->expr));
+            TRY(assign_coerce(binder, &relation->columns[assignment->column], &assignment->expr));
+        }
+        out->assignment_count++;
+    }
+out:
+    return err;
+}
+
+/* ---- ON CONFLICT ---- */
+
+static err_t
+conflict_index(struct binder *binder, const InferClause *infer, const struct relation *relation,
+               const struct index **index_out)
+{
+    *index_out = NULL;
+    if (infer->conname != NULL) {
+        for (uint32_t i = 0; i < relation->index_count; i++) {
+            if (slice_equal(relation->indexes[i].name, slice_from_text(infer->conname))) {
+                *index_out = &relation->indexes[i];
+                return ERR_OK;
+            }
+        }
+        return bind_error(binder, infer->location, "42704",
+                          "constraint \"%s\" for table \"%.*s\" does not exist", infer->conname,
+                          SLICE_ARGS(relation->name));
+    }
+    for (uint32_t i = 0; i < relation->index_count && *index_out == NULL; i++) {
+        const struct index *index = &relation->indexes[i];
+        uint32_t matched = 0;
+        const ListCell *cell;
+
+        foreach(cell, infer->indexElems)
+        {
+            const IndexElem *element = lfirst(cell);
+
+            for (uint32_t j = 0; element->name != NULL && j < index->column_count; j++) {
+                matched += slice_equal(relation->columns[index->columns[j]].name,
+                                       slice_from_text(element->name));
+            }
+        }
+        if (index->is_unique && matched == index->column_count &&
+            matched == (uint32_t)list_length(infer->indexElems)) {
+            *index_out = index;
+        }
+    }
+    return *index_out != NULL
+               ? ERR_OK
+               : bind_error(binder, infer->location, "42P10",
+                            "there is no unique or exclusion constraint matching the ON CONFLICT "
+                            "specification");
+}
+
+static err_t
+conflict_bind(struct binder *binder, const InsertStmt *insert, const struct relation *relation,
+              struct statement *out)
+{
+    const OnConflictClause *clause = insert->onConflictClause;
+    struct query none = {0};
+    struct scope scope = {.query = &none};
+    err_t err = ERR_OK;
+
+    if (clause == NULL) {
+        return ERR_OK;
+    }
+    out->conflict = clause->action == ONCONFLICT_NOTHING ? CONFLICT_NOTHING : CONFLICT_UPDATE;
+    if (clause->infer != NULL) {
+        TRY(conflict_index(binder, clause->infer, relation, &out->conflict_index));
+    }
+    if (out->conflict == CONFLICT_NOTHING) {
+        return ERR_OK;
+    }
+    if (clause->infer == NULL) {
+        return bind_error(binder, clause->location, "42601",
+                          "ON CONFLICT DO UPDATE requires inference specification or constraint "
+                          "name");
+    }
+    scope_add(binder, &scope,
+              insert->relation->alias != NULL
+                  ? bind_text(binder, insert->relation->alias->aliasname)
+                  : relation->name,
+              out->old_source);
+    scope_add(binder, &scope, SLICE("excluded"), out->row_source);
+    TRY(assignments_bind(binder, &scope, clause->targetList, relation, out));
+    if (clause->whereClause != NULL) {
+        TRY(bind_condition(binder, &scope, clause->whereClause, "argument of WHERE",
+                           &out->conflict_where));
+    }
+out:
+    return err;
+}
+
+err_t
+bind_insert(struct binder *binder, const InsertStmt *insert, struct statement *out)
+{
+    const SelectStmt *select = (const SelectStmt *)insert->selectStmt;
+    const struct relation *relation;
+    uint32_t *columns = NULL, count = 0;
+    err_t err;
+
+    TRY(table_find(binder, insert->relation, "insert into", &relation));
+    if (insert->withClause != NULL) {
+        err = bind_error(binder, -1, "0A000", "WITH before INSERT is not supported yet");
+        goto out;
+    }
+    TRY(insert_columns(binder, insert, relation, &columns, &count));
+    out->relation = relation;
+    out->query = bind_zeroed(binder, sizeof(*out->query));
+    out->row_source = source_of_relation(binder, relation);
+    out->old_source = source_of_relation(binder, relation);
+    if (select == NULL) {
+        TRY(insert_defaults(binder, relation, out->query));
+    } else if (select->valuesLists != NIL && select->sortClause == NIL &&
+               select->limitCount == NULL && select->withClause == NULL) {
+        TRY(insert_values(binder, select, relation, columns, count, out->query));
+    } else {
+        TRY(insert_select(binder, select, relation, columns, count, out->query));
+    }
+    TRY(conflict_bind(binder, insert, relation, out));
+    TRY(checks_bind(binder, relation, out));
+    err = returning_bind(binder, insert->returningList, relation, insert->relation->alias,
+                         out->row_source, out);
+out:
+    return err;
+}
+
+/* ---- UPDATE and DELETE ---- */
+
+/* The table that changes, as the first of FROM. */
+static struct source *
+changed_source(struct binder *binder, struct scope *scope, const RangeVar *name,
+               const struct relation *relation)
+{
+    struct source *source = source_of_relation(binder, relation);
+    struct join *from = bind_zeroed(binder, sizeof(*from));
+
+    source->needs_row_keys = true;
+    source->columns[relation->column_count].type = type_by_oid(OID_BYTEA);
+    source->columns[relation->column_count].typmod = -1;
+    scope_add(binder, scope,
+              name->alias != NULL ? bind_text(binder, name->alias->aliasname) : relation->name,
+              source);
+    from->kind = FROM_SOURCE;
+    from->source = source;
+    scope->query->from = from;
+    return source;
+}
+
+/* The old row, then `between`, then the row's key. */
+static void
+changed_targets(struct binder *binder, struct source *source, struct statement *out)
+{
+    uint32_t columns = source->column_count, at = 0;
+    struct query *query = out->query;
+
+    query->target_count = columns + out->assignment_count + 1;
+    query->targets = bind_zeroed(binder, (query->target_count + 1) * sizeof(*query->targets));
+    for (uint32_t i = 0; i < columns; i++) {
+        query->targets[at++].expr = expr_column(binder->arena, source, i);
+    }
+    for (uint32_t i = 0; i < out->assignment_count; i++) {
+        query->targets[at++].expr = out->assignments[i].expr;
+    }
+    query->targets[at].expr = expr_column(binder->arena, source, columns);
+}
+
+static err_t
+change_where(struct binder *binder, struct scope *scope, const List *from, const Node *where)
+{
+    err_t err;
+
+    TRY(bind_from(binder, scope, from));
+    if (where != NULL) {
+        scope->clause = "WHERE";
+        TRY(bind_condition(binder, scope, where, "argument of WHERE", &scope->query->where));
+    }
+out:
+    return err;
+}
+
+err_t
+bind_update(struct binder *binder, const UpdateStmt *update, struct statement *out)
+{
+    struct query *query = bind_zeroed(binder, sizeof(*query));
+    struct scope scope = {.query = query, .clause = "UPDATE"};
+    const struct relation *relation;
+    struct source *source;
+    err_t err;
+
+    TRY(table_find(binder, update->relation, "update", &relation));
+    if (update->withClause != NULL) {
+        err = bind_error(binder, -1, "0A000", "WITH before UPDATE is not supported yet");
+        goto out;
+    }
+    out->relation = relation;
+    out->query = query;
+    source = changed_source(binder, &scope, update->relation, relation);
+    out->row_source = source_of_relation(binder, relation);
+    TRY(change_where(binder, &scope, update->fromClause, update->whereClause));
+    TRY(assignments_bind(binder, &scope, update->targetList, relation, out));
+    changed_targets(binder, source, out);
+    TRY(checks_bind(binder, relation, out));
+    err = returning_bind(binder, update->returningList, relation, update->relation->alias,
+                         out->row_source, out);
+out:
+    return err;
+}
+
+err_t
+bind_delete(struct binder *binder, const DeleteStmt *delete_, struct statement *out)
+{
+    struct query *query = bind_zeroed(binder, sizeof(*query));
+    struct scope scope = {.query = query, .clause = "DELETE"};
+    const struct relation *relation;
+    struct source *source;
+    err_t err;
+
+    TRY(table_find(binder, delete_->relation, "delete from", &relation));
+    if (delete_->withClause != NULL) {
+        err = bind_error(binder, -1, "0A000", "WITH before DELETE is not supported yet");
+        goto out;
+    }
+    out->relation = relation;
+    out->query = query;
+    source = changed_source(binder, &scope, delete_->relation, relation);
+    out->old_source = source_of_relation(binder, relation);
+    TRY(change_where(binder, &scope, delete_->usingClause, delete_->whereClause));
+    changed_targets(binder, source, out);
+    err = returning_bind(binder, delete_->returningList, relation, delete_->relation->alias,
+                         out->old_source, out);
+out:
+    return err;
+}

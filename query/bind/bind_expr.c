@@ -1,0 +1,808 @@
+/* query/bind/bind_expr.c - expressions. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "query/bind/internal.h"
+
+#include "models/types/sql_error.h"
+
+#include "engine/base/poison.h"
+
+err_t
+bind_error(struct binder *binder, int location, const char *sqlstate, const char *format, ...)
+{
+    char message[ERR_MESSAGE_BYTES_MAX];
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void)vsnprintf(message, sizeof(message), format, arguments);
+    va_end(arguments);
+    binder->position = location;
+    return sql_error(sqlstate, "%s", message);
+}
+
+void *
+bind_zeroed(struct binder *binder, size_t size)
+{
+    void *memory = arena_alloc(binder->arena, size);
+
+    memset(memory, 0, size);
+    return memory;
+}
+
+struct slice
+bind_text(struct binder *binder, const char *text)
+{
+    return arena_copy(binder->arena, slice_from_text(text));
+}
+
+static const struct type *
+bool_type(void)
+{
+    return type_by_oid(OID_BOOL);
+}
+
+/* ---- Equality: for GROUP BY, ORDER BY, DISTINCT ---- */
+
+static bool
+constants_equal(const struct expr *a, const struct expr *b)
+{
+    bool is_equal;
+    struct buf x, y;
+
+    if (a->constant.is_null || b->constant.is_null) {
+        return a->constant.is_null == b->constant.is_null;
+    }
+    buf_init(&x, MEM_SESSIONS);
+    buf_init(&y, MEM_SESSIONS);
+    type_row_put(a->type, a->constant.value, &x);
+    type_row_put(b->type, b->constant.value, &y);
+    is_equal = slice_equal(buf_slice(&x), buf_slice(&y));
+    buf_fini(&x);
+    buf_fini(&y);
+    return is_equal;
+}
+
+static bool
+own_parts_equal(const struct expr *a, const struct expr *b)
+{
+    switch (a->kind) {
+    case EXPR_CONST:
+        return constants_equal(a, b);
+    case EXPR_COLUMN:
+        return a->column.source == b->column.source && a->column.column == b->column.column;
+    case EXPR_PARAM:
+    case EXPR_OUTER:
+        return a->param == b->param;
+    case EXPR_CALL:
+        return a->function == b->function && !a->function->is_volatile;
+    case EXPR_IS_BOOL:
+        return a->boolean_test == b->boolean_test;
+    case EXPR_IN:
+        return a->is_not_in == b->is_not_in;
+    case EXPR_AGGREGATE:
+        return a->aggregate == b->aggregate;
+    case EXPR_SUBQUERY:
+        return false;
+    default:
+        return true;
+    }
+}
+
+bool
+expr_equal(const struct expr *a, const struct expr *b)
+{
+    if (a->kind != b->kind || a->type != b->type || a->typmod != b->typmod ||
+        a->arg_count != b->arg_count || !own_parts_equal(a, b)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < a->arg_count; i++) {
+        if (!expr_equal(a->args[i], b->args[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- Leaves ---- */
+
+static err_t
+bind_const(struct binder *binder, const A_Const *node, struct expr **expr_out)
+{
+    struct expr *expr = expr_new(binder->arena, EXPR_CONST, NULL, 0, node->location);
+    struct slice text;
+
+    *expr_out = expr;
+    if (node->isnull) {
+        expr->type = type_by_oid(OID_UNKNOWN);
+        expr->constant.is_null = true;
+        return ERR_OK;
+    }
+    switch (nodeTag(&node->val.node)) {
+    case T_Integer:
+        expr->type = type_by_oid(OID_INT4);
+        expr->constant.value = datum_int(node->val.ival.ival);
+        return ERR_OK;
+    case T_Boolean:
+        expr->type = bool_type();
+        expr->constant.value = datum_int(node->val.boolval.boolval);
+        return ERR_OK;
+    case T_Float: /* What does not fit int4: int8 or numeric. */
+        text = bind_text(binder, node->val.fval.fval);
+        expr->type = type_by_oid(OID_INT8);
+        if (int_from_text(text, "bigint", INT64_MIN, INT64_MAX, &expr->constant.value.i) ==
+            ERR_OK) {
+            return ERR_OK;
+        }
+        expr->type = type_by_oid(OID_NUMERIC);
+        binder->position = node->location;
+        return numeric_from_text(binder->arena, text, &expr->constant.value.n);
+    case T_String:
+        expr->type = type_by_oid(OID_UNKNOWN);
+        expr->constant.value = datum_bytes(bind_text(binder, node->val.sval.sval));
+        return ERR_OK;
+    default:
+        return bind_error(binder, node->location, "0A000", "bit strings are not supported yet");
+    }
+}
+
+static err_t
+bind_param(struct binder *binder, const ParamRef *node, struct expr **expr_out)
+{
+    uint32_t number = (uint32_t)node->number;
+    struct expr *expr;
+
+    if (node->number < 1 || number > PARAMS_MAX) {
+        return bind_error(binder, node->location, "42P02", "there is no parameter $%d",
+                          node->number);
+    }
+    if (number > binder->param_capacity) {
+        uint32_t capacity = number * 2;
+        const struct type **grown = bind_zeroed(binder, capacity * sizeof(*grown));
+
+        for (uint32_t i = 0; i < binder->param_count; i++) {
+            grown[i] = binder->param_types[i];
+        }
+        binder->param_types = grown;
+        binder->param_capacity = capacity;
+    }
+    binder->param_count = Max(binder->param_count, number);
+    expr = expr_new(binder->arena, EXPR_PARAM, binder->param_types[number - 1], 0, node->location);
+    expr->type = expr->type != NULL ? expr->type : type_by_oid(OID_UNKNOWN);
+    expr->param = number - 1;
+    *expr_out = expr;
+    return ERR_OK;
+}
+
+/* ---- Operators ---- */
+
+static bool
+is_text(const struct type *type)
+{
+    return type->category == 'S' || type->oid == OID_UNKNOWN;
+}
+
+/* text || any type: the other becomes text. */
+static err_t
+concat_any(struct binder *binder, struct expr *left, struct expr *right, int location,
+           struct expr **expr_out)
+{
+    const struct type *text = type_by_oid(OID_TEXT);
+    err_t err = bind_coerce(binder, &left, text, -1, COERCE_EXPLICIT);
+
+    if (err == ERR_OK) {
+        err = bind_coerce(binder, &right, text, -1, COERCE_EXPLICIT);
+    }
+    return err != ERR_OK ? err : bind_operator(binder, "||", left, right, location, expr_out);
+}
+
+err_t
+bind_operator(struct binder *binder, const char *name, struct expr *left, struct expr *right,
+              int location, struct expr **expr_out)
+{
+    oid_t left_type = left != NULL ? left->type->oid : 0;
+    bool is_ambiguous;
+    const struct function *function = fn_operator(name, left_type, right->type->oid, &is_ambiguous);
+    struct expr *args[2] = {left != NULL ? left : right, right};
+    struct expr *expr;
+    err_t err;
+
+    if (function == NULL && left != NULL && strcmp(name, "||") == 0 &&
+        (is_text(left->type) || is_text(right->type))) {
+        return concat_any(binder, left, right, location, expr_out);
+    }
+    if (function == NULL) {
+        (void)bind_error(binder, location, is_ambiguous ? "42725" : "42883",
+                         "operator %s: %s%s%s %s",
+                         is_ambiguous ? "is not unique" : "does not exist",
+                         left != NULL ? left->type->display : "", left != NULL ? " " : "", name,
+                         right->type->display);
+        return sql_hint(is_ambiguous ? "Could not choose a best candidate operator. You might need "
+                                       "to add explicit type casts."
+                                     : "No operator matches the given name and argument types. You "
+                                       "might need to add explicit type casts.");
+    }
+    expr = expr_new(binder->arena, EXPR_CALL, type_by_oid(function->result), left != NULL ? 2 : 1,
+                    location);
+    expr->function = function;
+    for (uint32_t i = 0; i < expr->arg_count; i++) {
+        expr->args[i] = args[i];
+        err = bind_coerce(binder, &expr->args[i], type_by_oid(function->args[i]), -1,
+                          COERCE_IMPLICIT);
+        if (err != ERR_OK) {
+            return err;
+        }
+    }
+    *expr_out = expr;
+    return ERR_OK;
+}
+
+static err_t
+not_expr(struct binder *binder, struct expr *arg, struct expr **expr_out)
+{
+    struct expr *expr = expr_new(binder->arena, EXPR_NOT, bool_type(), 1, arg->position);
+
+    expr->args[0] = arg;
+    *expr_out = expr;
+    return ERR_OK;
+}
+
+/* a = b where null is a value; a <> b likewise when negated. */
+static err_t
+bind_distinct(struct binder *binder, struct expr *left, struct expr *right, int location,
+              bool is_negated, struct expr **expr_out)
+{
+    struct expr *equal, *expr;
+    err_t err = bind_operator(binder, "=", left, right, location, &equal);
+
+    if (err != ERR_OK) {
+        return err;
+    }
+    expr = expr_new(binder->arena, EXPR_DISTINCT, bool_type(), 2, location);
+    expr->args[0] = equal->args[0];
+    expr->args[1] = equal->args[1];
+    expr->compare = equal->function;
+    *expr_out = expr;
+    return is_negated ? not_expr(binder, expr, expr_out) : ERR_OK;
+}
+
+static err_t
+bind_nullif(struct binder *binder, struct expr *left, struct expr *right, int location,
+            struct expr **expr_out)
+{
+    struct expr *equal, *expr;
+    err_t err = bind_operator(binder, "=", left, right, location, &equal);
+
+    if (err != ERR_OK) {
+        return err;
+    }
+    err = bind_settle(binder, &left);
+    expr = expr_new(binder->arena, EXPR_NULLIF, left->type, 3, location);
+    expr->args[0] = left;
+    expr->args[1] = equal->args[0];
+    expr->args[2] = equal->args[1];
+    expr->compare = equal->function;
+    *expr_out = expr;
+    return err;
+}
+
+static err_t
+bind_list(struct binder *binder, struct scope *scope, const List *list, struct expr ***exprs_out,
+          uint32_t *count_out)
+{
+    uint32_t count = (uint32_t)list_length(list);
+    struct expr **exprs = arena_alloc(binder->arena, (count + 1) * sizeof(*exprs));
+    err_t err = ERR_OK;
+
+    for (uint32_t i = 0; err == ERR_OK && i < count; i++) {
+        err = bind_expr(binder, scope, list_nth(list, (int)i), &exprs[i]);
+    }
+    *exprs_out = exprs;
+    *count_out = count;
+    return err;
+}
+
+static err_t
+bind_in(struct binder *binder, struct scope *scope, const A_Expr *node, struct expr **expr_out)
+{
+    const char *name = strVal(linitial(node->name));
+    const struct type *type;
+    struct expr **exprs, *left, *equal, *expr;
+    uint32_t count;
+    err_t err;
+
+    TRY(bind_expr(binder, scope, node->lexpr, &left));
+    TRY(bind_list(binder, scope, (const List *)node->rexpr, &exprs, &count));
+    memmove(exprs + 1, exprs, count * sizeof(*exprs));
+    exprs[0] = left;
+    TRY(bind_common(binder, "IN", exprs, count + 1, &type));
+    TRY(bind_operator(binder, "=", exprs[0], exprs[1], node->location, &equal));
+    expr = expr_new(binder->arena, EXPR_IN, bool_type(), count + 1, node->location);
+    memcpy(expr->args, exprs, (count + 1) * sizeof(*exprs));
+    expr->compare = equal->function;
+    expr->is_not_in = strcmp(name, "<>") == 0;
+    *expr_out = expr;
+out:
+    return err;
+}
+
+/* a BETWEEN b AND c: two comparisons; SYMMETRIC: either way round. */
+static err_t
+bind_between(struct binder *binder, struct scope *scope, const A_Expr *node, struct expr **expr_out)
+{
+    const List *bounds = (const List *)node->rexpr;
+    bool is_symmetric = node->kind == AEXPR_BETWEEN_SYM || node->kind == AEXPR_NOT_BETWEEN_SYM;
+    bool is_negated = node->kind == AEXPR_NOT_BETWEEN || node->kind == AEXPR_NOT_BETWEEN_SYM;
+    struct expr *ways[2] = {NULL, NULL};
+    struct expr *result;
+    err_t err;
+
+    for (int way = 0; way < 1 + is_symmetric; way++) {
+        struct expr *value, *low, *value_again, *high, *above, *below;
+
+        TRY(bind_expr(binder, scope, node->lexpr, &value));
+        TRY(bind_expr(binder, scope, node->lexpr, &value_again));
+        TRY(bind_expr(binder, scope, list_nth(bounds, way), &low));
+        TRY(bind_expr(binder, scope, list_nth(bounds, 1 - way), &high));
+        TRY(bind_operator(binder, ">=", value, low, node->location, &above));
+        TRY(bind_operator(binder, "<=", value_again, high, node->location, &below));
+        ways[way] = expr_new(binder->arena, EXPR_AND, bool_type(), 2, node->location);
+        ways[way]->args[0] = above;
+        ways[way]->args[1] = below;
+    }
+    result = ways[0];
+    if (is_symmetric) {
+        result = expr_new(binder->arena, EXPR_OR, bool_type(), 2, node->location);
+        result->args[0] = ways[0];
+        result->args[1] = ways[1];
+    }
+    *expr_out = result;
+    err = is_negated ? not_expr(binder, result, expr_out) : ERR_OK;
+out:
+    return err;
+}
+
+static err_t
+bind_a_expr(struct binder *binder, struct scope *scope, const A_Expr *node, struct expr **expr_out)
+{
+    const char *name = strVal(llast(node->name));
+    struct expr *left = NULL, *right;
+    err_t err = ERR_OK;
+
+    switch (node->kind) {
+    case AEXPR_IN:
+        return bind_in(binder, scope, node, expr_out);
+    case AEXPR_BETWEEN:
+    case AEXPR_NOT_BETWEEN:
+    case AEXPR_BETWEEN_SYM:
+    case AEXPR_NOT_BETWEEN_SYM:
+        return bind_between(binder, scope, node, expr_out);
+    case AEXPR_OP:
+    case AEXPR_LIKE:
+    case AEXPR_ILIKE:
+    case AEXPR_DISTINCT:
+    case AEXPR_NOT_DISTINCT:
+    case AEXPR_NULLIF:
+        break;
+    default:
+        return bind_error(binder, node->location, "0A000",
+                          "this form of the operator %s is not supported yet", name);
+    }
+    if (node->lexpr != NULL) {
+        TRY(bind_expr(binder, scope, node->lexpr, &left));
+    }
+    TRY(bind_expr(binder, scope, node->rexpr, &right));
+    if (node->kind == AEXPR_DISTINCT || node->kind == AEXPR_NOT_DISTINCT) {
+        return bind_distinct(binder, left, right, node->location, node->kind == AEXPR_NOT_DISTINCT,
+                             expr_out);
+    }
+    if (node->kind == AEXPR_NULLIF) {
+        return bind_nullif(binder, left, right, node->location, expr_out);
+    }
+    return bind_operator(binder, name, left, right, node->location, expr_out);
+out:
+    return err;
+}
+
+/* ---- Booleans ---- */
+
+static err_t
+to_bool(struct binder *binder, const char *what, struct expr **expr)
+{
+    if ((*expr)->type->oid == OID_UNKNOWN) {
+        return bind_coerce(binder, expr, bool_type(), -1, COERCE_IMPLICIT);
+    }
+    if ((*expr)->type->oid != OID_BOOL) {
+        return bind_error(binder, (*expr)->position, "42804",
+                          "%s must be type boolean, not type %s", what, (*expr)->type->display);
+    }
+    return ERR_OK;
+}
+
+err_t
+bind_condition(struct binder *binder, struct scope *scope, const Node *node, const char *what,
+               struct expr **expr_out)
+{
+    err_t err = bind_expr(binder, scope, node, expr_out);
+
+    return err != ERR_OK ? err : to_bool(binder, what, expr_out);
+}
+
+static err_t
+bind_bool_expr(struct binder *binder, struct scope *scope, const BoolExpr *node,
+               struct expr **expr_out)
+{
+    static const char *const names[] = {"argument of AND", "argument of OR", "argument of NOT"};
+    static const enum expr_kind kinds[] = {EXPR_AND, EXPR_OR, EXPR_NOT};
+    uint32_t count = (uint32_t)list_length(node->args);
+    struct expr *expr =
+        expr_new(binder->arena, kinds[node->boolop], bool_type(), count, node->location);
+    err_t err = ERR_OK;
+
+    for (uint32_t i = 0; err == ERR_OK && i < count; i++) {
+        err = bind_condition(binder, scope, list_nth(node->args, (int)i), names[node->boolop],
+                             &expr->args[i]);
+    }
+    *expr_out = expr;
+    return err;
+}
+
+static err_t
+bind_null_test(struct binder *binder, struct scope *scope, const NullTest *node,
+               struct expr **expr_out)
+{
+    struct expr *expr =
+        expr_new(binder->arena, node->nulltesttype == IS_NULL ? EXPR_IS_NULL : EXPR_IS_NOT_NULL,
+                 bool_type(), 1, node->location);
+    err_t err = bind_expr(binder, scope, (const Node *)node->arg, &expr->args[0]);
+
+    *expr_out = expr;
+    return err != ERR_OK ? err : bind_settle(binder, &expr->args[0]);
+}
+
+static err_t
+bind_boolean_test(struct binder *binder, struct scope *scope, const BooleanTest *node,
+                  struct expr **expr_out)
+{
+    static const char *const names[] = {"argument of IS TRUE",    "argument of IS NOT TRUE",
+                                        "argument of IS FALSE",   "argument of IS NOT FALSE",
+                                        "argument of IS UNKNOWN", "argument of IS NOT UNKNOWN"};
+    struct expr *expr = expr_new(binder->arena, EXPR_IS_BOOL, bool_type(), 1, node->location);
+
+    expr->boolean_test = (enum boolean_test)node->booltesttype;
+    *expr_out = expr;
+    return bind_condition(binder, scope, (const Node *)node->arg, names[node->booltesttype],
+                          &expr->args[0]);
+}
+
+/* ---- CASE, COALESCE, GREATEST, LEAST ---- */
+
+static err_t
+case_condition(struct binder *binder, struct scope *scope, const CaseExpr *node,
+               const CaseWhen *when, struct expr **expr_out)
+{
+    struct expr *value, *compared;
+    err_t err;
+
+    if (node->arg == NULL) {
+        return bind_condition(binder, scope, (const Node *)when->expr, "argument of CASE/WHEN",
+                              expr_out);
+    }
+    TRY(bind_expr(binder, scope, (const Node *)node->arg, &value));
+    TRY(bind_settle(binder, &value));
+    TRY(bind_expr(binder, scope, (const Node *)when->expr, &compared));
+    TRY(bind_operator(binder, "=", value, compared, when->location, expr_out));
+    err = to_bool(binder, "argument of CASE/WHEN", expr_out);
+out:
+    return err;
+}
+
+static err_t
+bind_case(struct binder *binder, struct scope *scope, const CaseExpr *node, struct expr **expr_out)
+{
+    uint32_t whens = (uint32_t)list_length(node->args);
+    struct expr *expr = expr_new(binder->arena, EXPR_CASE, NULL, 2 * whens + 1, node->location);
+    struct expr **results = arena_alloc(binder->arena, (whens + 1) * sizeof(*results));
+    const struct type *type;
+    err_t err;
+
+    for (uint32_t i = 0; i < whens; i++) {
+        const CaseWhen *when = list_nth(node->args, (int)i);
+
+        TRY(case_condition(binder, scope, node, when, &expr->args[2 * i]));
+        TRY(bind_expr(binder, scope, (const Node *)when->result, &results[i]));
+    }
+    results[whens] = expr_const(binder->arena, type_by_oid(OID_UNKNOWN), datum_int(0), true);
+    if (node->defresult != NULL) {
+        TRY(bind_expr(binder, scope, (const Node *)node->defresult, &results[whens]));
+    }
+    TRY(bind_common(binder, "CASE", results, whens + 1, &type));
+    for (uint32_t i = 0; i < whens; i++) {
+        expr->args[2 * i + 1] = results[i];
+    }
+    expr->args[2 * whens] = results[whens];
+    expr->type = type;
+    *expr_out = expr;
+out:
+    return err;
+}
+
+static err_t
+bind_choice(struct binder *binder, struct scope *scope, enum expr_kind kind, const char *context,
+            const List *args, int location, struct expr **expr_out)
+{
+    struct expr *expr = expr_new(binder->arena, kind, NULL, 0, location);
+    err_t err = bind_list(binder, scope, args, &expr->args, &expr->arg_count);
+
+    if (err == ERR_OK) {
+        err = bind_common(binder, context, expr->args, expr->arg_count, &expr->type);
+    }
+    *expr_out = expr;
+    return err;
+}
+
+/* ---- Casts ---- */
+
+static err_t
+bind_type_cast(struct binder *binder, struct scope *scope, const TypeCast *node,
+               struct expr **expr_out)
+{
+    const struct type *type;
+    struct expr *expr;
+    int32_t typmod;
+    err_t err;
+
+    binder->position = node->typeName->location;
+    TRY(bind_type_name(node->typeName, &type, &typmod));
+    TRY(bind_expr(binder, scope, node->arg, &expr));
+    if (expr->kind == EXPR_CONST && expr->type->oid == OID_UNKNOWN) {
+        /* Its length is cut, as by any explicit cast. */
+        TRY(bind_coerce(binder, &expr, type, -1, COERCE_EXPLICIT));
+    }
+    TRY(bind_coerce(binder, &expr, type, typmod, COERCE_EXPLICIT));
+    *expr_out = expr;
+out:
+    return err;
+}
+
+/* ---- Subqueries ---- */
+
+/* What the subquery takes from this scope becomes arguments of the expression. */
+static struct expr *
+subquery_expr(struct binder *binder, struct query *query, enum subquery_kind kind,
+              struct expr *compared, const struct type *type, int location)
+{
+    uint32_t first = compared != NULL;
+    struct expr *expr =
+        expr_new(binder->arena, EXPR_SUBQUERY, type, first + query->outer_count, location);
+    struct subquery *subquery = bind_zeroed(binder, sizeof(*subquery));
+
+    subquery->kind = kind;
+    subquery->query = query;
+    subquery->outer_count = query->outer_count;
+    subquery->outer_params =
+        arena_alloc(binder->arena, query->outer_count * sizeof(*subquery->outer_params));
+    subquery->number = binder->subquery_count++;
+    if (compared != NULL) {
+        expr->args[0] = compared;
+    }
+    for (uint32_t i = 0; i < query->outer_count; i++) {
+        expr->args[first + i] = query->outers[i].expr;
+        subquery->outer_params[i] = query->outers[i].param;
+    }
+    expr->subquery = subquery;
+    return expr;
+}
+
+static uint32_t
+visible_targets(const struct query *query)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < query->target_count; i++) {
+        count += !query->targets[i].is_junk;
+    }
+    return count;
+}
+
+static err_t
+bind_any_all(struct binder *binder, struct scope *scope, const SubLink *node, struct query *query,
+             struct expr **expr_out)
+{
+    const char *name = node->operName != NIL ? strVal(llast(node->operName)) : "=";
+    struct expr *compared, *result, *comparison, *expr;
+    err_t err;
+
+    TRY(bind_expr(binder, scope, node->testexpr, &compared));
+    result = expr_new(binder->arena, EXPR_COLUMN, query->targets[0].expr->type, 0, node->location);
+    result->column.source = UINT32_MAX; /* The row of the subquery. */
+    TRY(bind_operator(binder, name, compared, result, node->location, &comparison));
+    /* Each of the two may have got a cast around it: the one of the outer value is done once. */
+    compared = comparison->args[0];
+    comparison->args[0] = expr_new(binder->arena, EXPR_COLUMN, compared->type, 0, node->location);
+    comparison->args[0]->column.source = UINT32_MAX;
+    comparison->args[0]->column.column = 1;
+    expr =
+        subquery_expr(binder, query, node->subLinkType == ANY_SUBLINK ? SUBQUERY_ANY : SUBQUERY_ALL,
+                      compared, bool_type(), node->location);
+    expr->subquery->compare = comparison;
+    *expr_out = expr;
+out:
+    return err;
+}
+
+static err_t
+bind_sub_link(struct binder *binder, struct scope *scope, const SubLink *node,
+              struct expr **expr_out)
+{
+    struct query *query;
+    err_t err;
+
+    TRY(bind_query(binder, scope, (const SelectStmt *)node->subselect, &query));
+    if (node->subLinkType == EXISTS_SUBLINK) {
+        *expr_out =
+            subquery_expr(binder, query, SUBQUERY_EXISTS, NULL, bool_type(), node->location);
+        return ERR_OK;
+    }
+    if (node->subLinkType != EXPR_SUBLINK && node->subLinkType != ANY_SUBLINK &&
+        node->subLinkType != ALL_SUBLINK) {
+        err = bind_error(binder, node->location, "0A000",
+                         "this kind of subquery is not supported yet");
+        goto out;
+    }
+    if (visible_targets(query) != 1) {
+        err = bind_error(binder, node->location, "42601",
+                         node->subLinkType == EXPR_SUBLINK ? "subquery must return only one column"
+                                                           : "subquery has too many columns");
+        goto out;
+    }
+    if (node->subLinkType != EXPR_SUBLINK) {
+        err = bind_any_all(binder, scope, node, query, expr_out);
+        goto out;
+    }
+    *expr_out = subquery_expr(binder, query, SUBQUERY_SCALAR, NULL, query->targets[0].expr->type,
+                              node->location);
+out:
+    return err;
+}
+
+/* ---- All ---- */
+
+static err_t
+bind_min_max(struct binder *binder, struct scope *scope, const MinMaxExpr *node,
+             struct expr **expr_out)
+{
+    bool is_greatest = node->op == IS_GREATEST;
+
+    return bind_choice(binder, scope, is_greatest ? EXPR_GREATEST : EXPR_LEAST,
+                       is_greatest ? "GREATEST" : "LEAST", node->args, node->location, expr_out);
+}
+
+static err_t
+bind_node(struct binder *binder, struct scope *scope, const Node *node, struct expr **expr_out)
+{
+    switch (nodeTag(node)) {
+    case T_A_Const:
+        return bind_const(binder, (const A_Const *)node, expr_out);
+    case T_ColumnRef:
+        return bind_column(binder, scope, (const ColumnRef *)node, expr_out);
+    case T_ParamRef:
+        return bind_param(binder, (const ParamRef *)node, expr_out);
+    case T_A_Expr:
+        return bind_a_expr(binder, scope, (const A_Expr *)node, expr_out);
+    case T_BoolExpr:
+        return bind_bool_expr(binder, scope, (const BoolExpr *)node, expr_out);
+    case T_NullTest:
+        return bind_null_test(binder, scope, (const NullTest *)node, expr_out);
+    case T_BooleanTest:
+        return bind_boolean_test(binder, scope, (const BooleanTest *)node, expr_out);
+    case T_CaseExpr:
+        return bind_case(binder, scope, (const CaseExpr *)node, expr_out);
+    case T_CoalesceExpr:
+        return bind_choice(binder, scope, EXPR_COALESCE, "COALESCE",
+                           ((const CoalesceExpr *)node)->args,
+                           ((const CoalesceExpr *)node)->location, expr_out);
+    case T_MinMaxExpr:
+        return bind_min_max(binder, scope, (const MinMaxExpr *)node, expr_out);
+    case T_TypeCast:
+        return bind_type_cast(binder, scope, (const TypeCast *)node, expr_out);
+    case T_FuncCall:
+        return bind_func(binder, scope, (const FuncCall *)node, expr_out);
+    case T_SubLink:
+        return bind_sub_link(binder, scope, (const SubLink *)node, expr_out);
+    case T_CollateClause:
+        return bind_expr(binder, scope, ((const CollateClause *)node)->arg, expr_out);
+    case T_SetToDefault:
+        return bind_error(binder, ((const SetToDefault *)node)->location, "42601",
+                          "DEFAULT is not allowed in this context");
+    case T_RowExpr:
+        return bind_error(binder, ((const RowExpr *)node)->location, "0A000",
+                          "row expressions are not supported yet");
+    case T_A_ArrayExpr:
+        return bind_error(binder, ((const A_ArrayExpr *)node)->location, "0A000",
+                          "arrays are not supported yet");
+    default:
+        return bind_error(binder, -1, "0A000",
+                          "this kind of expression (node %d) is not supported "
+                          "yet",
+                          (int)nodeTag(node));
+    }
+}
+
+err_t
+bind_depth_check(struct binder *binder)
+{
+    if (binder->depth >= SQL_DEPTH_MAX) {
+        (void)bind_error(binder, -1, "54001", "stack depth limit exceeded");
+        return sql_detail("The statement is nested more than %d deep.", SQL_DEPTH_MAX);
+    }
+    return sql_stack_check();
+}
+
+err_t
+bind_expr(struct binder *binder, struct scope *scope, const Node *node, struct expr **expr_out)
+{
+    err_t err = bind_depth_check(binder);
+
+    if (err != ERR_OK) {
+        return err;
+    }
+    binder->depth++;
+    err = bind_node(binder, scope, node, expr_out);
+    binder->depth--;
+    return err;
+}
+
+/* ---- Names of output columns ---- */
+
+struct slice
+bind_output_name(const Node *node)
+{
+    const Node *last;
+
+    switch (nodeTag(node)) {
+    case T_ColumnRef:
+        last = llast(((const ColumnRef *)node)->fields);
+        return IsA(last, String) ? slice_from_text(strVal(last)) : SLICE("?column?");
+    case T_FuncCall:
+        return slice_from_text(strVal(llast(((const FuncCall *)node)->funcname)));
+    case T_TypeCast: {
+        struct slice inner = bind_output_name(((const TypeCast *)node)->arg);
+
+        return slice_equal(inner, SLICE("?column?"))
+                   ? slice_from_text(strVal(llast(((const TypeCast *)node)->typeName->names)))
+                   : inner;
+    }
+    case T_CaseExpr: {
+        const CaseExpr *expr = (const CaseExpr *)node;
+        struct slice inner = expr->defresult != NULL
+                                 ? bind_output_name((const Node *)expr->defresult)
+                                 : SLICE("?column?");
+
+        return slice_equal(inner, SLICE("?column?")) ? SLICE("case") : inner;
+    }
+    case T_CoalesceExpr:
+        return SLICE("coalesce");
+    case T_MinMaxExpr:
+        return ((const MinMaxExpr *)node)->op == IS_GREATEST ? SLICE("greatest") : SLICE("least");
+    case T_CollateClause:
+        return bind_output_name(((const CollateClause *)node)->arg);
+    case T_SubLink: {
+        const SubLink *link = (const SubLink *)node;
+        const ResTarget *target;
+
+        if (link->subLinkType == EXISTS_SUBLINK) {
+            return SLICE("exists");
+        }
+        if (link->subLinkType != EXPR_SUBLINK) {
+            return SLICE("?column?");
+        }
+        target = linitial(((const SelectStmt *)link->subselect)->targetList);
+        return target->name != NULL ? slice_from_text(target->name) : bind_output_name(target->val);
+    }
+    case T_A_Expr:
+        return ((const A_Expr *)node)->kind == AEXPR_NULLIF ? SLICE("nullif") : SLICE("?column?");
+    default:
+        return SLICE("?column?");
+    }
+}

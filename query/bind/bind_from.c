@@ -1,0 +1,799 @@
+/* query/bind/bind_from.c - FROM: tables, subqueries, joins; and what names of columns stand for. */
+#include "query/bind/internal.h"
+
+#include "models/types/sql_error.h"
+
+#include "engine/base/poison.h"
+
+#define SLICE_ARGS(slice) (int)(slice).size, (const char *)(slice).data
+
+/* ---- Sources ---- */
+
+struct source *
+source_new(struct binder *binder, enum source_kind kind, uint32_t columns)
+{
+    struct source *source = bind_zeroed(binder, sizeof(*source));
+
+    source->kind = kind;
+    source->id = binder->source_count++;
+    source->column_count = columns;
+    source->columns = bind_zeroed(binder, (columns + 1) * sizeof(*source->columns));
+    return source;
+}
+
+struct source *
+source_of_relation(struct binder *binder, const struct relation *relation)
+{
+    struct source *source = source_new(binder, SOURCE_TABLE, relation->column_count);
+
+    source->relation = relation;
+    for (uint32_t i = 0; i < relation->column_count; i++) {
+        source->columns[i].name = relation->columns[i].name;
+        source->columns[i].type = relation->columns[i].type;
+        source->columns[i].typmod = relation->columns[i].typmod;
+    }
+    return source;
+}
+
+static struct source *
+source_of_query(struct binder *binder, struct query *query)
+{
+    uint32_t count = 0;
+    struct source *source;
+
+    for (uint32_t i = 0; i < query->target_count; i++) {
+        count += !query->targets[i].is_junk;
+    }
+    source = source_new(binder, SOURCE_QUERY, count);
+    source->query = query;
+    for (uint32_t i = 0; i < count; i++) {
+        source->columns[i].name = query->targets[i].name;
+        source->columns[i].type = query->targets[i].expr->type;
+        source->columns[i].typmod = query->targets[i].expr->typmod;
+    }
+    return source;
+}
+
+struct expr *
+expr_column(struct arena *arena, struct source *source, uint32_t column)
+{
+    struct expr *expr = expr_new(arena, EXPR_COLUMN, source->columns[column].type, 0, -1);
+
+    expr->typmod = source->columns[column].typmod;
+    expr->column.source = source->id;
+    expr->column.column = column;
+    source->columns[column].is_used = true;
+    return expr;
+}
+
+void
+scope_add(struct binder *binder, struct scope *scope, struct slice alias, struct source *source)
+{
+    if (scope->item_count == scope->item_capacity) {
+        uint32_t capacity = Max(8, scope->item_capacity * 2);
+        struct scope_item *grown = bind_zeroed(binder, capacity * sizeof(*grown));
+
+        if (scope->item_count > 0) {
+            memcpy(grown, scope->items, scope->item_count * sizeof(*grown));
+        }
+        scope->items = grown;
+        scope->item_capacity = capacity;
+    }
+    scope->items[scope->item_count++] = (struct scope_item){.alias = alias, .source = source};
+}
+
+/* ---- Names of columns ---- */
+
+static bool
+is_dropped(const struct source *source, uint32_t column)
+{
+    return source->relation != NULL && column < source->relation->column_count &&
+           source->relation->columns[column].is_dropped;
+}
+
+/* The place of the name in the source, UINT32_MAX for none. */
+static uint32_t
+column_find(const struct source *source, struct slice name)
+{
+    for (uint32_t i = 0; i < source->column_count; i++) {
+        if (!is_dropped(source, i) && slice_equal(source->columns[i].name, name)) {
+            return i;
+        }
+    }
+    return UINT32_MAX;
+}
+
+static bool
+is_merged(const struct scope *scope, struct slice name)
+{
+    for (uint32_t i = 0; i < scope->merged_count; i++) {
+        if (slice_equal(scope->merged[i].name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static err_t
+ambiguous(struct binder *binder, struct slice name, int location)
+{
+    return bind_error(binder, location, "42702", "column reference \"%.*s\" is ambiguous",
+                      SLICE_ARGS(name));
+}
+
+static struct expr *
+expr_copy(struct binder *binder, const struct expr *from)
+{
+    struct expr *copy = expr_new(binder->arena, from->kind, from->type, 0, from->position);
+    struct expr **args = from->args;
+
+    *copy = *from;
+    if (from->arg_count > 0) {
+        copy->args = arena_alloc(binder->arena, from->arg_count * sizeof(struct expr *));
+        for (uint32_t i = 0; i < from->arg_count; i++) {
+            copy->args[i] = expr_copy(binder, args[i]);
+        }
+    }
+    return copy;
+}
+
+/* In this scope alone. *expr_out NULL: it has no such column. table.size 0: of any. */
+static err_t
+column_in_scope(struct binder *binder, struct scope *scope, struct slice table, struct slice name,
+                int location, struct expr **expr_out)
+{
+    *expr_out = NULL;
+    for (uint32_t i = 0; table.size == 0 && i < scope->merged_count; i++) {
+        if (slice_equal(scope->merged[i].name, name)) {
+            *expr_out = expr_copy(binder, scope->merged[i].expr);
+            return ERR_OK;
+        }
+    }
+    for (uint32_t i = 0; i < scope->item_count; i++) {
+        const struct scope_item *item = &scope->items[i];
+        uint32_t column;
+
+        if (table.size > 0 ? !slice_equal(item->alias, table) : item->is_hidden) {
+            continue;
+        }
+        column = column_find(item->source, name);
+        if (column == UINT32_MAX) {
+            continue;
+        }
+        if (*expr_out != NULL) {
+            return ambiguous(binder, name, location);
+        }
+        *expr_out = expr_column(binder->arena, item->source, column);
+        (*expr_out)->position = location;
+    }
+    return ERR_OK;
+}
+
+/* A column from around a subquery: a value that is set before each run of it. */
+static struct expr *
+outer_reference(struct binder *binder, struct query *query, struct expr *expr)
+{
+    struct outer_reference *grown;
+    struct expr *reference;
+    uint32_t found = 0;
+
+    while (found < query->outer_count && !expr_equal(query->outers[found].expr, expr)) {
+        found++;
+    }
+    if (found == query->outer_count) {
+        grown = arena_alloc(binder->arena, (found + 1) * sizeof(*grown));
+        if (found > 0) {
+            memcpy(grown, query->outers, found * sizeof(*grown));
+        }
+        grown[found] = (struct outer_reference){.expr = expr, .param = binder->outer_count++};
+        query->outers = grown;
+        query->outer_count++;
+    }
+    reference = expr_new(binder->arena, EXPR_OUTER, expr->type, 0, expr->position);
+    reference->typmod = expr->typmod;
+    reference->param = query->outers[found].param;
+    return reference;
+}
+
+static err_t
+column_resolve(struct binder *binder, struct scope *scope, struct slice table, struct slice name,
+               int location, struct expr **expr_out)
+{
+    err_t err = column_in_scope(binder, scope, table, name, location, expr_out);
+
+    if (err != ERR_OK || *expr_out != NULL || scope->outer == NULL) {
+        return err;
+    }
+    err = column_resolve(binder, scope->outer, table, name, location, expr_out);
+    if (err == ERR_OK && *expr_out != NULL) {
+        *expr_out = outer_reference(binder, scope->query, *expr_out);
+    }
+    return err;
+}
+
+static bool
+has_table(const struct scope *scope, struct slice table)
+{
+    for (; scope != NULL; scope = scope->outer) {
+        for (uint32_t i = 0; i < scope->item_count; i++) {
+            if (slice_equal(scope->items[i].alias, table)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+err_t
+bind_column(struct binder *binder, struct scope *scope, const ColumnRef *reference,
+            struct expr **expr_out)
+{
+    int parts = list_length(reference->fields);
+    const Node *last = llast(reference->fields);
+    struct slice name, table = SLICE("");
+    err_t err;
+
+    if (!IsA(last, String) || parts > 3) {
+        return bind_error(binder, reference->location, "0A000",
+                          "row expansion via \"*\" is not supported here");
+    }
+    name = slice_from_text(strVal(last));
+    if (parts > 1) {
+        table = slice_from_text(strVal(list_nth(reference->fields, parts - 2)));
+    }
+    err = column_resolve(binder, scope, table, name, reference->location, expr_out);
+    if (err != ERR_OK || *expr_out != NULL) {
+        return err;
+    }
+    if (parts > 1 && !has_table(scope, table)) {
+        return bind_error(binder, reference->location, "42P01",
+                          "missing FROM-clause entry for table \"%.*s\"", SLICE_ARGS(table));
+    }
+    return bind_error(binder, reference->location, "42703", "column %s%.*s%s%.*s%s does not exist",
+                      parts > 1 ? "" : "\"", SLICE_ARGS(table), parts > 1 ? "." : "",
+                      SLICE_ARGS(name), parts > 1 ? "" : "\"");
+}
+
+/* ---- Targets: * and t.* ---- */
+
+struct target_list {
+    struct target *targets;
+    uint32_t count, capacity;
+};
+
+static err_t
+target_add(struct binder *binder, struct target_list *list, struct expr *expr, struct slice name)
+{
+    if (list->count == list->capacity) {
+        uint32_t capacity = Max(8, list->capacity * 2);
+        struct target *grown = bind_zeroed(binder, capacity * sizeof(*grown));
+
+        if (list->count > 0) {
+            memcpy(grown, list->targets, list->count * sizeof(*grown));
+        }
+        list->targets = grown;
+        list->capacity = capacity;
+    }
+    if (list->count == TARGETS_MAX) {
+        return bind_error(binder, -1, "54011", "target lists can have at most %d entries",
+                          TARGETS_MAX);
+    }
+    list->targets[list->count++] = (struct target){.expr = expr, .name = name};
+    return ERR_OK;
+}
+
+static err_t
+source_expand(struct binder *binder, const struct scope *scope, struct source *source,
+              bool skips_merged, struct target_list *list)
+{
+    err_t err = ERR_OK;
+
+    for (uint32_t i = 0; err == ERR_OK && i < source->column_count; i++) {
+        if (is_dropped(source, i) || (skips_merged && is_merged(scope, source->columns[i].name))) {
+            continue;
+        }
+        err = target_add(binder, list, expr_column(binder->arena, source, i),
+                         source->columns[i].name);
+    }
+    return err;
+}
+
+static err_t
+star_expand(struct binder *binder, struct scope *scope, const ColumnRef *reference,
+            struct target_list *list)
+{
+    int parts = list_length(reference->fields);
+    bool is_found = false;
+    struct slice table;
+    err_t err = ERR_OK;
+
+    if (parts == 1) {
+        if (scope->item_count == 0) {
+            return bind_error(binder, reference->location, "42601",
+                              "SELECT * with no tables specified is not valid");
+        }
+        for (uint32_t i = 0; err == ERR_OK && i < scope->merged_count; i++) {
+            err = target_add(binder, list, expr_copy(binder, scope->merged[i].expr),
+                             scope->merged[i].name);
+        }
+        for (uint32_t i = 0; err == ERR_OK && i < scope->item_count; i++) {
+            if (!scope->items[i].is_hidden) {
+                err = source_expand(binder, scope, scope->items[i].source, true, list);
+            }
+        }
+        return err;
+    }
+    table = slice_from_text(strVal(list_nth(reference->fields, parts - 2)));
+    for (uint32_t i = 0; err == ERR_OK && i < scope->item_count; i++) {
+        if (slice_equal(scope->items[i].alias, table)) {
+            is_found = true;
+            err = source_expand(binder, scope, scope->items[i].source, false, list);
+        }
+    }
+    return is_found ? err
+                    : bind_error(binder, reference->location, "42P01",
+                                 "missing FROM-clause entry for table \"%.*s\"", SLICE_ARGS(table));
+}
+
+err_t
+bind_targets(struct binder *binder, struct scope *scope, const List *nodes,
+             struct target **targets_out, uint32_t *count_out)
+{
+    struct target_list list = {0};
+    const ListCell *cell;
+    err_t err = ERR_OK;
+
+    foreach(cell, nodes)
+    {
+        const ResTarget *target = lfirst(cell);
+        struct expr *expr;
+
+        if (IsA(target->val, ColumnRef) &&
+            IsA(llast(((const ColumnRef *)target->val)->fields), A_Star)) {
+            TRY(star_expand(binder, scope, (const ColumnRef *)target->val, &list));
+            continue;
+        }
+        TRY(bind_expr(binder, scope, target->val, &expr));
+        TRY(target_add(binder, &list, expr,
+                       arena_copy(binder->arena, target->name != NULL
+                                                     ? slice_from_text(target->name)
+                                                     : bind_output_name(target->val))));
+    }
+    *targets_out = list.targets;
+    *count_out = list.count;
+out:
+    return err;
+}
+
+/* ---- Tables ---- */
+
+err_t
+bind_relation(struct binder *binder, const RangeVar *name, const struct relation **relation_out)
+{
+    *relation_out = search_relation(binder->catalog, binder->search_path, name->schemaname,
+                                    slice_from_text(name->relname));
+    if (*relation_out == NULL) {
+        return bind_error(binder, name->location, "42P01", "relation \"%s%s%s\" does not exist",
+                          name->schemaname != NULL ? name->schemaname : "",
+                          name->schemaname != NULL ? "." : "", name->relname);
+    }
+    return ERR_OK;
+}
+
+static err_t
+aliases_apply(struct binder *binder, struct source *source, const Alias *alias)
+{
+    int count = alias != NULL ? list_length(alias->colnames) : 0;
+
+    if ((uint32_t)count > source->column_count) {
+        return bind_error(binder, -1, "42P10",
+                          "table \"%s\" has %u columns available but %d columns specified",
+                          alias->aliasname, source->column_count, count);
+    }
+    for (int i = 0; i < count; i++) {
+        source->columns[i].name = bind_text(binder, strVal(list_nth(alias->colnames, i)));
+    }
+    return ERR_OK;
+}
+
+static const struct with_query *
+with_find(const struct scope *scope, struct slice name)
+{
+    for (; scope != NULL; scope = scope->outer) {
+        for (const struct with_query *with = scope->with; with != NULL; with = with->next) {
+            if (slice_equal(with->name, name)) {
+                return with;
+            }
+        }
+    }
+    return NULL;
+}
+
+static err_t
+view_source(struct binder *binder, const struct relation *view, struct source **source_out)
+{
+    struct slice sql = arena_copy(binder->arena, view->view_sql);
+    char *text = arena_printf(binder->arena, "%.*s", SLICE_ARGS(sql));
+    struct parse parse = {0};
+    struct query *query;
+    uint32_t position;
+    err_t err;
+
+    TRY(parse_open(text, &parse, &position));
+    TRY(bind_query(binder, NULL,
+                   (const SelectStmt *)((const RawStmt *)linitial(parse.statements))->stmt,
+                   &query));
+    *source_out = source_of_query(binder, query);
+    for (uint32_t i = 0; i < view->column_count && i < (*source_out)->column_count; i++) {
+        (*source_out)->columns[i].name = view->columns[i].name;
+    }
+out:
+    parse_close(&parse);
+    return err;
+}
+
+static struct join *
+leaf(struct binder *binder, struct source *source)
+{
+    struct join *join = bind_zeroed(binder, sizeof(*join));
+
+    join->kind = FROM_SOURCE;
+    join->source = source;
+    return join;
+}
+
+static err_t
+alias_check(struct binder *binder, const struct scope *scope, struct slice alias)
+{
+    for (uint32_t i = 0; i < scope->item_count; i++) {
+        if (slice_equal(scope->items[i].alias, alias)) {
+            return bind_error(binder, -1, "42712", "table name \"%.*s\" specified more than once",
+                              SLICE_ARGS(alias));
+        }
+    }
+    return ERR_OK;
+}
+
+static err_t
+range_var(struct binder *binder, struct scope *scope, const RangeVar *node, struct join **join_out)
+{
+    const struct with_query *with =
+        node->schemaname == NULL ? with_find(scope, slice_from_text(node->relname)) : NULL;
+    const char *alias = node->alias != NULL ? node->alias->aliasname : node->relname;
+    const struct relation *relation;
+    struct source *source;
+    err_t err;
+
+    if (with != NULL) {
+        source = source_of_query(binder, with->query);
+        for (uint32_t i = 0; i < with->alias_count && i < source->column_count; i++) {
+            source->columns[i].name = with->aliases[i];
+        }
+    } else {
+        TRY(bind_relation(binder, node, &relation));
+        if (relation->kind == RELATION_VIEW) {
+            TRY(view_source(binder, relation, &source));
+        } else if (relation->kind == RELATION_TABLE) {
+            source = source_of_relation(binder, relation);
+        } else {
+            err = bind_error(binder, node->location, "42809", "\"%s\" is not a table or view",
+                             node->relname);
+            goto out;
+        }
+    }
+    TRY(aliases_apply(binder, source, node->alias));
+    TRY(alias_check(binder, scope, slice_from_text(alias)));
+    scope_add(binder, scope, bind_text(binder, alias), source);
+    *join_out = leaf(binder, source);
+out:
+    return err;
+}
+
+static err_t
+range_subselect(struct binder *binder, struct scope *scope, const RangeSubselect *node,
+                struct join **join_out)
+{
+    struct source *source;
+    struct query *query;
+    err_t err;
+
+    if (node->lateral) {
+        return bind_error(binder, -1, "0A000", "LATERAL is not supported yet");
+    }
+    {
+        /* It sees what lies around this query, but not its neighbours. */
+        struct scope around = {.outer = scope->outer, .query = scope->query, .with = scope->with};
+
+        TRY(bind_query(binder, &around, (const SelectStmt *)node->subquery, &query));
+    }
+    source = source_of_query(binder, query);
+    if (node->alias != NULL) {
+        TRY(aliases_apply(binder, source, node->alias));
+        TRY(alias_check(binder, scope, slice_from_text(node->alias->aliasname)));
+        scope_add(binder, scope, bind_text(binder, node->alias->aliasname), source);
+    } else {
+        scope_add(binder, scope, SLICE(""), source);
+    }
+    *join_out = leaf(binder, source);
+out:
+    return err;
+}
+
+static err_t
+range_function(struct binder *binder, struct scope *scope, const RangeFunction *node,
+               struct join **join_out)
+{
+    const List *pair = linitial(node->functions);
+    const FuncCall *call = linitial(pair);
+    const struct type *type;
+    struct source *source;
+    uint32_t count;
+    err_t err = ERR_OK;
+
+    if (!IsA(call, FuncCall) || strcmp(strVal(llast(call->funcname)), "generate_series") != 0 ||
+        list_length(node->functions) != 1 || node->ordinality) {
+        return bind_error(binder, -1, "0A000",
+                          "functions in FROM other than generate_series are not supported yet");
+    }
+    count = (uint32_t)list_length(call->args);
+    if (count < 2 || count > 3) {
+        return bind_error(binder, call->location, "42883",
+                          "function generate_series takes two or three arguments");
+    }
+    source = source_new(binder, SOURCE_SERIES, 1);
+    for (uint32_t i = 0; err == ERR_OK && i < count; i++) {
+        err = bind_expr(binder, scope, list_nth(call->args, (int)i), &source->series[i]);
+    }
+    TRY(err);
+    TRY(bind_common(binder, "generate_series", source->series, count, &type));
+    if (type->rep != REP_INT) {
+        err = bind_error(binder, call->location, "0A000",
+                         "generate_series of type %s is not supported yet", type->display);
+        goto out;
+    }
+    source->columns[0].type = type;
+    source->columns[0].typmod = -1;
+    source->columns[0].name =
+        bind_text(binder, node->alias != NULL ? node->alias->aliasname : "generate_series");
+    TRY(aliases_apply(binder, source, node->alias));
+    scope_add(binder, scope, source->columns[0].name, source);
+    if (node->alias != NULL) {
+        scope->items[scope->item_count - 1].alias = bind_text(binder, node->alias->aliasname);
+    }
+    *join_out = leaf(binder, source);
+out:
+    return err;
+}
+
+/* ---- Joins ---- */
+
+static err_t from_item(struct binder *binder, struct scope *scope, const Node *node,
+                       struct join **join_out);
+
+static void
+and_with(struct binder *binder, struct expr **all, struct expr *one)
+{
+    struct expr *both;
+
+    if (*all == NULL) {
+        *all = one;
+        return;
+    }
+    both = expr_new(binder->arena, EXPR_AND, type_by_oid(OID_BOOL), 2, -1);
+    both->args[0] = *all;
+    both->args[1] = one;
+    *all = both;
+}
+
+/* Finds the name among the items [first, end) of the scope. */
+static err_t
+using_side(struct binder *binder, struct scope *scope, uint32_t first, uint32_t end,
+           struct slice name, const char *side, struct expr **expr_out)
+{
+    struct scope part = {
+        .query = scope->query,
+        .items = scope->items + first,
+        .item_count = end - first,
+    };
+    err_t err;
+
+    if (first == 0 && is_merged(scope, name)) {
+        part.merged = scope->merged;
+        part.merged_count = scope->merged_count;
+    }
+    err = column_in_scope(binder, &part, SLICE(""), name, -1, expr_out);
+    if (err == ERR_OK && *expr_out == NULL) {
+        err = bind_error(binder, -1, "42703",
+                         "column \"%.*s\" specified in USING clause does not exist in %s table",
+                         SLICE_ARGS(name), side);
+    }
+    return err;
+}
+
+static err_t
+merge(struct binder *binder, struct scope *scope, struct slice name, enum from_kind kind,
+      struct expr *left, struct expr *right)
+{
+    struct expr *sides[2] = {left, right};
+    struct expr *merged = kind == FROM_RIGHT ? right : left;
+    struct merged_column *grown;
+    const struct type *type;
+    err_t err = bind_common(binder, "JOIN/USING", sides, 2, &type);
+
+    if (err != ERR_OK) {
+        return err;
+    }
+    if (kind == FROM_FULL) {
+        merged = expr_new(binder->arena, EXPR_COALESCE, type, 2, -1);
+        merged->args[0] = sides[0];
+        merged->args[1] = sides[1];
+    } else {
+        merged = kind == FROM_RIGHT ? sides[1] : sides[0];
+    }
+    for (uint32_t i = 0; i < scope->merged_count; i++) {
+        if (slice_equal(scope->merged[i].name, name)) {
+            scope->merged[i].expr = merged;
+            return ERR_OK;
+        }
+    }
+    grown = bind_zeroed(binder, (scope->merged_count + 1) * sizeof(*grown));
+    if (scope->merged_count > 0) {
+        memcpy(grown, scope->merged, scope->merged_count * sizeof(*grown));
+    }
+    grown[scope->merged_count++] = (struct merged_column){.name = name, .expr = merged};
+    scope->merged = grown;
+    return ERR_OK;
+}
+
+static err_t
+using_one(struct binder *binder, struct scope *scope, uint32_t middle, struct slice name,
+          struct join *join)
+{
+    struct expr *left, *right, *equal;
+    err_t err;
+
+    TRY(using_side(binder, scope, 0, middle, name, "left", &left));
+    TRY(using_side(binder, scope, middle, scope->item_count, name, "right", &right));
+    TRY(bind_operator(binder, "=", expr_copy(binder, left), expr_copy(binder, right), -1, &equal));
+    and_with(binder, &join->on, equal);
+    err = merge(binder, scope, name, join->kind, left, right);
+out:
+    return err;
+}
+
+static err_t
+natural(struct binder *binder, struct scope *scope, uint32_t middle, struct join *join)
+{
+    err_t err = ERR_OK;
+
+    for (uint32_t i = middle; i < scope->item_count; i++) {
+        const struct source *source = scope->items[i].source;
+
+        for (uint32_t j = 0; err == ERR_OK && j < source->column_count; j++) {
+            struct scope left = {.items = scope->items, .item_count = middle};
+            struct expr *found;
+
+            TRY(column_in_scope(binder, &left, SLICE(""), source->columns[j].name, -1, &found));
+            if (found != NULL) {
+                TRY(using_one(binder, scope, middle, source->columns[j].name, join));
+            }
+        }
+    }
+out:
+    return err;
+}
+
+static err_t
+join_condition(struct binder *binder, struct scope *scope, const JoinExpr *node, uint32_t first,
+               uint32_t middle, struct join *join)
+{
+    const ListCell *cell;
+    err_t err = ERR_OK;
+
+    if (node->isNatural) {
+        return natural(binder, scope, middle, join);
+    }
+    foreach(cell, node->usingClause)
+    {
+        TRY(using_one(binder, scope, middle, bind_text(binder, strVal(lfirst(cell))), join));
+    }
+    if (node->quals != NULL) {
+        /* ON sees the two sides of the join only. */
+        struct scope sides = *scope;
+
+        sides.items = scope->items + first;
+        sides.item_count = scope->item_count - first;
+        sides.may_aggregate = false;
+        sides.clause = "JOIN conditions";
+        TRY(bind_condition(binder, &sides, node->quals, "argument of JOIN/ON", &join->on));
+    }
+out:
+    return err;
+}
+
+static err_t
+join_expr(struct binder *binder, struct scope *scope, const JoinExpr *node, struct join **join_out)
+{
+    struct join *join = bind_zeroed(binder, sizeof(*join));
+    uint32_t first = scope->item_count, middle;
+    err_t err;
+
+    switch (node->jointype) {
+    case JOIN_INNER:
+        join->kind = FROM_INNER;
+        break;
+    case JOIN_LEFT:
+        join->kind = FROM_LEFT;
+        break;
+    case JOIN_RIGHT:
+        join->kind = FROM_RIGHT;
+        break;
+    case JOIN_FULL:
+        join->kind = FROM_FULL;
+        break;
+    default:
+        return bind_error(binder, -1, "0A000", "this kind of join is not supported yet");
+    }
+    TRY(from_item(binder, scope, node->larg, &join->left));
+    middle = scope->item_count;
+    TRY(from_item(binder, scope, node->rarg, &join->right));
+    TRY(join_condition(binder, scope, node, first, middle, join));
+    *join_out = join;
+out:
+    return err;
+}
+
+static err_t
+from_item(struct binder *binder, struct scope *scope, const Node *node, struct join **join_out)
+{
+    err_t err = bind_depth_check(binder);
+
+    if (err != ERR_OK) {
+        return err;
+    }
+    binder->depth++;
+    switch (nodeTag(node)) {
+    case T_RangeVar:
+        err = range_var(binder, scope, (const RangeVar *)node, join_out);
+        break;
+    case T_RangeSubselect:
+        err = range_subselect(binder, scope, (const RangeSubselect *)node, join_out);
+        break;
+    case T_RangeFunction:
+        err = range_function(binder, scope, (const RangeFunction *)node, join_out);
+        break;
+    case T_JoinExpr:
+        err = join_expr(binder, scope, (const JoinExpr *)node, join_out);
+        break;
+    default:
+        err = bind_error(binder, -1, "0A000", "this kind of FROM item is not supported yet");
+        break;
+    }
+    binder->depth--;
+    return err;
+}
+
+err_t
+bind_from(struct binder *binder, struct scope *scope, const List *items)
+{
+    const ListCell *cell;
+    err_t err = ERR_OK;
+
+    foreach(cell, items)
+    {
+        struct join *item, *both;
+
+        TRY(from_item(binder, scope, lfirst(cell), &item));
+        if (scope->query->from == NULL) {
+            scope->query->from = item;
+            continue;
+        }
+        both = bind_zeroed(binder, sizeof(*both));
+        both->kind = FROM_INNER;
+        both->left = scope->query->from;
+        both->right = item;
+        scope->query->from = both;
+    }
+out:
+    return err;
+}

@@ -1,0 +1,241 @@
+/* query/bind/bind_func.c - calls of functions and aggregates. */
+#include "query/bind/internal.h"
+
+#include "models/types/sql_error.h"
+
+#include "engine/base/poison.h"
+
+/* name(types) for messages. */
+static const char *
+signature(struct binder *binder, const char *name, struct expr **args, uint32_t count)
+{
+    struct buf text;
+    char *copy;
+
+    buf_init(&text, MEM_SESSIONS);
+    buf_printf(&text, "%s(", name);
+    for (uint32_t i = 0; i < count; i++) {
+        buf_printf(&text, "%s%s", i > 0 ? ", " : "", args[i]->type->display);
+    }
+    buf_printf(&text, ")");
+    copy = arena_printf(binder->arena, "%.*s", (int)text.size, (const char *)text.data);
+    buf_fini(&text);
+    return copy;
+}
+
+static err_t
+no_function(struct binder *binder, const char *name, struct expr **args, uint32_t count,
+            int location, bool is_ambiguous)
+{
+    (void)bind_error(binder, location, is_ambiguous ? "42725" : "42883", "function %s %s",
+                     signature(binder, name, args, count),
+                     is_ambiguous ? "is not unique" : "does not exist");
+    return sql_hint(is_ambiguous ? "Could not choose a best candidate function. You might need to "
+                                   "add explicit type casts."
+                                 : "No function matches the given name and argument types. You "
+                                   "might need to add explicit type casts.");
+}
+
+/* float8(x), text(x): a type's name with one argument is a cast. */
+static err_t
+call_as_cast(struct binder *binder, const char *name, struct expr **args, uint32_t count,
+             struct expr **expr_out, bool *is_done_out)
+{
+    const struct type *type = count == 1 ? type_by_name(slice_from_text(name)) : NULL;
+    const struct function *function;
+
+    *is_done_out = type != NULL && (args[0]->type->oid == OID_UNKNOWN ||
+                                    fn_cast(args[0]->type->oid, type->oid, COERCE_EXPLICIT,
+                                            &function) != CAST_NONE);
+    if (!*is_done_out) {
+        return ERR_OK;
+    }
+    *expr_out = args[0];
+    return bind_coerce(binder, expr_out, type, -1, COERCE_EXPLICIT);
+}
+
+err_t
+bind_call(struct binder *binder, const char *name, struct expr **args, uint32_t count, int location,
+          struct expr **expr_out)
+{
+    oid_t types[FUNCTION_ARGS_MAX * 16] = {0};
+    const struct function *function;
+    bool is_ambiguous = false, is_done;
+    struct expr *expr;
+    err_t err;
+
+    if (count > sizeof(types) / sizeof(types[0])) {
+        return bind_error(binder, location, "54023",
+                          "cannot pass more than %zu arguments to a "
+                          "function",
+                          sizeof(types) / sizeof(types[0]));
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        types[i] = args[i]->type->oid;
+    }
+    function = fn_find(name, types, count, &is_ambiguous);
+    if (function == NULL && (strcmp(name, "concat") == 0 || strcmp(name, "concat_ws") == 0)) {
+        for (uint32_t i = 0; i < count; i++) { /* Any type, as text. */
+            TRY(bind_coerce(binder, &args[i], type_by_oid(OID_TEXT), -1, COERCE_EXPLICIT));
+            types[i] = OID_TEXT;
+        }
+        function = fn_find(name, types, count, &is_ambiguous);
+    }
+    if (function == NULL) {
+        TRY(call_as_cast(binder, name, args, count, expr_out, &is_done));
+        return is_done ? ERR_OK : no_function(binder, name, args, count, location, is_ambiguous);
+    }
+    expr = expr_new(binder->arena, EXPR_CALL, type_by_oid(function->result), count, location);
+    expr->function = function;
+    for (uint32_t i = 0; i < count; i++) {
+        oid_t to = function->args[Min(i, (uint32_t)function->arg_count - 1)];
+
+        expr->args[i] = args[i];
+        TRY(bind_coerce(binder, &expr->args[i], type_by_oid(to), -1, COERCE_IMPLICIT));
+    }
+    *expr_out = expr;
+    err = ERR_OK;
+out:
+    return err;
+}
+
+/* ---- Aggregates ---- */
+
+static err_t
+aggregate_check(struct binder *binder, const struct scope *scope, const FuncCall *call)
+{
+    if (scope->is_in_aggregate) {
+        return bind_error(binder, call->location, "42803",
+                          "aggregate function calls cannot be nested");
+    }
+    if (!scope->may_aggregate) {
+        return bind_error(binder, call->location, "42803",
+                          "aggregate functions are not allowed in %s",
+                          scope->clause != NULL ? scope->clause : "this place");
+    }
+    if (call->agg_order != NIL || call->agg_within_group) {
+        return bind_error(binder, call->location, "0A000",
+                          "ordered aggregates are not supported yet");
+    }
+    return ERR_OK;
+}
+
+static err_t
+aggregate_bind(struct binder *binder, struct scope *scope, const FuncCall *call, const char *name,
+               struct expr **args, uint32_t count, struct expr **expr_out)
+{
+    struct aggregate *aggregate = bind_zeroed(binder, sizeof(*aggregate));
+    oid_t types[2] = {0, 0};
+    struct expr *expr;
+    err_t err = ERR_OK;
+
+    for (uint32_t i = 0; i < count && i < 2; i++) {
+        TRY(args[i]->type->oid == OID_UNKNOWN ? bind_settle(binder, &args[i]) : ERR_OK);
+        types[i] = args[i]->type->oid;
+    }
+    aggregate->function = count > 2 ? NULL : fn_aggregate(name, types, count);
+    if (aggregate->function == NULL) {
+        return no_function(binder, name, args, count, call->location, false);
+    }
+    aggregate->arg_count = count;
+    aggregate->is_distinct = call->agg_distinct;
+    for (uint32_t i = 0; i < count; i++) {
+        oid_t to = i == 0 ? aggregate->function->arg : aggregate->function->arg2;
+
+        aggregate->args[i] = args[i];
+        if (to != OID_ANY) {
+            TRY(bind_coerce(binder, &aggregate->args[i], type_by_oid(to), -1, COERCE_IMPLICIT));
+        }
+    }
+    if (call->agg_filter != NULL) {
+        TRY(bind_condition(binder, scope, call->agg_filter, "argument of FILTER",
+                           &aggregate->filter));
+    }
+    expr =
+        expr_new(binder->arena, EXPR_AGGREGATE,
+                 aggregate->function->result == OID_ANY ? aggregate->args[0]->type
+                                                        : type_by_oid(aggregate->function->result),
+                 0, call->location);
+    if (aggregate->function->result == OID_ANY && expr->type->compare == NULL) {
+        return no_function(binder, name, args, count, call->location, false);
+    }
+    expr->aggregate = aggregate;
+    *expr_out = expr;
+out:
+    return err;
+}
+
+/* The same call twice is computed once. */
+static bool
+aggregates_equal(const struct aggregate *a, const struct aggregate *b)
+{
+    if (a->function != b->function || a->is_distinct != b->is_distinct ||
+        (a->filter == NULL) != (b->filter == NULL) ||
+        (a->filter != NULL && !expr_equal(a->filter, b->filter))) {
+        return false;
+    }
+    for (uint32_t i = 0; i < a->arg_count; i++) {
+        if (!expr_equal(a->args[i], b->args[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void
+aggregate_note(struct binder *binder, struct query *query, struct expr **expr)
+{
+    struct expr **grown;
+
+    for (uint32_t i = 0; i < query->aggregate_count; i++) {
+        if (query->aggregates[i]->type == (*expr)->type &&
+            aggregates_equal(query->aggregates[i]->aggregate, (*expr)->aggregate)) {
+            (*expr)->aggregate = query->aggregates[i]->aggregate;
+            return;
+        }
+    }
+    grown = arena_alloc(binder->arena, (query->aggregate_count + 1) * sizeof(*grown));
+    if (query->aggregate_count > 0) {
+        memcpy(grown, query->aggregates, query->aggregate_count * sizeof(*grown));
+    }
+    grown[query->aggregate_count++] = *expr;
+    query->aggregates = grown;
+    query->is_grouped = true;
+}
+
+err_t
+bind_func(struct binder *binder, struct scope *scope, const FuncCall *call, struct expr **expr_out)
+{
+    const char *name = strVal(llast(call->funcname));
+    bool is_aggregate = fn_is_aggregate(name);
+    uint32_t count = (uint32_t)list_length(call->args);
+    struct expr **args = arena_alloc(binder->arena, count * sizeof(*args));
+    err_t err = ERR_OK;
+
+    if (call->over != NULL) {
+        return bind_error(binder, call->location, "0A000",
+                          "window functions are not supported "
+                          "yet");
+    }
+    if (is_aggregate) {
+        TRY(aggregate_check(binder, scope, call));
+        scope->is_in_aggregate = true;
+    }
+    for (uint32_t i = 0; err == ERR_OK && i < count; i++) {
+        err = bind_expr(binder, scope, list_nth(call->args, (int)i), &args[i]);
+    }
+    if (err == ERR_OK && is_aggregate) {
+        err = aggregate_bind(binder, scope, call, name, args, count, expr_out);
+    }
+    if (is_aggregate) {
+        scope->is_in_aggregate = false;
+        if (err == ERR_OK) {
+            aggregate_note(binder, scope->query, expr_out);
+        }
+        return err;
+    }
+    TRY(err);
+    err = bind_call(binder, name, args, count, call->location, expr_out);
+out:
+    return err;
+}

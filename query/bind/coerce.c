@@ -1,0 +1,235 @@
+/* query/bind/coerce.c - values become other types. */
+#include "query/bind/internal.h"
+
+#include "models/types/sql_error.h"
+
+#include "engine/base/poison.h"
+
+struct expr *
+expr_new(struct arena *arena, enum expr_kind kind, const struct type *type, uint32_t arg_count,
+         int location)
+{
+    struct expr *expr = arena_alloc(arena, sizeof(*expr));
+
+    memset(expr, 0, sizeof(*expr));
+    expr->kind = kind;
+    expr->type = type;
+    expr->typmod = -1;
+    expr->position = location;
+    expr->arg_count = arg_count;
+    if (arg_count > 0) {
+        expr->args = arena_alloc(arena, arg_count * sizeof(struct expr *));
+        memset(expr->args, 0, arg_count * sizeof(struct expr *));
+    }
+    return expr;
+}
+
+struct expr *
+expr_const(struct arena *arena, const struct type *type, struct datum value, bool is_null)
+{
+    struct expr *expr = expr_new(arena, EXPR_CONST, type, 0, -1);
+
+    expr->constant.value = value;
+    expr->constant.is_null = is_null;
+    return expr;
+}
+
+/* A literal is read by the type's own input. */
+static err_t
+literal_read(struct binder *binder, struct expr **expr, const struct type *type)
+{
+    const struct type_io io = {.arena = binder->arena, .settings = binder->settings};
+    struct expr *read;
+    err_t err;
+
+    read = expr_new(binder->arena, EXPR_CONST, type, 0, (*expr)->position);
+    read->constant.is_null = (*expr)->constant.is_null;
+    if (!read->constant.is_null) {
+        err = type->input(type, &io, (*expr)->constant.value.bytes, -1, &read->constant.value);
+        if (err != ERR_OK) {
+            binder->position = (*expr)->position;
+            return err;
+        }
+    }
+    *expr = read;
+    return ERR_OK;
+}
+
+static err_t
+cannot_coerce(struct binder *binder, const struct expr *expr, const struct type *type)
+{
+    return bind_error(binder, expr->position, "42846", "cannot cast type %s to %s",
+                      expr->type->display, type->display);
+}
+
+static struct expr *
+wrap(struct binder *binder, struct expr *expr, enum expr_kind kind, const struct type *type)
+{
+    struct expr *wrapped = expr_new(binder->arena, kind, type, 1, expr->position);
+
+    wrapped->args[0] = expr;
+    return wrapped;
+}
+
+static void
+length_apply(struct binder *binder, struct expr **expr, int32_t typmod, enum coercion coercion)
+{
+    if (typmod < 0 || (*expr)->typmod == typmod) {
+        return;
+    }
+    *expr = wrap(binder, *expr, EXPR_LENGTH, (*expr)->type);
+    (*expr)->typmod = typmod;
+    (*expr)->is_not_in = coercion == COERCE_EXPLICIT; /* Cuts instead of refusing. */
+}
+
+err_t
+bind_coerce(struct binder *binder, struct expr **expr, const struct type *type, int32_t typmod,
+            enum coercion coercion)
+{
+    const struct function *function = NULL;
+    enum cast_method method;
+    struct expr *cast;
+    err_t err;
+
+    if ((*expr)->kind == EXPR_PARAM && (*expr)->type->oid == OID_UNKNOWN) {
+        (*expr)->type = type;
+        binder->param_types[(*expr)->param] = type;
+        length_apply(binder, expr, typmod, coercion);
+        return ERR_OK;
+    }
+    if ((*expr)->kind == EXPR_CONST && (*expr)->type->oid == OID_UNKNOWN) {
+        err = literal_read(binder, expr, type);
+        if (err == ERR_OK) {
+            length_apply(binder, expr, typmod, coercion);
+        }
+        return err;
+    }
+    method = fn_cast((*expr)->type->oid, type->oid, coercion, &function);
+    switch (method) {
+    case CAST_NONE:
+        return cannot_coerce(binder, *expr, type);
+    case CAST_RELABEL:
+        if ((*expr)->type != type) {
+            *expr = wrap(binder, *expr, EXPR_RELABEL, type);
+        }
+        break;
+    case CAST_FUNCTION:
+        cast = wrap(binder, *expr, EXPR_CALL, type);
+        cast->function = function;
+        *expr = cast;
+        break;
+    case CAST_IO:
+        *expr = wrap(binder, *expr, EXPR_CAST_IO, type);
+        break;
+    }
+    length_apply(binder, expr, typmod, coercion);
+    return ERR_OK;
+}
+
+err_t
+bind_common(struct binder *binder, const char *context, struct expr **exprs, uint32_t count,
+            const struct type **type_out)
+{
+    oid_t *types = arena_alloc(binder->arena, count * sizeof(*types));
+    oid_t before = 0, at = 0, common;
+    err_t err = ERR_OK;
+
+    for (uint32_t i = 0; i < count; i++) {
+        types[i] = exprs[i]->type->oid;
+    }
+    common = fn_common_type(types, count, &before, &at);
+    for (uint32_t i = 0; common == 0 && i < count; i++) {
+        if (types[i] == at) {
+            return bind_error(binder, exprs[i]->position, "42804",
+                              "%s types %s and %s cannot be matched", context,
+                              type_by_oid(before)->display, type_by_oid(at)->display);
+        }
+    }
+    *type_out = type_by_oid(common);
+    for (uint32_t i = 0; err == ERR_OK && i < count; i++) {
+        err = bind_coerce(binder, &exprs[i], *type_out, -1, COERCE_IMPLICIT);
+    }
+    return err;
+}
+
+err_t
+bind_settle(struct binder *binder, struct expr **expr)
+{
+    return (*expr)->type->oid == OID_UNKNOWN
+               ? bind_coerce(binder, expr, type_by_oid(OID_TEXT), -1, COERCE_IMPLICIT)
+               : ERR_OK;
+}
+
+/* ---- Names of types ---- */
+
+static err_t
+modifiers_read(const TypeName *name, const struct type *type, int32_t *typmod_out)
+{
+    int64_t values[2] = {0, 0};
+    int count = list_length(name->typmods);
+
+    *typmod_out = -1;
+    if (count == 0) {
+        /* CHAR alone is CHAR(1): the grammar writes that out. */
+        return ERR_OK;
+    }
+    for (int i = 0; i < count && i < 2; i++) {
+        const Node *node = list_nth(name->typmods, i);
+
+        if (!IsA(node, A_Const) || !IsA(&((const A_Const *)node)->val.node, Integer)) {
+            return sql_error("42601", "type modifiers must be simple constants or identifiers");
+        }
+        values[i] = ((const A_Const *)node)->val.ival.ival;
+    }
+    if (type->oid == OID_VARCHAR || type->oid == OID_BPCHAR) {
+        if (count != 1) {
+            return sql_error("22023", "invalid type modifier");
+        }
+        if (values[0] < 1) {
+            return sql_error("22023", "length for type %s must be at least 1", type->name);
+        }
+        if (values[0] > 10485760) {
+            return sql_error("22023", "length for type %s cannot exceed 10485760", type->name);
+        }
+        *typmod_out = (int32_t)values[0] + 4;
+        return ERR_OK;
+    }
+    if (type->oid == OID_NUMERIC) {
+        if (values[0] < 1 || values[0] > NUMERIC_PRECISION_MAX) {
+            return sql_error("22023", "NUMERIC precision %lld must be between 1 and %d",
+                             (long long)values[0], NUMERIC_PRECISION_MAX);
+        }
+        if (values[1] < -NUMERIC_PRECISION_MAX || values[1] > NUMERIC_PRECISION_MAX) {
+            return sql_error("22023", "NUMERIC scale %lld must be between -%d and %d",
+                             (long long)values[1], NUMERIC_PRECISION_MAX, NUMERIC_PRECISION_MAX);
+        }
+        *typmod_out = (int32_t)(values[0] << 16 | (values[1] & 0x7ff)) + 4;
+        return ERR_OK;
+    }
+    return sql_error("42601", "type modifier is not allowed for type \"%s\"", type->name);
+}
+
+err_t
+bind_type_name(const void *type_name, const struct type **type_out, int32_t *typmod_out)
+{
+    const TypeName *name = type_name;
+    const char *word = strVal(llast(name->names));
+
+    *type_out = type_by_name(slice_from_text(word));
+    if (name->arrayBounds != NIL) {
+        return sql_error("0A000", "arrays are not supported yet: \"%s[]\"", word);
+    }
+    if (*type_out == NULL) {
+        return sql_error("42704", "type \"%s\" does not exist", word);
+    }
+    return modifiers_read(name, *type_out, typmod_out);
+}
+
+err_t
+bind_coerce_column(struct arena *arena, struct expr **expr, const struct column *column,
+                   const struct type_settings *settings)
+{
+    struct binder binder = {.arena = arena, .settings = settings, .position = -1};
+
+    return bind_coerce(&binder, expr, column->type, column->typmod, COERCE_ASSIGNMENT);
+}

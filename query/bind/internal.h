@@ -1,0 +1,117 @@
+/* query/bind/internal.h - what the files of the binder share. */
+#pragma once
+
+#include "query/bind/bind.h"
+#include "query/fn/fn.h"
+#include "query/parse/nodes.h"
+#include "query/parse/parse.h"
+#include "query/search_path.h"
+
+/* A name that stands for columns: a table or subquery in FROM, or the merged columns of USING. */
+struct scope_item {
+    struct slice alias;
+    struct source *source;
+    bool is_hidden; /* Its columns are reached by alias only: inside of JOIN ... AS, or merged. */
+    bool is_lateral_only;
+};
+
+/* What USING or NATURAL has merged: found by name alone. */
+struct merged_column {
+    struct slice name;
+    struct expr *expr;
+};
+
+struct with_query {
+    struct slice name;
+    struct query *query;
+    uint32_t alias_count;
+    struct slice *aliases;
+    struct with_query *next;
+};
+
+struct scope {
+    struct scope *outer;
+    struct query *query;
+    struct scope_item *items;
+    uint32_t item_count, item_capacity;
+    struct merged_column *merged;
+    uint32_t merged_count;
+    struct with_query *with;
+    bool may_aggregate;   /* Here aggregates are allowed, */
+    bool is_in_aggregate; /* and this is an argument of one. */
+    const char *clause;   /* For errors: "WHERE", "GROUP BY", ... */
+};
+
+struct binder {
+    const struct catalog *catalog;
+    struct arena *arena;
+    const struct type_settings *settings;
+    const char *search_path;
+    uint32_t depth;
+    uint32_t source_count;
+    uint32_t param_count, param_capacity;
+    const struct type **param_types; /* NULL: not known yet. */
+    uint32_t outer_count, subquery_count;
+    int32_t position;
+};
+
+/* ERR_SQL with a place in the text. */
+err_t bind_error(struct binder *binder, int location, const char *sqlstate, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* May a walk over the tree go one level deeper? 54001. */
+err_t bind_depth_check(struct binder *binder);
+void *bind_zeroed(struct binder *binder, size_t size);
+struct slice bind_text(struct binder *binder, const char *text); /* Copied. */
+
+/* ---- Expressions: bind_expr.c, bind_func.c ---- */
+err_t bind_expr(struct binder *binder, struct scope *scope, const Node *node,
+                struct expr **expr_out);
+/* The same, and boolean. what: "argument of WHERE". */
+err_t bind_condition(struct binder *binder, struct scope *scope, const Node *node, const char *what,
+                     struct expr **expr_out);
+err_t bind_func(struct binder *binder, struct scope *scope, const FuncCall *call,
+                struct expr **expr_out);
+/* name(args) with bound arguments, and an operator: left NULL: prefix. */
+err_t bind_call(struct binder *binder, const char *name, struct expr **args, uint32_t count,
+                int location, struct expr **expr_out);
+err_t bind_operator(struct binder *binder, const char *name, struct expr *left, struct expr *right,
+                    int location, struct expr **expr_out);
+struct expr *expr_new(struct arena *arena, enum expr_kind kind, const struct type *type,
+                      uint32_t arg_count, int location);
+struct expr *expr_const(struct arena *arena, const struct type *type, struct datum value,
+                        bool is_null);
+struct expr *expr_column(struct arena *arena, struct source *source, uint32_t column);
+bool expr_equal(const struct expr *a, const struct expr *b);
+struct slice bind_output_name(const Node *node);
+
+/* ---- Types: coerce.c ---- */
+/* *expr becomes the type; 42804 with `what` when it cannot. */
+err_t bind_coerce(struct binder *binder, struct expr **expr, const struct type *type,
+                  int32_t typmod, enum coercion coercion);
+/* All become one type: for CASE, UNION, VALUES, IN. */
+err_t bind_common(struct binder *binder, const char *context, struct expr **exprs, uint32_t count,
+                  const struct type **type_out);
+/* A literal that nothing decided is text. */
+err_t bind_settle(struct binder *binder, struct expr **expr);
+
+/* ---- Queries: bind_select.c, bind_from.c, bind_group.c ---- */
+err_t bind_query(struct binder *binder, struct scope *outer, const SelectStmt *select,
+                 struct query **query_out);
+err_t bind_from(struct binder *binder, struct scope *scope, const List *items);
+err_t bind_grouping(struct binder *binder, struct scope *scope, struct query *query);
+struct source *source_new(struct binder *binder, enum source_kind kind, uint32_t columns);
+struct source *source_of_relation(struct binder *binder, const struct relation *relation);
+void scope_add(struct binder *binder, struct scope *scope, struct slice alias,
+               struct source *source);
+err_t bind_column(struct binder *binder, struct scope *scope, const ColumnRef *reference,
+                  struct expr **expr_out);
+err_t bind_relation(struct binder *binder, const RangeVar *name,
+                    const struct relation **relation_out);
+/* Expands * and t.*, binds targets. */
+err_t bind_targets(struct binder *binder, struct scope *scope, const List *list,
+                   struct target **targets_out, uint32_t *count_out);
+
+/* ---- Changes: bind_change.c ---- */
+err_t bind_insert(struct binder *binder, const InsertStmt *insert, struct statement *out);
+err_t bind_update(struct binder *binder, const UpdateStmt *update, struct statement *out);
+err_t bind_delete(struct binder *binder, const DeleteStmt *delete_, struct statement *out);

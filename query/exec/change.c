@@ -1,0 +1,419 @@
+/* query/exec/change.c - INSERT, UPDATE and DELETE.
+ *
+ * A statement does not see its own writes (txn_statement), so that rows may be changed while they
+ * are read; what it has written itself is known to rtable_writes. */
+#include "engine/base/assert.h"
+#include "models/types/sql_error.h"
+#include "query/exec/exec.h"
+
+#include "engine/base/poison.h"
+
+#define SLICE_ARGS(slice) (int)(slice).size, (const char *)(slice).data
+
+struct change {
+    struct exec *exec;
+    const struct statement *statement;
+    const struct relation *relation;
+    struct rtable_writes *writes;
+    struct arena arena;        /* Of the batch. */
+    struct check_expr *checks; /* Resolved. */
+    struct expr **returning;
+    struct expr **conflict_sets;
+    struct expr *conflict_where;
+    struct rows results; /* Of RETURNING: told when all is done. */
+    struct plan_column *result_columns;
+    struct map changed; /* Rows that an UPDATE or DELETE has met: once each. */
+    uint64_t count;
+};
+
+/* ---- Expressions over one row ---- */
+
+/* A batch of one row, of the values of one or two rows. */
+static void
+row_batch(struct change *change, const struct row *first, const struct row *second,
+          struct batch *batch)
+{
+    uint32_t columns = change->relation->column_count;
+    uint32_t total = second != NULL ? 2 * columns : columns;
+
+    batch->columns = arena_alloc(&change->arena, (total + 1) * sizeof(*batch->columns));
+    batch->column_count = total;
+    batch->rows = 1;
+    for (uint32_t i = 0; i < total; i++) {
+        const struct row *row = i < columns ? first : second;
+
+        batch->columns[i] =
+            (struct vector){.values = &row->values[i % columns], .nulls = &row->nulls[i % columns]};
+    }
+}
+
+static err_t
+row_eval(struct change *change, const struct expr *expr, const struct batch *batch,
+         struct datum *value_out, bool *is_null_out)
+{
+    struct vector result;
+    err_t err = eval(change->exec, &change->arena, expr, batch, NULL, 1, &result);
+
+    if (err == ERR_OK) {
+        *value_out = vector_value(&result, 0);
+        *is_null_out = vector_is_null(&result, 0);
+    }
+    return err;
+}
+
+/* ---- Constraints of the row ---- */
+
+static void
+row_describe(const struct change *change, const struct row *row, struct buf *out)
+{
+    for (uint32_t i = 0; i < change->relation->column_count; i++) {
+        const struct type *type = change->relation->columns[i].type;
+
+        if (change->relation->columns[i].is_dropped) {
+            continue;
+        }
+        buf_append(out, ", ", out->size > 0 ? 2 : 0);
+        if (row->nulls[i] != 0) {
+            buf_append(out, "null", 4);
+        } else {
+            type->output(type, change->exec->settings, row->values[i], out);
+        }
+    }
+}
+
+static err_t
+failing_row(const struct change *change, const struct row *row)
+{
+    struct buf text;
+    err_t err;
+
+    buf_init(&text, MEM_SESSIONS);
+    row_describe(change, row, &text);
+    err = sql_detail("Failing row contains (%.*s).", (int)MIN(text.size, (size_t)300),
+                     (const char *)text.data);
+    buf_fini(&text);
+    return err;
+}
+
+static err_t
+row_check(struct change *change, const struct row *row)
+{
+    const struct relation *relation = change->relation;
+    struct batch batch;
+    err_t err = ERR_OK;
+
+    for (uint32_t i = 0; i < relation->column_count; i++) {
+        const struct column *column = &relation->columns[i];
+
+        if (column->is_not_null && !column->is_dropped && row->nulls[i] != 0) {
+            (void)sql_error("23502",
+                            "null value in column \"%.*s\" of relation \"%.*s\" violates not-null "
+                            "constraint",
+                            SLICE_ARGS(column->name), SLICE_ARGS(relation->name));
+            return failing_row(change, row);
+        }
+    }
+    row_batch(change, row, NULL, &batch);
+    for (uint32_t i = 0; i < change->statement->check_count; i++) {
+        struct datum value;
+        bool is_null;
+
+        TRY(row_eval(change, change->checks[i].expr, &batch, &value, &is_null));
+        if (!is_null && value.i == 0) {
+            (void)sql_error("23514",
+                            "new row for relation \"%.*s\" violates check constraint \"%.*s\"",
+                            SLICE_ARGS(relation->name), SLICE_ARGS(change->checks[i].name));
+            return failing_row(change, row);
+        }
+    }
+out:
+    return err;
+}
+
+/* ---- RETURNING ---- */
+
+static err_t
+returning_add(struct change *change, const struct row *row)
+{
+    uint32_t count = change->statement->returning_count;
+    struct batch input, result;
+    err_t err = ERR_OK;
+
+    change->count++;
+    if (count == 0) {
+        return ERR_OK;
+    }
+    row_batch(change, row, NULL, &input);
+    batch_make(&result, &change->arena, count, 1);
+    for (uint32_t i = 0; i < count; i++) {
+        bool is_null = false;
+
+        TRY(row_eval(change, change->returning[i], &input, &result.columns[i].values[0], &is_null));
+        result.columns[i].nulls[0] = is_null;
+    }
+    err = rows_add(&change->results, &result, 0);
+out:
+    return err;
+}
+
+static err_t
+returning_send(struct change *change, sink_fn sink, void *sink_arg)
+{
+    err_t err = ERR_OK;
+
+    for (uint32_t first = 0; first < change->results.count; first += BATCH_ROWS_MAX) {
+        uint32_t count = MIN(change->results.count - first, (uint32_t)BATCH_ROWS_MAX);
+        struct batch batch;
+
+        arena_reset(&change->arena);
+        batch_make(&batch, &change->arena, change->statement->returning_count, count);
+        rows_fill(&change->results, first, count, &batch);
+        TRY(sink(sink_arg, &batch));
+    }
+out:
+    return err;
+}
+
+/* ---- INSERT ---- */
+
+static void
+row_take(const struct change *change, const struct batch *batch, uint32_t at, uint32_t first,
+         struct arena *arena, struct row *out)
+{
+    uint32_t columns = change->relation->column_count;
+
+    out->values = arena_alloc(arena, (columns + 1) * sizeof(*out->values));
+    out->nulls = arena_alloc(arena, columns + 1);
+    for (uint32_t i = 0; i < columns; i++) {
+        out->nulls[i] = vector_is_null(&batch->columns[first + i], at);
+        out->values[i] =
+            out->nulls[i] != 0 ? datum_int(0) : vector_value(&batch->columns[first + i], at);
+    }
+}
+
+static err_t
+row_assign(struct change *change, const struct batch *input, struct expr *const *exprs,
+           struct row *row)
+{
+    err_t err = ERR_OK;
+
+    for (uint32_t i = 0; err == ERR_OK && i < change->statement->assignment_count; i++) {
+        uint32_t column = change->statement->assignments[i].column;
+        bool is_null = false;
+
+        err = row_eval(change, exprs[i], input, &row->values[column], &is_null);
+        row->nulls[column] = is_null;
+    }
+    return err;
+}
+
+/* ON CONFLICT DO UPDATE of the row that is there. */
+static err_t
+conflict_update(struct change *change, struct slice row_key, const struct row *excluded)
+{
+    struct row old, new;
+    struct batch input;
+    bool is_found, is_new;
+    err_t err;
+
+    (void)map_put(&change->changed, row_key, &is_new);
+    TRY(rtable_get(change->exec->txn, change->relation, row_key, &change->arena, &old, &is_found));
+    if (!is_new || !is_found) { /* Not found: this statement has inserted it. */
+        (void)sql_error("21000", "ON CONFLICT DO UPDATE command cannot affect row a second time");
+        return sql_hint("Ensure that no rows proposed for insertion within the same command have "
+                        "duplicate constrained values.");
+    }
+    row_batch(change, &old, excluded, &input);
+    if (change->conflict_where != NULL) {
+        struct datum passes;
+        bool is_null;
+
+        TRY(row_eval(change, change->conflict_where, &input, &passes, &is_null));
+        if (is_null || passes.i == 0) {
+            return ERR_OK;
+        }
+    }
+    new.values =
+        arena_alloc(&change->arena, (change->relation->column_count + 1U) * sizeof(*new.values));
+    new.nulls = arena_alloc(&change->arena, change->relation->column_count + 1U);
+    memcpy(new.values, old.values, change->relation->column_count * sizeof(*new.values));
+    memcpy(new.nulls, old.nulls, change->relation->column_count);
+    TRY(row_assign(change, &input, change->conflict_sets, &new));
+    TRY(row_check(change, &new));
+    TRY(rtable_update(change->exec->txn, change->relation, row_key, &old, &new, change->writes));
+    err = returning_add(change, &new);
+out:
+    return err;
+}
+
+static err_t
+row_insert(struct change *change, const struct row *row)
+{
+    const struct index *index = NULL;
+    struct slice row_key;
+    err_t err;
+
+    TRY(row_check(change, row));
+    if (change->statement->conflict != CONFLICT_ERROR) {
+        TRY(rtable_conflict_find(change->exec->txn, change->relation,
+                                 change->statement->conflict_index, row, change->writes,
+                                 &change->arena, &row_key, &index));
+        if (row_key.size > 0) {
+            err = change->statement->conflict == CONFLICT_NOTHING
+                      ? ERR_OK
+                      : conflict_update(change, row_key, row);
+            goto out;
+        }
+    }
+    TRY(rtable_insert(change->exec->txn, change->relation, row, change->writes));
+    err = returning_add(change, row);
+out:
+    return err;
+}
+
+/* ---- UPDATE and DELETE ---- */
+
+static err_t
+row_update(struct change *change, const struct batch *batch, uint32_t at, struct slice row_key)
+{
+    uint32_t columns = change->relation->column_count;
+    struct row old, new;
+    err_t err;
+
+    row_take(change, batch, at, 0, &change->arena, &old);
+    row_take(change, batch, at, 0, &change->arena, &new);
+    for (uint32_t i = 0; i < change->statement->assignment_count; i++) {
+        uint32_t column = change->statement->assignments[i].column;
+
+        new.nulls[column] = vector_is_null(&batch->columns[columns + i], at);
+        new.values[column] =
+            new.nulls[column] != 0 ? datum_int(0) : vector_value(&batch->columns[columns + i], at);
+    }
+    TRY(row_check(change, &new));
+    TRY(rtable_update(change->exec->txn, change->relation, row_key, &old, &new, change->writes));
+    err = returning_add(change, &new);
+out:
+    return err;
+}
+
+static err_t
+row_delete(struct change *change, const struct batch *batch, uint32_t at, struct slice row_key)
+{
+    struct row old;
+
+    row_take(change, batch, at, 0, &change->arena, &old);
+    rtable_delete(change->exec->txn, change->relation, row_key, &old, change->writes);
+    return returning_add(change, &old);
+}
+
+static err_t
+row_change(struct change *change, const struct batch *batch, uint32_t at)
+{
+    struct slice row_key;
+    struct row row;
+    bool is_new;
+
+    if (change->statement->kind == STATEMENT_INSERT) {
+        row_take(change, batch, at, 0, &change->arena, &row);
+        return row_insert(change, &row);
+    }
+    row_key = vector_value(&batch->columns[batch->column_count - 1], at).bytes;
+    (void)map_put(&change->changed, row_key, &is_new);
+    if (!is_new) { /* A join has met it twice: the first counts. */
+        return ERR_OK;
+    }
+    return change->statement->kind == STATEMENT_UPDATE ? row_update(change, batch, at, row_key)
+                                                       : row_delete(change, batch, at, row_key);
+}
+
+/* ---- The statement ---- */
+
+static err_t
+exprs_resolve(struct change *change)
+{
+    const struct statement *statement = change->statement;
+    struct arena *arena = change->exec->arena;
+    const struct source *row =
+        statement->kind == STATEMENT_DELETE ? statement->old_source : statement->row_source;
+    const struct source *both[2] = {statement->old_source, statement->row_source};
+    err_t err = ERR_OK;
+
+    change->checks = arena_alloc(arena, (statement->check_count + 1) * sizeof(*change->checks));
+    for (uint32_t i = 0; i < statement->check_count; i++) {
+        change->checks[i] = statement->checks[i];
+        TRY(plan_expr(arena, statement->checks[i].expr, &statement->checks[i].source, 1,
+                      &change->checks[i].expr));
+    }
+    change->returning =
+        arena_alloc(arena, (statement->returning_count + 1) * sizeof(*change->returning));
+    change->result_columns =
+        arena_alloc(arena, (statement->returning_count + 1) * sizeof(*change->result_columns));
+    for (uint32_t i = 0; i < statement->returning_count; i++) {
+        change->result_columns[i] =
+            (struct plan_column){.type = statement->returning[i].expr->type};
+        TRY(plan_expr(arena, statement->returning[i].expr, &row, 1, &change->returning[i]));
+    }
+    change->conflict_sets =
+        arena_alloc(arena, (statement->assignment_count + 1) * sizeof(*change->conflict_sets));
+    for (uint32_t i = 0; statement->conflict == CONFLICT_UPDATE && i < statement->assignment_count;
+         i++) {
+        TRY(plan_expr(arena, statement->assignments[i].expr, both, 2, &change->conflict_sets[i]));
+    }
+    if (statement->conflict_where != NULL) {
+        err = plan_expr(arena, statement->conflict_where, both, 2, &change->conflict_where);
+    }
+out:
+    return err;
+}
+
+static err_t
+rows_change(struct change *change, const struct plan *plan)
+{
+    struct operator* operator= NULL;
+    const struct batch *batch;
+    err_t err;
+
+    TRY(operator_open(change->exec, plan, &operator));
+    for (err = operator_next(operator, & batch); err == ERR_OK && batch != NULL;
+         err = operator_next(operator, & batch)) {
+        for (uint32_t i = 0; i < batch->rows; i++) {
+            arena_reset(&change->arena);
+            TRY(row_change(change, batch, i));
+        }
+        TRY(exec_work(change->exec, batch->rows));
+    }
+    TRY(err);
+    err = txn_flush(change->exec->txn);
+out:
+    operator_close(&operator);
+    return err;
+}
+
+err_t
+change_run(struct exec *exec, const struct statement *statement, const struct plan *plan,
+           sink_fn sink, void *sink_arg, uint64_t *rows_out)
+{
+    struct change change = {
+        .exec = exec,
+        .statement = statement,
+        .relation = statement->relation,
+        .writes = rtable_writes_new(),
+    };
+    err_t err;
+
+    arena_init(&change.arena, MEM_SESSIONS);
+    map_init(&change.changed);
+    rows_init(&change.results, NULL, 0);
+    TRY(exprs_resolve(&change));
+    rows_fini(&change.results);
+    rows_init(&change.results, change.result_columns, statement->returning_count);
+    TRY(rows_change(&change, plan));
+    TRY(returning_send(&change, sink, sink_arg));
+    *rows_out = change.count;
+out:
+    rows_fini(&change.results);
+    map_fini(&change.changed);
+    arena_fini(&change.arena);
+    rtable_writes_free(&change.writes);
+    return err;
+}

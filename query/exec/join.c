@@ -1,0 +1,398 @@
+/* query/exec/join.c - joins: all rows of the right side are kept, in a map by their keys or as they
+ * are; for each batch of the left side pairs are made, and those that the condition keeps go on. */
+#include "engine/base/assert.h"
+#include "query/exec/exec.h"
+
+#include "engine/base/poison.h"
+
+enum { CHAIN_END = UINT32_MAX };
+
+struct join_state {
+    bool is_built;
+    struct rows rows;
+    struct map map;
+    uint32_t *chain; /* Of equal keys: the next row. */
+    uint32_t chain_capacity;
+    uint8_t *right_matched;
+
+    const struct batch *left; /* The batch that is joined. */
+    uint8_t left_matched[BATCH_ROWS_MAX];
+    uint32_t left_first[BATCH_ROWS_MAX]; /* First candidate of each row. */
+    uint32_t left_row, candidate;        /* Where it goes on. */
+    bool is_left_done;                   /* Its unmatched rows are due. */
+    uint32_t unmatched_right;            /* Where the unmatched right rows go on. */
+};
+
+static bool
+keeps_left(const struct plan *plan)
+{
+    return plan->join == FROM_LEFT || plan->join == FROM_FULL;
+}
+
+static bool
+keeps_right(const struct plan *plan)
+{
+    return plan->join == FROM_RIGHT || plan->join == FROM_FULL;
+}
+
+/* The keys of a batch's rows, and which have a null in them. */
+static err_t
+keys_eval(struct operator* operator, struct expr ** keys, const struct batch *batch,
+          struct vector **vectors_out)
+{
+    const struct plan *plan = operator->plan;
+    struct vector *vectors =
+        arena_alloc(&operator->arena, (plan->key_count + 1) * sizeof(*vectors));
+    err_t err = ERR_OK;
+
+    for (uint32_t i = 0; err == ERR_OK && i < plan->key_count; i++) {
+        err =
+            eval(operator->exec, &operator->arena, keys[i], batch, NULL, batch->rows, &vectors[i]);
+    }
+    *vectors_out = vectors;
+    return err;
+}
+
+/* False: a null is in it, which equals nothing. */
+static bool
+key_put(struct expr **keys, uint32_t count, const struct vector *vectors, uint32_t row,
+        struct buf *out)
+{
+    buf_clear(out);
+    for (uint32_t i = 0; i < count; i++) {
+        if (vector_is_null(&vectors[i], row)) {
+            return false;
+        }
+        type_hash_put(keys[i]->type, vector_value(&vectors[i], row), out);
+    }
+    return true;
+}
+
+/* ---- Building ---- */
+
+static void
+chain_grow(struct join_state *state)
+{
+    uint32_t capacity = MAX(1024U, state->chain_capacity * 2);
+
+    state->chain = mem_realloc(MEM_SESSIONS, state->chain, state->chain_capacity * sizeof(uint32_t),
+                               capacity * sizeof(uint32_t));
+    state->chain_capacity = capacity;
+}
+
+static err_t
+build_batch(struct operator* operator, const struct batch * batch, struct buf *key)
+{
+    const struct plan *plan = operator->plan;
+    struct join_state *state = operator->state;
+    struct vector *vectors;
+    err_t err;
+
+    TRY(keys_eval(operator, plan->right_keys, batch, &vectors));
+    for (uint32_t i = 0; i < batch->rows; i++) {
+        uint32_t number = state->rows.count;
+        bool has_key = key_put(plan->right_keys, plan->key_count, vectors, i, key);
+
+        if (plan->kind == PLAN_JOIN_HASH && !has_key && !keeps_right(plan)) {
+            continue;
+        }
+        TRY(rows_add(&state->rows, batch, i));
+        if (number == state->chain_capacity) {
+            chain_grow(state);
+        }
+        state->chain[number] = CHAIN_END;
+        if (plan->kind == PLAN_JOIN_HASH && has_key) {
+            bool is_new;
+            struct map_entry *entry = map_put(&state->map, buf_slice(key), &is_new);
+
+            state->chain[number] = is_new ? CHAIN_END : entry->value;
+            entry->value = number;
+        }
+    }
+out:
+    return err;
+}
+
+static err_t build(struct operator* operator)
+{
+    struct join_state *state = operator->state;
+    const struct batch *batch;
+    struct buf key;
+    err_t err;
+
+    state->is_built = true;
+    buf_init(&key, MEM_SESSIONS);
+    for (err = operator_next(operator->right, &batch); err == ERR_OK && batch != NULL;
+         err = operator_next(operator->right, &batch)) {
+        arena_reset(&operator->arena);
+        TRY(build_batch(operator, batch, &key));
+        TRY(exec_work(operator->exec, batch->rows));
+    }
+    state->right_matched = mem_zalloc(MEM_SESSIONS, state->rows.count + 1);
+out:
+    buf_fini(&key);
+    return err;
+}
+
+/* ---- Candidates ---- */
+
+static err_t left_take(struct operator* operator)
+{
+    const struct plan *plan = operator->plan;
+    struct join_state *state = operator->state;
+    struct vector *vectors;
+    struct buf key;
+    err_t err;
+
+    buf_init(&key, MEM_SESSIONS);
+    TRY(operator_next(operator->left, &state->left));
+    state->left_row = 0;
+    state->is_left_done = false;
+    if (state->left == NULL) {
+        goto out;
+    }
+    memset(state->left_matched, 0, sizeof(state->left_matched));
+    TRY(keys_eval(operator, plan->left_keys, state->left, &vectors));
+    for (uint32_t i = 0; i < state->left->rows; i++) {
+        const struct map_entry *entry = NULL;
+
+        if (plan->kind == PLAN_JOIN_LOOP) {
+            state->left_first[i] = state->rows.count > 0 ? 0 : CHAIN_END;
+            continue;
+        }
+        if (key_put(plan->left_keys, plan->key_count, vectors, i, &key)) {
+            entry = map_find(&state->map, buf_slice(&key));
+        }
+        state->left_first[i] = entry != NULL ? entry->value : CHAIN_END;
+    }
+    state->candidate = state->left_first[0];
+out:
+    buf_fini(&key);
+    return err;
+}
+
+struct pairs {
+    uint16_t left[BATCH_ROWS_MAX];
+    uint32_t right[BATCH_ROWS_MAX];
+    uint32_t count;
+};
+
+static void
+pairs_gather(const struct plan *plan, struct join_state *state, struct pairs *pairs)
+{
+    pairs->count = 0;
+    while (state->left_row < state->left->rows && pairs->count < BATCH_ROWS_MAX) {
+        if (state->candidate == CHAIN_END) {
+            state->left_row++;
+            if (state->left_row < state->left->rows) {
+                state->candidate = state->left_first[state->left_row];
+            }
+            continue;
+        }
+        pairs->left[pairs->count] = (uint16_t)state->left_row;
+        pairs->right[pairs->count++] = state->candidate;
+        if (plan->kind == PLAN_JOIN_HASH) {
+            state->candidate = state->chain[state->candidate];
+        } else {
+            state->candidate =
+                state->candidate + 1 < state->rows.count ? state->candidate + 1 : CHAIN_END;
+        }
+    }
+}
+
+/* ---- Output ---- */
+
+static void
+left_columns(const struct join_state *state, const uint16_t *rows, uint32_t count, uint32_t columns,
+             struct batch *batch)
+{
+    for (uint32_t i = 0; i < columns; i++) {
+        for (uint32_t j = 0; j < count; j++) {
+            batch->columns[i].values[j] = vector_value(&state->left->columns[i], rows[j]);
+            batch->columns[i].nulls[j] = vector_is_null(&state->left->columns[i], rows[j]);
+        }
+    }
+}
+
+static void
+right_columns(const struct join_state *state, const uint32_t *rows, uint32_t count, uint32_t first,
+              struct batch *batch)
+{
+    for (uint32_t i = 0; i < state->rows.column_count; i++) {
+        for (uint32_t j = 0; j < count; j++) {
+            const struct kept_row *row = &state->rows.rows[rows[j]];
+
+            batch->columns[first + i].values[j] = row->values[i];
+            batch->columns[first + i].nulls[j] = row->nulls[i];
+        }
+    }
+}
+
+static void
+null_columns(struct batch *batch, uint32_t first, uint32_t count)
+{
+    for (uint32_t i = first; i < first + count; i++) {
+        memset(batch->columns[i].nulls, 1, batch->rows);
+        memset(batch->columns[i].values, 0, batch->rows * sizeof(struct datum));
+    }
+}
+
+static err_t pairs_filter(struct operator* operator, struct pairs * pairs)
+{
+    uint32_t left = operator->left->plan->column_count, kept = 0;
+    uint16_t selected[BATCH_ROWS_MAX];
+    struct join_state *state = operator->state;
+    err_t err;
+
+    if (operator->plan->condition == NULL) {
+        return ERR_OK;
+    }
+    TRY(eval_condition(operator->exec, &operator->arena, operator->plan->condition,
+                       &operator->batch, selected, &kept));
+    for (uint32_t i = 0; i < kept; i++) {
+        pairs->left[i] = pairs->left[selected[i]];
+        pairs->right[i] = pairs->right[selected[i]];
+    }
+    if (kept < pairs->count) {
+        pairs->count = kept;
+        operator->batch.rows = kept;
+        left_columns(state, pairs->left, kept, left, &operator->batch);
+        right_columns(state, pairs->right, kept, left, &operator->batch);
+    }
+out:
+    return err;
+}
+
+static err_t pairs_emit(struct operator* operator)
+{
+    uint32_t left = operator->left->plan->column_count;
+    struct join_state *state = operator->state;
+    struct pairs pairs;
+    err_t err;
+
+    pairs_gather(operator->plan, state, &pairs);
+    batch_make(&operator->batch, &operator->arena, operator->plan->column_count, pairs.count);
+    left_columns(state, pairs.left, pairs.count, left, &operator->batch);
+    right_columns(state, pairs.right, pairs.count, left, &operator->batch);
+    TRY(exec_work(operator->exec, pairs.count));
+    TRY(pairs_filter(operator, & pairs));
+    for (uint32_t i = 0; i < pairs.count; i++) {
+        state->left_matched[pairs.left[i]] = 1;
+        state->right_matched[pairs.right[i]] = 1;
+    }
+out:
+    return err;
+}
+
+static void unmatched_left_emit(struct operator* operator)
+{
+    uint32_t left = operator->left->plan->column_count, count = 0;
+    struct join_state *state = operator->state;
+    uint16_t rows[BATCH_ROWS_MAX];
+
+    for (uint32_t i = 0; i < state->left->rows; i++) {
+        if (state->left_matched[i] == 0) {
+            rows[count++] = (uint16_t)i;
+        }
+    }
+    batch_make(&operator->batch, &operator->arena, operator->plan->column_count, count);
+    left_columns(state, rows, count, left, &operator->batch);
+    null_columns(&operator->batch, left, state->rows.column_count);
+}
+
+static void unmatched_right_emit(struct operator* operator)
+{
+    uint32_t left = operator->left->plan->column_count, count = 0;
+    struct join_state *state = operator->state;
+    uint32_t rows[BATCH_ROWS_MAX];
+
+    while (state->unmatched_right < state->rows.count && count < BATCH_ROWS_MAX) {
+        if (state->right_matched[state->unmatched_right] == 0) {
+            rows[count++] = state->unmatched_right;
+        }
+        state->unmatched_right++;
+    }
+    batch_make(&operator->batch, &operator->arena, operator->plan->column_count, count);
+    null_columns(&operator->batch, 0, left);
+    right_columns(state, rows, count, left, &operator->batch);
+}
+
+static err_t
+join_next(struct operator* operator, const struct batch ** batch_out)
+{
+    const struct plan *plan = operator->plan;
+    struct join_state *state = operator->state;
+    err_t err = ERR_OK;
+
+    *batch_out = NULL;
+    if (!state->is_built) {
+        TRY(build(operator));
+    }
+    do {
+        if (state->left == NULL || (state->left_row >= state->left->rows && state->is_left_done)) {
+            arena_reset(&operator->arena);
+            TRY(left_take(operator));
+        }
+        operator->batch.rows = 0;
+        if (state->left == NULL) {
+            if (!keeps_right(plan) || state->unmatched_right >= state->rows.count) {
+                return ERR_OK;
+            }
+            unmatched_right_emit(operator);
+        } else if (state->left_row < state->left->rows) {
+            TRY(pairs_emit(operator));
+        } else {
+            state->is_left_done = true;
+            if (keeps_left(plan)) {
+                unmatched_left_emit(operator);
+            }
+        }
+    } while (operator->batch.rows == 0);
+    *batch_out = &operator->batch;
+out:
+    return err;
+}
+
+static void
+state_clear(struct join_state *state)
+{
+    mem_free(MEM_SESSIONS, state->right_matched,
+             state->right_matched != NULL ? state->rows.count + 1 : 0);
+    state->right_matched = NULL;
+    mem_free(MEM_SESSIONS, state->chain, state->chain_capacity * sizeof(uint32_t));
+    state->chain = NULL;
+    state->chain_capacity = 0;
+    rows_fini(&state->rows);
+    map_fini(&state->map);
+}
+
+static err_t join_reset(struct operator* operator)
+{
+    const struct plan *right = operator->plan->right;
+    struct join_state *state = operator->state;
+
+    state_clear(state);
+    memset(state, 0, sizeof(*state));
+    rows_init(&state->rows, right->columns, right->column_count);
+    map_init(&state->map);
+    return ERR_OK;
+}
+
+static void join_close(struct operator* operator)
+{
+    state_clear(operator->state);
+    mem_free(MEM_SESSIONS, operator->state, sizeof(struct join_state));
+}
+
+err_t join_open(struct operator* operator)
+{
+    struct join_state *state = MEM_NEW(MEM_SESSIONS, struct join_state);
+
+    rows_init(&state->rows, operator->plan->right->columns, operator->plan->right->column_count);
+    map_init(&state->map);
+    operator->state = state;
+    operator->next = join_next;
+    operator->reset = join_reset;
+    operator->close = join_close;
+    return ERR_OK;
+}

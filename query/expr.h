@@ -1,0 +1,148 @@
+/* query/expr.h - bound expressions: names are columns, operators are functions, types are known.
+ *
+ * Immutable once the statement is planned. A tree lies in the arena of its plan. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "models/types/type.h"
+
+struct aggregate;
+struct call;
+struct expr;
+struct query;
+
+enum expr_kind {
+    EXPR_CONST,
+    EXPR_COLUMN,  /* Of a source; planning makes it the number of an input column. */
+    EXPR_PARAM,   /* $1: of the client. */
+    EXPR_OUTER,   /* A value that the query around a subquery sets before each run. */
+    EXPR_CALL,    /* Function, operator or cast. */
+    EXPR_CAST_IO, /* Through the text form. */
+    EXPR_RELABEL, /* Another type, the same value. */
+    EXPR_LENGTH,  /* To the type's modifier: varchar(n), numeric(p, s). */
+    EXPR_AND,
+    EXPR_OR,
+    EXPR_NOT,
+    EXPR_IS_NULL,
+    EXPR_IS_NOT_NULL,
+    EXPR_IS_BOOL,  /* IS TRUE and its like: .boolean_test */
+    EXPR_DISTINCT, /* IS DISTINCT FROM: compares, null is a value. */
+    EXPR_CASE,     /* Pairs of condition and result, then the ELSE. */
+    EXPR_COALESCE,
+    EXPR_NULLIF,
+    EXPR_GREATEST,
+    EXPR_LEAST,
+    EXPR_IN,        /* args[0] in the others; compared by `function`. */
+    EXPR_AGGREGATE, /* Until planning puts a column of the aggregation in its place. */
+    EXPR_SUBQUERY,
+};
+
+enum boolean_test {
+    TEST_TRUE,
+    TEST_NOT_TRUE,
+    TEST_FALSE,
+    TEST_NOT_FALSE,
+    TEST_UNKNOWN,
+    TEST_NOT_UNKNOWN,
+};
+
+enum subquery_kind { SUBQUERY_SCALAR, SUBQUERY_EXISTS, SUBQUERY_ANY, SUBQUERY_ALL };
+
+struct subquery {
+    enum subquery_kind kind;
+    struct query *query;
+    struct plan *plan;      /* Set by planning. */
+    struct expr *compare;   /* ANY, ALL: over args[0] (a column 0 of source 0) and the result. */
+    uint32_t outer_count;   /* args[1..] (ANY, ALL) or args[0..] go to these numbers. */
+    uint32_t *outer_params; /* Of EXPR_OUTER. */
+    uint32_t number;        /* Of its state. */
+};
+
+struct expr {
+    enum expr_kind kind;
+    const struct type *type;
+    int32_t typmod;
+    int32_t position; /* In the text, in bytes; -1: none. */
+    uint32_t arg_count;
+    struct expr **args;
+    union {
+        struct {
+            struct datum value;
+            bool is_null;
+        } constant;
+        struct {
+            uint32_t source;
+            uint32_t column;
+        } column;
+        uint32_t param; /* From 0; EXPR_OUTER: number of the value. */
+        const struct function *function;
+        enum boolean_test boolean_test;
+        bool is_not_in;
+        struct aggregate *aggregate;
+        struct subquery *subquery;
+    };
+    const struct function *compare; /* EXPR_IN, EXPR_DISTINCT, EXPR_NULLIF: equality. */
+    uint32_t number;                /* Of its vector in the state of who evaluates it. */
+};
+
+/* Is there stack for another level of a walk over a tree? Otherwise 54001. */
+err_t sql_stack_check(void);
+
+/* ---- Functions: query/fn ---- */
+
+enum { FUNCTION_ARGS_MAX = 8 };
+
+/* What a function is called with, beside its arguments. */
+struct call {
+    struct arena *arena; /* Results live until the batch is done. */
+    const struct type_settings *settings;
+    const struct expr *expr;
+    const uint8_t *nulls; /* Of the arguments; functions that are strict see none. */
+    uint32_t arg_count;
+    bool is_null; /* Out. */
+};
+
+enum comparison {
+    COMPARE_NONE, /* It is no operator of the type's order. */
+    COMPARE_EQUAL,
+    COMPARE_NOT_EQUAL,
+    COMPARE_LESS,
+    COMPARE_LESS_EQUAL,
+    COMPARE_GREATER,
+    COMPARE_GREATER_EQUAL,
+};
+
+struct function {
+    const char *name;
+    oid_t result;
+    oid_t args[FUNCTION_ARGS_MAX];
+    uint8_t arg_count;
+    uint8_t comparison;                       /* enum comparison */
+    bool is_strict, is_volatile, is_variadic; /* Variadic: the last argument repeats. */
+    err_t (*run)(struct call *call, const struct datum *args, struct datum *out);
+};
+
+/* ---- Aggregates ---- */
+
+struct aggregate_function {
+    const char *name;
+    oid_t result;
+    oid_t arg;  /* 0: of no argument. OID_ANY: any type. */
+    oid_t arg2; /* 0: none. */
+    size_t state_bytes;
+    bool takes_nulls;
+    void (*init)(void *state);
+    err_t (*add)(void *state, struct call *call, const struct datum *args);
+    err_t (*get)(const void *state, struct call *call, struct datum *out);
+};
+
+struct aggregate {
+    const struct aggregate_function *function;
+    uint32_t arg_count;
+    struct expr *args[2];
+    struct expr *filter; /* NULL: none. */
+    bool is_distinct;
+    uint32_t order_count;
+};

@@ -1,0 +1,372 @@
+/* query/fn/fn.c - finding operators, functions and aggregates by the types of their arguments. */
+#include "query/fn/fn.h"
+
+#include <string.h>
+
+#include "engine/base/assert.h"
+#include "engine/rt/fiber.h"
+#include "models/types/sql_error.h"
+
+#include "engine/base/poison.h"
+
+enum { STACK_BYTES_MIN = 96 << 10 }; /* What one level, and what it calls in libraries, may take. */
+
+err_t
+sql_stack_check(void)
+{
+    if (__builtin_expect(fiber_stack_left() >= STACK_BYTES_MIN, 1)) {
+        return ERR_OK;
+    }
+    (void)sql_error("54001", "stack depth limit exceeded");
+    return sql_hint("The statement is nested too deeply.");
+}
+
+enum { PART_COUNT = 3, CANDIDATES_MAX = 128 };
+
+static const struct function_part *
+part_at(uint32_t index)
+{
+    static const struct function_part *const parts[PART_COUNT] = {
+        &fn_part_math,
+        &fn_part_compare,
+        &fn_part_text,
+    };
+
+    return parts[index];
+}
+
+/* ---- Candidates: those of the name and the number of arguments ---- */
+
+struct candidates {
+    const struct function *functions[CANDIDATES_MAX];
+    uint32_t count;
+};
+
+static bool
+takes(const struct function *function, uint32_t arg_count)
+{
+    return function->is_variadic ? arg_count >= function->arg_count
+                                 : arg_count == function->arg_count;
+}
+
+static oid_t
+parameter(const struct function *function, uint32_t index)
+{
+    return function->args[MIN(index, (uint32_t)function->arg_count - 1)];
+}
+
+static void
+candidates_gather(struct candidates *candidates, const char *name, bool is_operator,
+                  uint32_t arg_count)
+{
+    candidates->count = 0;
+    for (uint32_t part = 0; part < PART_COUNT; part++) {
+        for (uint32_t i = 0; i < part_at(part)->count; i++) {
+            const struct operator_row *row = &part_at(part)->rows[i];
+            const char *candidate = is_operator ? row->name : row->function.name;
+
+            if (candidate != NULL && strcmp(candidate, name) == 0 &&
+                takes(&row->function, arg_count)) {
+                ASSERT(candidates->count < CANDIDATES_MAX);
+                candidates->functions[candidates->count++] = &row->function;
+            }
+        }
+    }
+}
+
+/* ---- Choice ---- */
+
+static bool
+is_coercible(oid_t from, oid_t to)
+{
+    const struct function *function;
+
+    return from == OID_UNKNOWN || fn_cast(from, to, COERCE_IMPLICIT, &function) != CAST_NONE;
+}
+
+static char
+category_of(oid_t oid)
+{
+    const struct type *type = type_by_oid(oid);
+
+    return type != NULL ? type->category : 'U';
+}
+
+static bool
+is_preferred(oid_t oid)
+{
+    const struct type *type = type_by_oid(oid);
+
+    return type != NULL && type->is_preferred;
+}
+
+/* Keeps the candidates with the highest score. */
+static void
+keep_best(struct candidates *candidates, const oid_t *args, uint32_t count,
+          uint32_t (*score)(const struct function *, const oid_t *, uint32_t))
+{
+    uint32_t best = 0, kept = 0;
+
+    for (uint32_t i = 0; i < candidates->count; i++) {
+        best = MAX(best, score(candidates->functions[i], args, count));
+    }
+    for (uint32_t i = 0; i < candidates->count; i++) {
+        if (score(candidates->functions[i], args, count) == best) {
+            candidates->functions[kept++] = candidates->functions[i];
+        }
+    }
+    candidates->count = kept;
+}
+
+static uint32_t
+score_exact(const struct function *function, const oid_t *args, uint32_t count)
+{
+    uint32_t score = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        score += args[i] == parameter(function, i) && args[i] != OID_UNKNOWN;
+    }
+    return score;
+}
+
+/* Exact, or of the preferred type where a conversion is needed. */
+static uint32_t
+score_preferred(const struct function *function, const oid_t *args, uint32_t count)
+{
+    uint32_t score = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        oid_t to = parameter(function, i);
+
+        score += args[i] != OID_UNKNOWN &&
+                 (args[i] == to || (is_preferred(to) && category_of(args[i]) == category_of(to)));
+    }
+    return score;
+}
+
+static void
+keep_coercible(struct candidates *candidates, const oid_t *args, uint32_t count)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < candidates->count; i++) {
+        bool fits = true;
+
+        for (uint32_t j = 0; fits && j < count; j++) {
+            fits = is_coercible(args[j], parameter(candidates->functions[i], j));
+        }
+        if (fits) {
+            candidates->functions[kept++] = candidates->functions[i];
+        }
+    }
+    candidates->count = kept;
+}
+
+/* Step 4.e of the rules: what the candidates say of the places of unknown literals. Strings win. */
+static void
+keep_by_unknowns(struct candidates *candidates, const oid_t *args, uint32_t count)
+{
+    for (uint32_t j = 0; j < count; j++) {
+        char category = 0;
+        uint32_t kept = 0;
+        bool has_preferred = false, is_one = true;
+
+        if (args[j] != OID_UNKNOWN) {
+            continue;
+        }
+        for (uint32_t i = 0; i < candidates->count; i++) {
+            char here = category_of(parameter(candidates->functions[i], j));
+
+            is_one = is_one && (category == 0 || category == here);
+            category = category == 'S' || here == 'S' ? 'S' : category == 0 ? here : category;
+        }
+        if (!is_one && category != 'S') {
+            return;
+        }
+        for (uint32_t i = 0; i < candidates->count; i++) {
+            oid_t to = parameter(candidates->functions[i], j);
+
+            has_preferred = has_preferred || (category_of(to) == category && is_preferred(to));
+        }
+        for (uint32_t i = 0; i < candidates->count; i++) {
+            oid_t to = parameter(candidates->functions[i], j);
+
+            if (category_of(to) == category && (!has_preferred || is_preferred(to))) {
+                candidates->functions[kept++] = candidates->functions[i];
+            }
+        }
+        candidates->count = kept > 0 ? kept : candidates->count;
+    }
+}
+
+/* The last step: unknown literals are taken for the one type that the others have. */
+static const struct function *
+by_one_type(const struct candidates *candidates, const oid_t *args, uint32_t count)
+{
+    oid_t known = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (args[i] != OID_UNKNOWN && known != 0 && args[i] != known) {
+            return NULL;
+        }
+        known = args[i] != OID_UNKNOWN ? args[i] : known;
+    }
+    for (uint32_t i = 0; known != 0 && i < candidates->count; i++) {
+        bool is_all = true;
+
+        for (uint32_t j = 0; j < count; j++) {
+            is_all = is_all && parameter(candidates->functions[i], j) == known;
+        }
+        if (is_all) {
+            return candidates->functions[i];
+        }
+    }
+    return NULL;
+}
+
+static const struct function *
+choose(struct candidates *candidates, const oid_t *args, uint32_t count, bool *is_ambiguous_out)
+{
+    const struct function *found;
+
+    *is_ambiguous_out = false;
+    for (uint32_t i = 0; i < candidates->count; i++) {
+        if (score_exact(candidates->functions[i], args, count) == count) {
+            return candidates->functions[i];
+        }
+    }
+    found = by_one_type(candidates, args, count);
+    if (found != NULL) {
+        return found;
+    }
+    keep_coercible(candidates, args, count);
+    if (candidates->count > 1) {
+        keep_best(candidates, args, count, score_exact);
+    }
+    if (candidates->count > 1) {
+        keep_best(candidates, args, count, score_preferred);
+    }
+    if (candidates->count > 1) {
+        keep_by_unknowns(candidates, args, count);
+    }
+    *is_ambiguous_out = candidates->count > 1;
+    return candidates->count == 1 ? candidates->functions[0] : NULL;
+}
+
+const struct function *
+fn_operator(const char *name, oid_t left, oid_t right, bool *is_ambiguous_out)
+{
+    oid_t args[2] = {left != 0 ? left : right, right};
+    uint32_t count = left != 0 ? 2 : 1;
+    struct candidates candidates;
+
+    candidates_gather(&candidates, strcmp(name, "!=") == 0 ? "<>" : name, true, count);
+    return choose(&candidates, args, count, is_ambiguous_out);
+}
+
+const struct function *
+fn_find(const char *name, const oid_t *args, uint32_t arg_count, bool *is_ambiguous_out)
+{
+    struct candidates candidates;
+
+    candidates_gather(&candidates, name, false, arg_count);
+    return choose(&candidates, args, arg_count, is_ambiguous_out);
+}
+
+bool
+fn_is_known(const char *name)
+{
+    for (uint32_t part = 0; part < PART_COUNT; part++) {
+        for (uint32_t i = 0; i < part_at(part)->count; i++) {
+            if (strcmp(part_at(part)->rows[i].function.name, name) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+const struct function *
+fn_equality(oid_t type)
+{
+    bool is_ambiguous;
+
+    return fn_operator("=", type, type, &is_ambiguous);
+}
+
+/* ---- Aggregates ---- */
+
+bool
+fn_is_aggregate(const char *name)
+{
+    for (uint32_t i = 0; i < fn_aggregate_count; i++) {
+        if (strcmp(fn_aggregates[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint32_t
+aggregate_args(const struct aggregate_function *function)
+{
+    return (uint32_t)(function->arg != 0) + (function->arg2 != 0);
+}
+
+const struct aggregate_function *
+fn_aggregate(const char *name, const oid_t *args, uint32_t arg_count)
+{
+    const struct aggregate_function *best = NULL;
+
+    for (uint32_t i = 0; i < fn_aggregate_count; i++) {
+        const struct aggregate_function *candidate = &fn_aggregates[i];
+        bool is_better;
+
+        if (strcmp(candidate->name, name) != 0 || aggregate_args(candidate) != arg_count) {
+            continue;
+        }
+        if (arg_count == 0 || candidate->arg == args[0] || candidate->arg == OID_ANY) {
+            return candidate;
+        }
+        if (!is_coercible(args[0], candidate->arg)) {
+            continue;
+        }
+        is_better = best == NULL || (!is_preferred(best->arg) && is_preferred(candidate->arg));
+        best = is_better ? candidate : best;
+    }
+    return best;
+}
+
+/* ---- Common type of UNION, CASE and their like ---- */
+
+oid_t
+fn_common_type(const oid_t *types, uint32_t count, oid_t *before_out, oid_t *at_out)
+{
+    const struct function *function;
+    oid_t common = OID_UNKNOWN;
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (types[i] == OID_UNKNOWN || types[i] == common) {
+            continue;
+        }
+        if (common == OID_UNKNOWN) {
+            common = types[i];
+        } else if (category_of(types[i]) != category_of(common)) {
+            *before_out = common;
+            *at_out = types[i];
+            return 0;
+        } else if (!is_preferred(common) &&
+                   fn_cast(common, types[i], COERCE_IMPLICIT, &function) != CAST_NONE &&
+                   fn_cast(types[i], common, COERCE_IMPLICIT, &function) == CAST_NONE) {
+            common = types[i];
+        }
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (!is_coercible(types[i], common)) {
+            *before_out = common;
+            *at_out = types[i];
+            return 0;
+        }
+    }
+    return common == OID_UNKNOWN ? OID_TEXT : common;
+}

@@ -1,0 +1,47 @@
+/* query/fn/fn.h - the table of functions, operators, casts and aggregates, and how one is chosen.
+ *
+ * Choice: PostgreSQL 15, sections 10.2 (operators), 10.3 (functions) and 10.4 (values). */
+#pragma once
+
+#include "query/expr.h"
+
+/* Where a value may become another type. */
+enum coercion { COERCE_IMPLICIT, COERCE_ASSIGNMENT, COERCE_EXPLICIT };
+
+enum cast_method { CAST_NONE, CAST_RELABEL, CAST_FUNCTION, CAST_IO };
+
+/* How a value of one type becomes the other in this context; CAST_NONE: it does not.
+ * function_out for CAST_FUNCTION. Equal types: CAST_RELABEL. */
+enum cast_method fn_cast(oid_t from, oid_t to, enum coercion coercion,
+                         const struct function **function_out);
+
+/* The operator's function for arguments of these types; left 0: prefix. NULL: none, or
+ * *is_ambiguous_out. Unknown types (literals) fit any. */
+const struct function *fn_operator(const char *name, oid_t left, oid_t right,
+                                   bool *is_ambiguous_out);
+const struct function *fn_find(const char *name, const oid_t *args, uint32_t arg_count,
+                               bool *is_ambiguous_out);
+bool fn_is_known(const char *name);
+/* arg_count 0: of no argument, count(*). */
+const struct aggregate_function *fn_aggregate(const char *name, const oid_t *args,
+                                              uint32_t arg_count);
+bool fn_is_aggregate(const char *name);
+/* Equality of two values of one type. */
+const struct function *fn_equality(oid_t type);
+
+/* The type that all become in UNION, CASE, VALUES, ...; 0: there is none, and *at_out does not fit
+ * with *before_out. */
+oid_t fn_common_type(const oid_t *types, uint32_t count, oid_t *before_out, oid_t *at_out);
+
+/* The parts of the table: one array a file. */
+struct operator_row {
+    const char *name; /* NULL: it is a function only. */
+    struct function function;
+};
+struct function_part {
+    const struct operator_row *rows;
+    uint32_t count;
+};
+extern const struct function_part fn_part_math, fn_part_compare, fn_part_text;
+extern const struct aggregate_function fn_aggregates[];
+extern const uint32_t fn_aggregate_count;

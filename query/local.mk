@@ -1,0 +1,10 @@
+# query: SQL, from text to rows.
+query_sources += query/bind/bind_change.c query/bind/bind_expr.c query/bind/bind_from.c \
+    query/bind/bind_func.c query/bind/bind_group.c query/bind/bind_select.c query/bind/coerce.c
+query_sources += query/exec/aggregate.c query/exec/change.c query/exec/eval.c query/exec/join.c \
+    query/exec/operator.c query/exec/rows.c query/exec/scan.c query/exec/sort.c \
+    query/exec/text_range.c query/exec/utility.c
+query_sources += query/fn/aggregate.c query/fn/cast.c query/fn/compare.c query/fn/fn.c query/fn/math.c \
+    query/fn/text.c
+query_sources += query/parameter.c query/parse/parse.c query/plan/from.c query/plan/plan.c \
+    query/search_path.c query/session.c

@@ -1,0 +1,25 @@
+/* query/parameter.h - a session's configuration parameters: SET and SHOW. */
+#pragma once
+
+#include "models/types/type.h"
+#include "txn/txn.h"
+
+struct parameters;
+
+struct parameters *parameters_new(void);
+void parameters_free(struct parameters **parameters);
+/* NULL: there is no such parameter. Names in any case. */
+const char *parameters_get(const struct parameters *parameters, const char *name);
+/* For this session; or to the end of the transaction. 42704, 22023, 55P02. */
+err_t parameters_set(struct parameters *parameters, const char *name, const char *value);
+err_t parameters_set_local(struct parameters *parameters, const char *name, const char *value);
+err_t parameters_reset(struct parameters *parameters, const char *name);
+void parameters_reset_all(struct parameters *parameters);
+/* Of those that clients cannot change. */
+void parameters_fix(struct parameters *parameters, const char *name, struct slice value);
+/* What was set locally ends. */
+void parameters_transaction_end(struct parameters *parameters);
+
+const struct type_settings *parameters_settings(const struct parameters *parameters);
+enum txn_isolation parameters_isolation(const struct parameters *parameters);
+bool parameters_read_only(const struct parameters *parameters);

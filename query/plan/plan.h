@@ -1,0 +1,81 @@
+/* query/plan/plan.h - how a statement is run: operators, in a tree that does not change.
+ *
+ * Every operator gives columns; expressions above it name them by number (EXPR_COLUMN's column). */
+#pragma once
+
+#include "query/query.h"
+
+enum plan_kind {
+    PLAN_ONE_ROW,
+    PLAN_VALUES,
+    PLAN_SERIES,
+    PLAN_SCAN,
+    PLAN_FILTER,
+    PLAN_PROJECT,
+    PLAN_JOIN_LOOP, /* Each pair of rows is tried. */
+    PLAN_JOIN_HASH,
+    PLAN_AGGREGATE,
+    PLAN_SORT,
+    PLAN_DISTINCT,    /* Of the first `distinct_count` columns. */
+    PLAN_DISTINCT_ON, /* Of sorted rows: the first of each. */
+    PLAN_SET,
+    PLAN_LIMIT,
+};
+
+/* Where a column comes from, while it is planned. */
+struct plan_column {
+    uint32_t source, column;
+    const struct type *type;
+};
+
+struct sort_key {
+    uint32_t column;
+    bool is_descending, nulls_first;
+};
+
+struct plan {
+    enum plan_kind kind;
+    struct plan *left, *right;
+    uint32_t column_count;
+    struct plan_column *columns;
+
+    uint32_t expr_count; /* PROJECT, VALUES (rows of column_count), SERIES, AGGREGATE: groups */
+    struct expr **exprs;
+    struct expr *condition; /* FILTER; joins: over left and right columns. NULL: none. */
+
+    const struct relation *relation; /* SCAN */
+    const struct index *index;       /* NULL: all rows. */
+    uint16_t *scan_columns;
+    uint32_t scan_column_count;
+    bool has_row_keys;       /* The last column. */
+    uint32_t equal_count;    /* Of the index's columns, equal to exprs[0..]; */
+    struct expr *low, *high; /* bounds of the next one. NULL: none. */
+    bool is_low_open, is_high_open;
+
+    enum from_kind join;
+    uint32_t key_count; /* HASH: left_keys[i] = right_keys[i] */
+    struct expr **left_keys, **right_keys;
+
+    uint32_t aggregate_count;
+    struct aggregate **aggregates;
+
+    uint32_t key_column_count; /* SORT, DISTINCT_ON */
+    struct sort_key *keys;
+    uint32_t distinct_count;
+
+    enum set_kind set;
+    bool is_set_all;
+
+    struct expr *limit, *offset;
+
+    /* What must be set before it runs: values of EXPR_OUTER, from those around. */
+    uint32_t outer_count;
+    struct outer_reference *outers;
+};
+
+/* Plans the statement's queries, the subqueries in expressions too. Errors: ERR_SQL. */
+err_t plan_statement(struct statement *statement, struct arena *arena, struct plan **plan_out);
+/* Expressions that stand beside the plan: over the columns of these sources, one after the other.
+ */
+err_t plan_expr(struct arena *arena, struct expr *expr, const struct source *const *sources,
+                uint32_t source_count, struct expr **expr_out);

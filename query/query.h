@@ -1,0 +1,143 @@
+/* query/query.h - a bound statement: what SQL asks for, before anybody decides how. */
+#pragma once
+
+#include "models/relational/catalog.h"
+#include "query/expr.h"
+
+enum { SQL_DEPTH_MAX = 1000, TARGETS_MAX = 1664, PARAMS_MAX = 65535 };
+
+enum source_kind {
+    SOURCE_TABLE,
+    SOURCE_QUERY,     /* A subquery, a view, a WITH query. */
+    SOURCE_SERIES,    /* generate_series */
+    SOURCE_AGGREGATE, /* What GROUP BY and aggregates make of a query's rows: its own columns. */
+};
+
+struct source_column {
+    struct slice name;
+    const struct type *type;
+    int32_t typmod;
+    bool is_used; /* Somewhere in the statement. */
+};
+
+struct source {
+    enum source_kind kind;
+    uint32_t id; /* In the statement. */
+    uint32_t column_count;
+    struct source_column *columns;
+    const struct relation *relation;
+    struct query *query;
+    struct expr *series[3]; /* From, to, step (NULL: 1). */
+    bool is_lateral;
+    bool needs_row_keys; /* UPDATE and DELETE: another column, the row's key, comes last. */
+};
+
+enum from_kind { FROM_SOURCE, FROM_INNER, FROM_LEFT, FROM_RIGHT, FROM_FULL };
+
+struct join {
+    enum from_kind kind;
+    struct source *source; /* FROM_SOURCE */
+    struct join *left, *right;
+    struct expr *on; /* NULL: none. */
+};
+
+struct target {
+    struct expr *expr;
+    struct slice name;
+    bool is_junk; /* Only for ORDER BY or DISTINCT ON. */
+};
+
+struct order {
+    uint32_t target;
+    bool is_descending, nulls_first;
+};
+
+enum set_kind { SET_NONE, SET_UNION, SET_INTERSECT, SET_EXCEPT };
+
+struct outer_reference {
+    struct expr *expr; /* In the scope of the query around. */
+    uint32_t param;
+};
+
+struct values_row {
+    struct expr **exprs;
+};
+
+struct query {
+    struct join *from; /* NULL: one row without columns. */
+    struct expr *where;
+    uint32_t target_count;
+    struct target *targets;
+
+    bool is_grouped; /* GROUP BY, HAVING or an aggregate. */
+    uint32_t group_count;
+    struct expr **groups;
+    uint32_t aggregate_count;
+    struct expr **aggregates; /* EXPR_AGGREGATE */
+    struct expr *having;
+    struct source *aggregate_source; /* Its columns: groups, then aggregates. */
+
+    bool is_distinct;
+    uint32_t distinct_on_count;
+    uint32_t *distinct_on; /* Targets. */
+    uint32_t order_count;
+    struct order *orders;
+    struct expr *limit, *offset;
+
+    enum set_kind set;
+    bool is_set_all;
+    struct query *left, *right;
+
+    uint32_t values_count; /* VALUES: rows of target_count expressions. */
+    struct values_row *values;
+
+    uint32_t outer_count; /* What it takes from around it. */
+    struct outer_reference *outers;
+    struct plan *plan; /* Set by planning: a WITH query is planned once. */
+};
+
+enum statement_kind {
+    STATEMENT_SELECT,
+    STATEMENT_INSERT,
+    STATEMENT_UPDATE,
+    STATEMENT_DELETE,
+    STATEMENT_UTILITY, /* query/exec/utility.h runs it from the parse tree. */
+    STATEMENT_EMPTY,
+};
+
+struct assignment {
+    uint32_t column;
+    struct expr *expr;
+};
+
+enum conflict_action { CONFLICT_ERROR, CONFLICT_NOTHING, CONFLICT_UPDATE };
+
+struct check_expr {
+    struct slice name;
+    struct expr *expr;
+    const struct source *source; /* Its columns are those of the row. */
+};
+
+struct statement {
+    enum statement_kind kind;
+    struct query *query; /* SELECT; rows to insert (target a column); rows to change. */
+    const struct relation *relation;
+    struct source *row_source; /* INSERT, UPDATE: the new row, for checks and RETURNING. */
+    struct source *old_source; /* UPDATE, DELETE, ON CONFLICT: the row as it was. */
+    uint32_t assignment_count; /* UPDATE: values are targets of the query, by number. */
+    struct assignment *assignments;
+    enum conflict_action conflict;
+    const struct index *conflict_index; /* NULL: any. */
+    struct expr *conflict_where;
+    uint32_t check_count;
+    struct check_expr *checks;
+    uint32_t returning_count;
+    struct target *returning;
+
+    uint32_t param_count;
+    const struct type **param_types;
+    uint32_t source_count;   /* Numbers of sources given out, */
+    uint32_t outer_count;    /* of EXPR_OUTER, */
+    uint32_t subquery_count; /* and of subqueries. */
+    const void *utility;     /* The parse node. */
+};

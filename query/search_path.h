@@ -1,0 +1,14 @@
+/* query/search_path.h - the schemas in which names without one are looked for. */
+#pragma once
+
+#include "models/relational/catalog.h"
+
+/* path: the parameter's text, names with commas between; those that do not exist are passed over,
+ * as is "$user". schema NULL: by the path. NULL: there is no such relation. */
+const struct relation *search_relation(const struct catalog *catalog, const char *path,
+                                       const char *schema, struct slice name);
+const struct relation *search_index(const struct catalog *catalog, const char *path,
+                                    const char *schema, struct slice name,
+                                    const struct index **index_out);
+/* Where new objects go: the first of the path that is there; NULL: none. */
+const struct schema *search_schema(const struct catalog *catalog, const char *path);

@@ -1,0 +1,68 @@
+/* query/session.h - SQL as a client's session speaks it, without a protocol: statements, prepared
+ * ones, transactions, settings. One fiber at a time uses a session. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/base/err.h"
+#include "engine/rt/fiber.h"
+#include "models/types/type.h"
+
+struct batch;
+struct sql_session;
+struct sql_prepared;
+
+enum sql_state { SQL_IDLE, SQL_IN_TRANSACTION, SQL_FAILED };
+
+struct sql_column {
+    struct slice name;
+    const struct type *type;
+    int32_t typmod;
+};
+
+/* Where results go. The functions may suspend. */
+struct sql_sink {
+    /* Before the first row of a statement that gives rows. */
+    YIELDS err_t (*describe)(void *arg, const struct sql_column *columns, uint32_t count);
+    YIELDS err_t (*rows)(void *arg, const struct batch *batch);
+    /* The end of a statement: "SELECT 3". */
+    YIELDS err_t (*complete)(void *arg, const char *tag);
+    void (*notice)(void *arg, const char *severity, const char *sqlstate, const char *message);
+    void *arg;
+};
+
+struct sql_session *sql_session_new(struct slice user, struct slice database);
+/* Rolls back what is open. Accepts NULL; clears the pointer. */
+YIELDS void sql_session_free(struct sql_session **session);
+enum sql_state sql_session_state(const struct sql_session *session);
+const struct type_settings *sql_session_settings(const struct sql_session *session);
+/* NULL: no such parameter. */
+const char *sql_session_parameter(const struct sql_session *session, const char *name);
+/* Startup parameters: unknown ones are refused. */
+err_t sql_session_set(struct sql_session *session, const char *name, const char *value);
+/* Another session's: what runs ends with 57014 soon. */
+void sql_session_cancel(struct sql_session *session);
+
+/* All statements of a text, as a simple query runs them: together one transaction, unless they say
+ * otherwise. On an error the rest is not run; *position_out counts characters from 1, 0: none. */
+YIELDS err_t sql_execute(struct sql_session *session, const char *text, const struct sql_sink *sink,
+                         uint32_t *position_out);
+
+/* ---- Prepared statements: at most one statement. ---- */
+
+/* Types of parameters may be 0. */
+YIELDS err_t sql_prepare(struct sql_session *session, const char *text, const oid_t *types,
+                         uint32_t type_count, struct sql_prepared **prepared_out,
+                         uint32_t *position_out);
+void sql_prepared_free(struct sql_prepared **prepared);
+uint32_t sql_prepared_params(const struct sql_prepared *prepared, const struct type *const **types);
+/* column count 0: it gives no rows. */
+uint32_t sql_prepared_columns(const struct sql_prepared *prepared,
+                              const struct sql_column **columns);
+/* Outside of a transaction block it is one of its own. */
+YIELDS err_t sql_run(struct sql_session *session, struct sql_prepared *prepared,
+                     const struct datum *params, const uint8_t *nulls, uint32_t param_count,
+                     const struct sql_sink *sink);
+/* The end of a series of messages (Sync): ends the implicit transaction. */
+YIELDS err_t sql_sync(struct sql_session *session);
