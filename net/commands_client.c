@@ -11,6 +11,7 @@
 #include "net/blocking.h"
 #include "net/dispatch.h"
 #include "net/pubsub.h"
+#include "net/tracking.h"
 #include "net/transaction.h"
 
 #include "engine/base/poison.h"
@@ -76,11 +77,23 @@ flags_text(const struct session *session, char out[FLAGS_BYTES])
     if (pubsub_is_subscriber(session)) {
         out[size++] = 'P';
     }
+    if (session->is_observer) {
+        out[size++] = 'O';
+    }
     if (session->multi != NULL) {
         out[size++] = 'x';
     }
     if (session->close_after_reply) {
         out[size++] = 'c';
+    }
+    if (session->tracking != NULL) {
+        out[size++] = 't';
+        if (session->tracking->is_broken) {
+            out[size++] = 'R';
+        }
+        if (session->tracking->is_bcast) {
+            out[size++] = 'B';
+        }
     }
     if (session->no_evict) {
         out[size++] = 'e';
@@ -109,7 +122,7 @@ session_describe(const struct session *session, struct buf *out)
         out,
         "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=%u sub=%u "
         "psub=%u ssub=%u multi=%lld qbuf=%zu qbuf-free=%zu argv-mem=%zu multi-mem=0 rbs=%zu "
-        "rbp=%zu obl=%zu oll=0 omem=0 tot-mem=%zu events=r cmd=%s user=%s redir=-1 resp=%u "
+        "rbp=%zu obl=%zu oll=0 omem=0 tot-mem=%zu events=r cmd=%s user=%s redir=%lld resp=%u "
         "lib-name=%s lib-ver=%s\n",
         (unsigned long long)session->id, session->peer, session->local,
         session->conn != NULL ? io_conn_fd(session->conn) : -1,
@@ -124,7 +137,8 @@ session_describe(const struct session *session, struct buf *out)
         session->sending.size + session->output.buf.size,
         sizeof(*session) + input_memory + output_memory + session->arena.bytes,
         session->last_command != NULL ? command_full_name(session->last_command) : "NULL",
-        session->user, session->output.resp, session->lib_name != NULL ? session->lib_name : "",
+        session->user, session->tracking != NULL ? (long long)session->tracking->redirect : -1LL,
+        session->output.resp, session->lib_name != NULL ? session->lib_name : "",
         session->lib_version != NULL ? session->lib_version : "");
 }
 
@@ -463,27 +477,6 @@ run_reply(struct session *session, struct kv_request *request)
     }
 }
 
-static YIELDS void
-run_getredir(struct session *session, struct kv_request *request)
-{
-    (void)session;
-    reply_int(request->reply, -1);
-}
-
-static YIELDS void
-run_trackinginfo(struct session *session, struct kv_request *request)
-{
-    (void)session;
-    reply_map(request->reply, 3);
-    reply_bulk_text(request->reply, "flags");
-    reply_set(request->reply, 1);
-    reply_bulk_text(request->reply, "off");
-    reply_bulk_text(request->reply, "redirect");
-    reply_int(request->reply, -1);
-    reply_bulk_text(request->reply, "prefixes");
-    reply_array(request->reply, 0);
-}
-
 struct unblock_call {
     uint64_t id;
     enum block_end end;
@@ -600,8 +593,6 @@ const struct net_command net_commands_client[] = {
     {"client|no-evict", run_no_evict},
     {"client|no-touch", run_no_touch},
     {"client|reply", run_reply},
-    {"client|getredir", run_getredir},
-    {"client|trackinginfo", run_trackinginfo},
     {"client|unblock", run_unblock},
     {"client|pause", run_pause},
     {"client|unpause", run_unpause},

@@ -18,6 +18,7 @@
 #include "net/process.h"
 #include "net/pubsub.h"
 #include "net/totals.h"
+#include "net/tracking.h"
 #include "txn/reshard.h"
 
 #include "engine/base/poison.h"
@@ -131,7 +132,7 @@ section_clients(struct info *info)
 {
     static const char *const none[] = {
         "cluster_connections",
-        "tracking_clients",
+
         "clients_in_timeout_table",
     };
     const struct totals *totals = info->totals;
@@ -140,6 +141,7 @@ section_clients(struct info *info)
     text_put(info, "maxclients", config_value(info, "maxclients"));
     number_put(info, "client_recent_max_input_buffer", totals->counters.input_bytes_max);
     number_put(info, "client_recent_max_output_buffer", totals->counters.output_bytes_max);
+    number_put(info, "tracking_clients", tracking_clients(net_self()->tracking));
     number_put(info, "blocked_clients", totals->waiting + totals->blocked);
     number_put(info, "total_blocking_keys", totals->blocking_keys);
     number_put(info, "total_blocking_keys_on_nokey", totals->blocking_keys_on_removal);
@@ -284,9 +286,6 @@ section_stats(struct info *info)
         "dump_payload_sanitizations",
         "expired_stale_perc",
         "expired_time_cap_reached_count",
-        "tracking_total_keys",
-        "tracking_total_items",
-        "tracking_total_prefixes",
         "io_threaded_reads_processed",
         "io_threaded_writes_processed",
     };
@@ -304,6 +303,9 @@ section_stats(struct info *info)
     number_put(info, "pubsub_patterns", pubsub_count(net_self()->pubsub, PUBSUB_PATTERN));
     number_put(info, "pubsubshard_channels",
                pubsub_count(net_self()->pubsub, PUBSUB_SHARD_CHANNEL));
+    number_put(info, "tracking_total_keys", totals->tracking.keys);
+    number_put(info, "tracking_total_items", totals->tracking.items);
+    number_put(info, "tracking_total_prefixes", totals->tracking.prefixes);
     number_put(info, "client_output_buffer_limit_disconnections",
                counters->output_limit_disconnections);
     buf_printf(&info->text, "instantaneous_input_kbps:%.2f\r\ninstantaneous_output_kbps:%.2f\r\n",

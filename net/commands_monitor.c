@@ -10,6 +10,8 @@
 #include "net/config.h"
 #include "net/dispatch.h"
 #include "net/monitor.h"
+#include "net/news.h"
+#include "net/observe.h"
 #include "net/process.h"
 #include "net/totals.h"
 
@@ -582,7 +584,20 @@ run_memory_purge(struct session *session, struct kv_request *request)
     reply_ok(request->reply);
 }
 
+static YIELDS void
+run_monitor(struct session *session, struct kv_request *request)
+{
+    if (request->txn != NULL) {
+        reply_error(request->reply, "ERR MONITOR isn't allowed for DENY BLOCKING client");
+        return;
+    }
+    observe_begin(session);
+    reply_ok(request->reply);
+    news_settle(session->net->news);
+}
+
 const struct net_command net_commands_monitor[] = {
+    {"monitor", run_monitor},
     {"slowlog|get", run_slowlog_get},
     {"slowlog|len", run_slowlog_len},
     {"slowlog|reset", run_slowlog_reset},

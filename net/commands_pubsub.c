@@ -213,7 +213,7 @@ match(void *arg, struct slice name)
 }
 
 static void
-channels_reply(struct session *session, struct kv_request *request, enum pubsub_kind kind)
+channels_reply(struct kv_request *request, enum pubsub_kind kind)
 {
     struct matches matches = {.count = 0};
 
@@ -229,51 +229,56 @@ channels_reply(struct session *session, struct kv_request *request, enum pubsub_
         matches.pattern = request->argv[2];
     }
     reply_init(&matches.names, request->reply->resp);
-    pubsub_visit(session->net->pubsub, kind, match, &matches);
+    pubsub_visit(net_self()->pubsub, kind, match, &matches);
     reply_array(request->reply, matches.count);
     buf_append(&request->reply->buf, matches.names.buf.data, matches.names.buf.size);
     reply_fini(&matches.names);
 }
 
 static void
-subscribers_reply(struct session *session, struct kv_request *request, enum pubsub_kind kind)
+subscribers_reply(struct kv_request *request, enum pubsub_kind kind)
 {
     reply_array(request->reply, 2 * (uint64_t)(request->argc - 2));
     for (uint32_t i = 2; i < request->argc; i++) {
         reply_bulk(request->reply, request->argv[i]);
         reply_int(request->reply,
-                  (int64_t)pubsub_subscribers(session->net->pubsub, kind, request->argv[i]));
+                  (int64_t)pubsub_subscribers(net_self()->pubsub, kind, request->argv[i]));
     }
 }
 
 static YIELDS void
 run_channels(struct session *session, struct kv_request *request)
 {
-    channels_reply(session, request, PUBSUB_CHANNEL);
+    (void)session;
+    channels_reply(request, PUBSUB_CHANNEL);
 }
 
 static YIELDS void
 run_shardchannels(struct session *session, struct kv_request *request)
 {
-    channels_reply(session, request, PUBSUB_SHARD_CHANNEL);
+    (void)session;
+    channels_reply(request, PUBSUB_SHARD_CHANNEL);
 }
 
 static YIELDS void
 run_numsub(struct session *session, struct kv_request *request)
 {
-    subscribers_reply(session, request, PUBSUB_CHANNEL);
+    (void)session;
+    subscribers_reply(request, PUBSUB_CHANNEL);
 }
 
 static YIELDS void
 run_shardnumsub(struct session *session, struct kv_request *request)
 {
-    subscribers_reply(session, request, PUBSUB_SHARD_CHANNEL);
+    (void)session;
+    subscribers_reply(request, PUBSUB_SHARD_CHANNEL);
 }
 
 static YIELDS void
 run_numpat(struct session *session, struct kv_request *request)
 {
-    reply_int(request->reply, (int64_t)pubsub_count(session->net->pubsub, PUBSUB_PATTERN));
+    (void)session;
+    reply_int(request->reply, (int64_t)pubsub_count(net_self()->pubsub, PUBSUB_PATTERN));
 }
 
 static YIELDS void

@@ -5,6 +5,7 @@
 #include "engine/base/assert.h"
 #include "net/acl.h"
 #include "net/dispatch.h"
+#include "net/tracking.h"
 #include "net/transaction.h"
 
 #include "engine/base/poison.h"
@@ -225,6 +226,11 @@ queue_run(struct session *session, struct kv_request *request)
         return;
     }
     multi.requests = exec.requests;
+    for (uint32_t i = 0; session->tracking != NULL && i < multi.count; i++) {
+        /* Before the snapshot that all of them read. */
+        multi.requests[i].arena = request->arena;
+        tracking_note_reads(session, &multi.requests[i]);
+    }
     kv_execute_multi(&multi);
     request->lsn = MAX(request->lsn, multi.lsn);
 }

@@ -405,6 +405,7 @@ values_refresh(struct config *config)
     struct config_values *values = &config->values;
 
     output_limits_refresh(config);
+    values->tracking_keys_max = (uint64_t)number_of(config, "tracking-table-max-keys");
     values->maxclients = (uint64_t)number_of(config, "maxclients");
     values->timeout_s = (uint64_t)number_of(config, "timeout");
     values->tcp_keepalive_s = (uint64_t)number_of(config, "tcp-keepalive");

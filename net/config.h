@@ -47,6 +47,7 @@ struct config_values {
     uint64_t lock_timeout_us, statement_timeout_us, txn_idle_timeout_us, txn_timeout_us;
     bool acl_all_channels; /* acl-pubsub-default */
     uint64_t acllog_max_len;
+    uint64_t tracking_keys_max; /* 0: as many as there is room for. */
     struct output_limit output_limits[OUTPUT_CLASSES];
 };
 

@@ -1141,8 +1141,9 @@ const struct config_parameter config_parameters[] = {
      .min = 0,
      .max = INT64_MAX,
      .start = "1000000",
-     .effect = CONFIG_KEPT,
-     .reason = "There is no client-side caching yet."},
+     .effect = CONFIG_APPLIED,
+     .reason = "Keys that clients have read and will be told of; each shard has its share. Beyond "
+               "it the oldest are told at once."},
     {.name = "unixsocket",
      .type = CONFIG_STRING,
      .flags = CONFIG_IMMUTABLE,

@@ -14,7 +14,9 @@
 #include "net/cluster.h"
 #include "net/config.h"
 #include "net/monitor.h"
+#include "net/observe.h"
 #include "net/pubsub.h"
+#include "net/tracking.h"
 #include "net/transaction.h"
 
 #include "engine/base/poison.h"
@@ -59,6 +61,7 @@ dispatch_init(void)
     table_bind(net_commands_command);
     table_bind(net_commands_monitor);
     table_bind(net_commands_debug);
+    table_bind(net_commands_tracking);
     table_bind(net_commands_transaction);
     table_bind(net_commands_txn);
     for (uint32_t id = 0; id < command_ids(); id++) {
@@ -122,6 +125,13 @@ has_asked(const struct kv_request *request)
     return __builtin_expect(request->block != NULL, 0) && request->block->is_asked;
 }
 
+/* To who observes, EXEC comes after its commands; scripts come before theirs. */
+static bool
+is_shown_last(const struct command *command)
+{
+    return strcmp(command->name, "exec") == 0;
+}
+
 /* Runs a request whose checks are done; replies go to request->reply. */
 static YIELDS void
 request_execute(struct net *net, struct session *session, struct kv_request *request)
@@ -133,12 +143,21 @@ request_execute(struct net *net, struct session *session, struct kv_request *req
     bool has_failed;
 
     net->executing++;
+    if (__builtin_expect(net->observer_total > 0, 0) && !is_shown_last(request->command)) {
+        observe_command(net, session, request);
+    }
     if (request->command->layer == COMMAND_SESSION) {
         session_commands[command_id(request->command)](session, request);
     } else {
         kv_execute(request);
     }
+    if (__builtin_expect(net->observer_total > 0, 0) && is_shown_last(request->command)) {
+        observe_command(net, session, request);
+    }
     net->executing--;
+    if (__builtin_expect(tracking_clients(net->tracking) > 0, 0)) {
+        tracking_after(net, request);
+    }
     if (has_asked(request)) {
         return; /* It counts when it answers. */
     }
@@ -597,8 +616,8 @@ run_remote(struct session *session, struct kv_request *first, uint32_t shard, st
            uint64_t consumed)
 {
     uint64_t reply_start = session_output_end(session);
-    bool may_gather = session->reply_mode == SESSION_REPLY_ON && first->block == NULL &&
-                      acl_is_unrestricted(session);
+    bool may_gather = session->reply_mode == SESSION_REPLY_ON && session->tracking == NULL &&
+                      first->block == NULL && acl_is_unrestricted(session);
     struct run run = {
         .session = session,
         .count = 1,
@@ -658,6 +677,10 @@ dispatch_route(struct session *session, struct kv_request *request, struct slice
     bool is_used;
 
     session_hold(session);
+    /* Held: should one of these keys change before it is read, that is told after the reply. */
+    if (__builtin_expect(session->tracking != NULL, 0) && session->txn == 0) {
+        tracking_note_reads(session, request);
+    }
     is_used = request_route(session, request, input, consumed);
     session_release(session);
     return is_used;
@@ -703,6 +726,21 @@ request_refused(struct session *session, const struct slice *argv, uint32_t argc
     }
 }
 
+/* CLIENT CACHING is for the command that follows it, or the whole of EXEC. */
+static YIELDS void
+tracking_ran(struct session *session, const struct kv_request *request)
+{
+    const struct command *container = command_parent(request->command);
+
+    if (session->txn != 0) {
+        tracking_note_past(session, request);
+    }
+    if (session->tracking != NULL && session->multi == NULL &&
+        (container == NULL || strcmp(container->name, "client") != 0)) {
+        session->tracking->caching = CACHING_UNSAID;
+    }
+}
+
 void
 dispatch_request(struct session *session, struct slice input, uint64_t consumed)
 {
@@ -733,6 +771,9 @@ dispatch_request(struct session *session, struct slice input, uint64_t consumed)
             is_answered = request_run_blocking(session, &request, input, consumed, &is_used);
         } else {
             is_used = dispatch_route(session, &request, input, consumed);
+        }
+        if (__builtin_expect(session->tracking != NULL, 0)) {
+            tracking_ran(session, &request);
         }
     }
     if (is_answered && !is_used) {

@@ -35,6 +35,7 @@ extern const struct net_command net_commands_info[];
 extern const struct net_command net_commands_command[];
 extern const struct net_command net_commands_monitor[]; /* SLOWLOG, LATENCY, MEMORY */
 extern const struct net_command net_commands_debug[];
+extern const struct net_command net_commands_tracking[];
 extern const struct net_command net_commands_transaction[];
 extern const struct net_command net_commands_txn[];
 

@@ -18,6 +18,7 @@
 #include "net/news.h"
 #include "net/pubsub.h"
 #include "net/session.h"
+#include "net/tracking.h"
 
 #include "engine/base/poison.h"
 
@@ -114,6 +115,7 @@ net_turn_hook(void *arg)
     struct net *net = arg;
     struct list *node;
 
+    tracking_flush(net->tracking);
     while ((node = list_pop_front(&net->dirty)) != NULL) {
         session_flush(LIST_ENTRY(node, struct session, dirty_link));
     }
@@ -258,6 +260,7 @@ ticker_run(void *arg)
         now_us = shard_now_us();
         stopwatch_calibrate(&net->stopwatch, now_us);
         rates_take(net, now_us);
+        tracking_tell_emptied(net->tracking);
         LIST_FOR_EACH_SAFE(node, &net->sessions) {
             struct session *session = LIST_ENTRY(node, struct session, link);
 
@@ -447,6 +450,7 @@ net_open(const struct server_options *options, struct kv *kv, struct net **net_o
     list_init(&net->ready);
     list_init(&net->woken);
     list_init(&net->dirty);
+    list_init(&net->observers);
     cond_init(&net->executor_cond);
     cond_init(&net->stop_cond);
     list_init(&net->postponed);
@@ -468,6 +472,7 @@ net_open(const struct server_options *options, struct kv *kv, struct net **net_o
     net->blocking = blocking_new(net);
     net->news = news_new(net);
     net->pubsub = pubsub_new(net);
+    net->tracking = tracking_new(net);
     kv_config(kv)->publish = pubsub_publish_events;
     shard_slot_set(SHARD_SLOT_NET, net);
     net->peers[shard_id()].durable = store_durable(net->store);
@@ -586,6 +591,7 @@ net_free(struct net **net_in)
     blocking_free(&net->blocking);
     kv_config(net->kv)->publish = NULL;
     pubsub_free(&net->pubsub);
+    tracking_free(&net->tracking);
     news_free(&net->news);
     mem_free(MEM_RUNTIME, net->peers, shard_count() * sizeof(*net->peers));
     mem_free(MEM_RUNTIME, net->command_stats, command_ids() * sizeof(*net->command_stats));

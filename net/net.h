@@ -26,6 +26,7 @@ struct net;
 struct news;
 struct pubsub;
 struct session;
+struct tracking;
 struct slowlog;
 
 enum {
@@ -118,6 +119,9 @@ struct net {
     struct latency *latency;
     struct news *news;
     struct pubsub *pubsub;
+    struct tracking *tracking;
+    struct list observers;   /* Sessions of this shard that MONITOR, */
+    uint32_t observer_total; /* and how many there are on all. */
     struct io_listener *listener;
     struct io_listener *cluster_listener;
     struct list sessions;

@@ -9,7 +9,9 @@
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
 #include "net/net.h"
+#include "net/observe.h"
 #include "net/pubsub.h"
+#include "net/tracking.h"
 
 #include "engine/base/poison.h"
 
@@ -45,8 +47,14 @@ record_take(struct net *net, uint32_t from, enum news_kind kind, struct slice bo
         pubsub_take_message(net, body);
         return;
     case NEWS_INVALIDATION:
-    case NEWS_WATCHERS:
+        tracking_take(net, from, body);
+        return;
+    case NEWS_OBSERVERS:
+        observe_take_count(net, body);
+        return;
     case NEWS_COMMAND:
+        observe_take_line(net, body);
+        return;
     case NEWS_KINDS:
         break;
     }

@@ -18,7 +18,7 @@ enum news_kind {
     NEWS_SUBSCRIPTION, /* pubsub.h: the number of a channel's subscribers has changed. */
     NEWS_MESSAGE,      /* pubsub.h: for who subscribes to the channel. */
     NEWS_INVALIDATION, /* tracking.h: keys that a session may have cached. */
-    NEWS_WATCHERS,     /* observe.h: how many sessions MONITOR. */
+    NEWS_OBSERVERS,    /* observe.h: how many sessions MONITOR. */
     NEWS_COMMAND,      /* observe.h: a line for them. */
     NEWS_KINDS
 };

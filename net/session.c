@@ -11,6 +11,8 @@
 #include "net/config.h"
 #include "net/dispatch.h"
 #include "net/net.h"
+#include "net/observe.h"
+#include "net/tracking.h"
 #include "net/transaction.h"
 
 #include "engine/base/poison.h"
@@ -493,6 +495,8 @@ session_reset(struct session *session)
     multi_discard(session);
     txn_leave(session);
     pubsub_leave(session);
+    tracking_end(session);
+    observe_end(session);
     session->db = 0;
     session->no_evict = false;
     session->no_touch = false;
@@ -556,6 +560,8 @@ session_close(struct session *session)
     list_remove(&session->ready_link);
     session_discard_output(session);
     pubsub_leave(session);
+    tracking_end(session);
+    observe_end(session);
     list_remove(&session->link);
     session->net->session_count--;
     io_conn_close(session->conn);
@@ -582,6 +588,8 @@ session_maybe_free(struct session *session)
     blocking_leave(session);
     acl_session_leave(session);
     pubsub_leave(session);
+    tracking_end(session);
+    observe_end(session);
     buf_fini(&session->input);
     buf_fini(&session->incoming);
     buf_fini(&session->sending);

@@ -104,6 +104,9 @@ struct session {
     bool is_as_of; /* It only reads at a time in the past: ORBIT.ASOF. */
 
     struct session_subscriptions subscriptions[PUBSUB_KINDS];
+    bool is_observer;                  /* MONITOR */
+    struct list observer_link;         /* net->observers, while it is. */
+    struct session_tracking *tracking; /* NULL: CLIENT TRACKING is off. */
     uint64_t soft_since_us; /* Its output has been above the soft limit since then; 0: it is not. */
     bool is_too_slow;       /* Above a limit: it will be closed. */
 

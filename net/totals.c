@@ -228,6 +228,7 @@ totals_add_here(void *arg)
         errors_add(totals, &net->errors[i]);
     }
     commands_add(totals, net);
+    tracking_stats_add(net->tracking, &totals->tracking);
     kv_add(&totals->kv, net->kv);
     scripts_add(&totals->scripts, net->kv);
     wal_add(totals, net->store);

@@ -12,6 +12,7 @@
 #include "lsm/metrics.h"
 #include "models/script/script.h"
 #include "net/net.h"
+#include "net/tracking.h"
 #include "txn/txn.h"
 
 struct command_total {
@@ -29,6 +30,7 @@ struct totals {
     uint32_t error_kinds;
     struct kv_stats kv;          /* Keys and expires by database. */
     struct script_stats scripts; /* Sums; of what is on every shard the largest number. */
+    struct tracking_stats tracking;
     uint64_t memory[MEM_TAG_COUNT];
     uint64_t memory_total, memory_peak;
     struct wal_stats wal; /* Sums; of the quantiles the largest. */

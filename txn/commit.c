@@ -238,6 +238,7 @@ commit_step(struct part *part, struct txn_done *done_out)
     struct store_batch *batch = &part->writes.batch;
     uint64_t ts = clock_next(&store->clock);
 
+    store->writer = part->locks.client;
     done_out->lsn = store_commit_step(store, &batch->record, batch->ops, ts, batch->ingest);
     done_out->ts = ts;
     if (shard_count() > 1) {
@@ -667,6 +668,7 @@ commit_decide(struct commit *commit, struct txn_done *done_out)
         ts = MAX(ts, commit->calls[i].proposal);
     }
     done_out->ts = ts;
+    store->writer = txn->part.locks.client;
     done_out->lsn =
         store_commit_step(store, &commit->record, commit->ops, ts, txn->part.writes.batch.ingest);
     shard_acked_raise(ts);

@@ -76,6 +76,7 @@ struct store {
     uint64_t log_bytes_max; /* Rotate when the log has grown by this much since. */
     store_write_fn on_write; /* Told each write as it is applied; NULL: nobody. */
     void *on_write_arg;
+    uint64_t writer; /* Of the commit that is applied next, or now; 0: nobody. */
     enum wal_durability durability;
     char dir[STORE_DIR_BYTES_MAX];
     uint64_t log_id;

@@ -66,6 +66,7 @@ outcome_hear(void *arg)
 
         ASSERT(part->state == PART_PREPARED);
         ASSERT(outcome->ts >= part->proposal);
+        txns->store->writer = part->locks.client;
         store_apply_section(txns->store, &section, batch->ingest);
     }
     remote_part_end(txns->commits, part);

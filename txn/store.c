@@ -118,6 +118,7 @@ ops_apply(struct store *store, struct record_reader *reader, uint64_t ts, lsn_t 
         }
     }
     ASSERT(err == ERR_NOT_FOUND);
+    store->writer = 0;
     if (ingest != NULL) {
         lsm_ingest_apply(store->lsm, ingest, ts, lsn);
     }
@@ -518,6 +519,12 @@ store_on_write(struct store *store, store_write_fn fn, void *arg)
 {
     store->on_write = fn;
     store->on_write_arg = arg;
+}
+
+uint64_t
+store_writer(const struct store *store)
+{
+    return store->writer;
 }
 
 struct lsm *

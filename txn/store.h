@@ -165,6 +165,8 @@ enum wal_durability store_durability(const struct store *store);
 struct record_op;
 typedef void (*store_write_fn)(void *arg, const struct record_op *op);
 void store_on_write(struct store *store, store_write_fn fn, void *arg);
+/* In such a call: the client (txn_origin.client) whose commit it is; 0: nobody's. */
+uint64_t store_writer(const struct store *store);
 
 struct lsm *store_lsm(struct store *store);
 /* It owns nothing any more and commits nothing: txn/reshard.h. */

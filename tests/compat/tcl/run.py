@@ -61,6 +61,7 @@ FILES = [
     "unit/pubsub",
     "unit/scripting",
     "unit/functions",
+    "unit/tracking",
 ]
 PASSES_FLOOR = 290
 FILE_TIMEOUT_S = 400
