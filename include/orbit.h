@@ -158,8 +158,8 @@ int orbit_batch_commit(struct orbit *db, struct orbit_batch *batch);
 
 /* The rows are written as tables that nobody sees; the commit is one small record in the log. For
  * loading: it costs a fraction of what puts cost. Keys must rise strictly. The rows of an ingest
- * replace what their keys had. With several shards: ORBIT_CROSS_SHARD, as for a batch whose keys
- * lie on several. An ingest belongs to one thread at a time. */
+ * replace what their keys had. With several shards: ORBIT_CROSS_SHARD. An ingest belongs to one
+ * thread at a time. */
 struct orbit_ingest;
 
 int orbit_ingest_new(struct orbit *db, struct orbit_ingest **ingest_out);
