@@ -3,6 +3,8 @@
 
 #include "query/parse/nodes.h"
 
+#include <stdlib.h>
+
 #include <pg_query.h>
 #include <pg_query/pg_query_internal.h>
 
@@ -38,6 +40,7 @@ parse_open(const char *text, struct parse *parse_out, uint32_t *position_out)
     PgQueryInternalParsetreeAndError result = pg_query_raw_parse(text);
     err_t err;
 
+    free(result.stderr_buffer); /* The C library's, and always there. */
     if (result.error == NULL) {
         *parse_out = (struct parse){.statements = result.tree, .memory = memory};
         return ERR_OK;
