@@ -80,6 +80,28 @@ kv_command_zpopmax(struct kv_request *request)
 
 /* ---- Of the first of several keys ---- */
 
+/* The sorted set to take from. is_found: it is there for this command. False after an error reply.
+ * Between the change that woke the command and its run the key may have got another type: then it
+ * waits on. */
+static YIELDS bool
+source_lookup(struct kv_request *request, const struct popping *popping, struct slice name,
+              struct kv_object *object_out)
+{
+    struct reply_mark mark = reply_mark(request->reply);
+
+    object_out->is_found = false;
+    if ((popping->waits && kv_block_is_taken(request, name)) ||
+        zset_lookup(request, name, 0, object_out)) {
+        return true;
+    }
+    if (!kv_block_is_repeat(request) || request->err != ERR_OK) {
+        return false;
+    }
+    reply_cut(request->reply, mark);
+    object_out->is_found = false;
+    return true;
+}
+
 /* Takes from the first key that has any; *at_out: which, or one behind the last. False after an
  * error reply. */
 static YIELDS bool
@@ -91,10 +113,7 @@ pop_first(struct kv_request *request, const struct popping *popping, uint32_t *a
 
     *entries = (struct zset_entries){0};
     for (; at < popping->first + popping->keys; at++) {
-        if (popping->waits && kv_block_is_taken(request, request->argv[at])) {
-            continue;
-        }
-        if (!zset_lookup(request, request->argv[at], 0, &object)) {
+        if (!source_lookup(request, popping, request->argv[at], &object)) {
             return false;
         }
         if (object.is_found) {

@@ -133,6 +133,44 @@ FIBER_TEST_ON(blocking, only_what_a_commit_leaves_wakes, 2)
     net_fixture_close();
 }
 
+/* An exchange of databases says of no key what it is now: all who wait are woken. */
+static YIELDS void
+wait_out_other_type(const char *const *words, const char *const *give, const char *answer)
+{
+    struct waiting one = {words, .shard = 1};
+
+    EXPECT("+OK\r\n", "SELECT", "3");
+    EXPECT("+OK\r\n", "SET", "k", "text");
+    EXPECT("+OK\r\n", "SELECT", "0");
+    wait_begin(&one);
+    EXPECT("+OK\r\n", "SWAPDB", "0", "3");
+    (void)fiber_sleep_us(WAIT_US);
+    cr_assert_not(one.is_done, "%s: %s", words[0], one.answer);
+    EXPECT(":1\r\n", "DEL", "k");
+    (void)net_call_texts(give);
+    wait_end(&one, answer);
+    EXPECT("+OK\r\n", "FLUSHALL");
+}
+
+FIBER_TEST_ON(blocking, a_key_of_another_type_is_waited_out, 2)
+{
+    net_fixture_open();
+    wait_out_other_type(WORDS("BLPOP", "k", "0"), WORDS("RPUSH", "k", "v"),
+                        "*2\r\n$1\r\nk\r\n$1\r\nv\r\n");
+    wait_out_other_type(WORDS("BZPOPMIN", "k", "0"), WORDS("ZADD", "k", "1", "a"),
+                        "*3\r\n$1\r\nk\r\n$1\r\na\r\n$1\r\n1\r\n");
+    wait_out_other_type(WORDS("BZMPOP", "0", "1", "k", "MAX"), WORDS("ZADD", "k", "1", "a"),
+                        "*2\r\n$1\r\nk\r\n*1\r\n*2\r\n$1\r\na\r\n$1\r\n1\r\n");
+    wait_out_other_type(WORDS("XREAD", "BLOCK", "0", "STREAMS", "k", "$"),
+                        WORDS("XADD", "k", "1-1", "f", "v"),
+                        "*1\r\n*2\r\n$1\r\nk\r\n*1\r\n*2\r\n$3\r\n1-1\r\n*2\r\n"
+                        "$1\r\nf\r\n$1\r\nv\r\n");
+    /* Who has not waited yet is told. */
+    EXPECT("+OK\r\n", "SET", "k", "text");
+    EXPECT_PART("-WRONGTYPE ", "BZPOPMIN", "k", "0");
+    net_fixture_close();
+}
+
 FIBER_TEST_ON(blocking, in_a_transaction_nothing_waits, 2)
 {
     net_fixture_open();
