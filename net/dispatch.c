@@ -726,6 +726,26 @@ request_refused(struct session *session, const struct slice *argv, uint32_t argc
     }
 }
 
+/* The checks; NULL: the request is refused, and answered. Held meanwhile: a check may wait for room,
+ * and a message that comes then must not be cut off with the refusal. */
+static YIELDS const struct command *
+request_check(struct session *session, const struct slice *argv, uint32_t argc)
+{
+    uint64_t reply_start = session_output_end(session);
+    struct reply_mark mark = reply_mark(&session->output);
+    const struct command *command;
+
+    session_hold(session);
+    command = command_check(session, argv, argc);
+    if (command == NULL) {
+        request_refused(session, argv, argc, mark);
+        net_error_count(session->net, answer_get(session, &session->output, reply_start));
+        reply_mode_apply(session, reply_start);
+    }
+    session_release(session);
+    return command;
+}
+
 /* CLIENT CACHING is for the command that follows it, or the whole of EXEC. */
 static YIELDS void
 tracking_ran(struct session *session, const struct kv_request *request)
@@ -741,41 +761,47 @@ tracking_ran(struct session *session, const struct kv_request *request)
     }
 }
 
+/* Its checks are done. False: it waits, and stays in the input. */
+static YIELDS bool
+request_run(struct session *session, const struct command *command, const struct slice *argv,
+            uint32_t argc, struct slice input, uint64_t consumed, bool *is_used_out)
+{
+    uint64_t reply_start = session_output_end(session);
+    struct kv_request request;
+    bool is_answered = true;
+
+    if (is_held_by_pause(session, command)) {
+        blocking_postpone(session);
+        return false;
+    }
+    if (session->multi != NULL && multi_queue(session, command, argv, argc)) {
+        reply_mode_apply(session, reply_start);
+        return true;
+    }
+    request_init(session, &request, command, argv, argc);
+    if (__builtin_expect((command->flags & CMD_BLOCKING) != 0, 0)) {
+        is_answered = request_run_blocking(session, &request, input, consumed, is_used_out);
+    } else {
+        *is_used_out = dispatch_route(session, &request, input, consumed);
+    }
+    if (__builtin_expect(session->tracking != NULL, 0)) {
+        tracking_ran(session, &request);
+    }
+    return is_answered;
+}
+
 void
 dispatch_request(struct session *session, struct slice input, uint64_t consumed)
 {
     uint32_t argc = session->parser.arg_count;
-    uint64_t reply_start = session_output_end(session);
-    struct reply_mark mark = reply_mark(&session->output);
     const struct slice *argv = arguments_get(session, input, &session->arena);
-    const struct command *command = command_check(session, argv, argc);
-    struct kv_request request;
+    const struct command *command = request_check(session, argv, argc);
     bool is_used = false;
-    bool is_answered = true;
+    bool is_answered;
 
     session->request_bytes = consumed;
-    if (command == NULL) {
-        request_refused(session, argv, argc, mark);
-        net_error_count(session->net,
-                        slice_of(session->output.buf.data + (reply_start - session->output.gone),
-                                 session_output_end(session) - reply_start));
-        reply_mode_apply(session, reply_start);
-    } else if (is_held_by_pause(session, command)) {
-        blocking_postpone(session);
-        is_answered = false;
-    } else if (session->multi != NULL && multi_queue(session, command, argv, argc)) {
-        reply_mode_apply(session, reply_start);
-    } else {
-        request_init(session, &request, command, argv, argc);
-        if (__builtin_expect((command->flags & CMD_BLOCKING) != 0, 0)) {
-            is_answered = request_run_blocking(session, &request, input, consumed, &is_used);
-        } else {
-            is_used = dispatch_route(session, &request, input, consumed);
-        }
-        if (__builtin_expect(session->tracking != NULL, 0)) {
-            tracking_ran(session, &request);
-        }
-    }
+    is_answered =
+        command == NULL || request_run(session, command, argv, argc, input, consumed, &is_used);
     if (is_answered && !is_used) {
         session->input_used += consumed;
     }
