@@ -34,3 +34,7 @@ fuzz_manifest_LDADD = $(fuzz_libs)
 fuzz_programs += fuzz_sql
 fuzz_sql_SOURCES = tests/fuzz/fuzz_sql.c
 fuzz_sql_LDADD = $(fuzz_libs)
+
+fuzz_programs += fuzz_script
+fuzz_script_SOURCES = tests/fuzz/fuzz_script.c
+fuzz_script_LDADD = $(fuzz_libs)
