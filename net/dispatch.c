@@ -649,13 +649,24 @@ run_remote(struct session *session, struct kv_request *first, uint32_t shard, st
     reply_mode_apply(session, reply_start);
 }
 
+/* Is it a statement of the session's transaction? A message that is published then is, too: it
+ * leaves at the commit. ORBIT.ASOF has none. */
+static bool
+is_statement(const struct session *session, const struct command *command)
+{
+    const uint32_t publishes = CMD_PUBSUB | CMD_MAY_REPLICATE;
+
+    return command->layer != COMMAND_SESSION ||
+           ((command->flags & publishes) == publishes && !session->is_as_of);
+}
+
 static YIELDS bool
 request_route(struct session *session, struct kv_request *request, struct slice input,
               uint64_t consumed)
 {
     uint32_t shard = shard_id();
 
-    if (__builtin_expect(session->txn != 0, 0) && request->command->layer != COMMAND_SESSION) {
+    if (__builtin_expect(session->txn != 0, 0) && is_statement(session, request->command)) {
         run_in_txn(session, request);
         return false;
     }

@@ -147,6 +147,40 @@ FIBER_TEST_ON(pubsub, in_a_transaction_it_takes_effect_with_exec, 2)
     peers_close();
 }
 
+#define SET_EVENT "*3\r\n$7\r\nmessage\r\n$18\r\n__keyevent@0__:set\r\n$1\r\nk\r\n"
+
+FIBER_TEST_ON(pubsub, what_an_open_transaction_publishes_leaves_at_its_commit, 2)
+{
+    char token[TXN_TOKEN_BYTES + 1] = {0};
+
+    peers_open();
+    EXPECT("+OK\r\n", "CONFIG", "SET", "notify-keyspace-events", "E$");
+    talk(1, "SUBSCRIBE c\r\n", SUBSCRIBED("c"));
+    talk(1, "SUBSCRIBE __keyevent@0__:set\r\n",
+         "*3\r\n$9\r\nsubscribe\r\n$18\r\n__keyevent@0__:set\r\n:2\r\n");
+    EXPECT("+OK\r\n", "ORBIT.BEGIN");
+    EXPECT(":1\r\n", "PUBLISH", "c", "x");
+    EXPECT("+OK\r\n", "SET", "k", "x");
+    EXPECT("+OK\r\n", "ORBIT.ROLLBACK");
+    EXPECT("+OK\r\n", "ORBIT.BEGIN");
+    EXPECT(":1\r\n", "PUBLISH", "c", "1");
+    EXPECT("+OK\r\n", "SET", "k", "v");
+    EXPECT_PART("-WRONGTYPE ", "LPUSH", "k", "v");
+    EXPECT("+OK\r\n", "EVAL", "redis.call('PUBLISH', 'c', '2') return redis.status_reply('OK')",
+           "0");
+    /* A session of another shard goes on with it, and ends it. */
+    memcpy(token, strchr((const char *)CALL("ORBIT.TXN", "TOKEN").data, '\n') + 1, TXN_TOKEN_BYTES);
+    cr_assert(slice_equal(CALL_ON(1, "ORBIT.TXN", "JOIN", token), SLICE("+OK\r\n")));
+    cr_assert(slice_equal(CALL_ON(1, "PUBLISH", "c", "3"), SLICE(":1\r\n")));
+    (void)fiber_sleep_us(100000);
+    cr_assert_eq(peers[1].sent.size, 0);
+    cr_assert(slice_equal(CALL_ON(1, "ORBIT.COMMIT"), SLICE("+OK\r\n")));
+    talk(1, NULL, MESSAGE("1") SET_EVENT MESSAGE("2") MESSAGE("3"));
+    EXPECT_PART("-TXNABORTED ", "PUBLISH", "c", "x");
+    EXPECT("+OK\r\n", "ORBIT.ROLLBACK");
+    peers_close();
+}
+
 /* Goal: nobody hears of a change that a power cut may take back. */
 static lsn_t wanted_lsn;
 
