@@ -737,8 +737,8 @@ request_refused(struct session *session, const struct slice *argv, uint32_t argc
     }
 }
 
-/* The checks; NULL: the request is refused, and answered. Held meanwhile: a check may wait for room,
- * and a message that comes then must not be cut off with the refusal. */
+/* The checks; NULL: the request is refused, and answered. Held meanwhile: a check may wait for
+ * room, and a message that comes then must not be cut off with the refusal. */
 static YIELDS const struct command *
 request_check(struct session *session, const struct slice *argv, uint32_t argc)
 {

@@ -1,6 +1,7 @@
-/* tests/fuzz/fuzz_script.c - any bytes for the decoders that scripts reach: cmsgpack, cjson, struct,
- * the libraries of FUNCTION RESTORE, and the first line of a script. Each ends in values or an error
- * and reads nothing else; what was decoded can be encoded, and cjson reads what it has written. */
+/* tests/fuzz/fuzz_script.c - any bytes for the decoders that scripts reach: cmsgpack, cjson,
+ * struct, the libraries of FUNCTION RESTORE, and the first line of a script. Each ends in values or
+ * an error and reads nothing else; what was decoded can be encoded, and cjson reads what it has
+ * written. */
 #include <stdint.h>
 #include <stdlib.h>
 

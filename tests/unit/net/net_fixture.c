@@ -38,6 +38,10 @@ session_make(struct net *net)
     snprintf(session->peer, sizeof(session->peer), "127.0.0.1:%llu",
              (unsigned long long)(1000 + session->id));
     snprintf(session->local, sizeof(session->local), "127.0.0.1:6379");
+    session->host = (struct kv_host){.session = session->id,
+                                     .shard = shard_id(),
+                                     .execute = dispatch_host_execute,
+                                     .is_allowed = dispatch_host_is_allowed};
     list_init(&session->ready_link);
     list_init(&session->dirty_link);
     list_init(&session->wait_link);
