@@ -20,6 +20,7 @@ enum {
     WORK_UNITS_PER_KEY = 3,
     WORK_UNITS_PER_EXPIRY = 20,
     PICK_EXACTLY_MAX = 128,
+    PICK_TRIES_PER_SHARD = 8, /* Draws of a slot before the slots of the shard are counted. */
 };
 
 #define CURSOR_END UINT64_MAX
@@ -564,18 +565,58 @@ seek_id(struct txn_scan *heads, uint32_t keyspace, uint64_t id)
     return txn_scan_seek(heads, slice_of(key, size));
 }
 
+/* How many slots the shard has; *slot_io, a number among them, becomes that slot. */
+static uint64_t
+count_slots(const struct txn *txn, uint32_t shard, uint64_t *slot_io)
+{
+    uint64_t number = *slot_io;
+    uint64_t count = 0;
+    uint32_t end;
+
+    for (uint32_t slot = 0; slot < KV_SLOTS; slot = end) {
+        if (txn_slots_run(txn, (uint16_t)slot, &end) != shard) {
+            continue;
+        }
+        if (number >= count && number < count + end - slot) {
+            *slot_io = slot + number - count;
+        }
+        count += end - slot;
+    }
+    return count;
+}
+
+/* Each slot of the shard is equally likely. Slots lie in runs, so that the next slot of the shard
+ * after any slot would nearly always be the first of a run. Most often a few draws find one; a
+ * shard that has few slots counts them. */
+static uint64_t
+pick_slot(const struct txn *txn, uint32_t shard)
+{
+    uint64_t slot = 0;
+    uint64_t count;
+
+    for (uint32_t i = 0; i < PICK_TRIES_PER_SHARD * shard_count(); i++) {
+        slot = prng_below(shard_prng(), KV_SLOTS);
+        if (kv_shard_of_slot((uint16_t)slot) == shard) {
+            return slot;
+        }
+    }
+    count = count_slots(txn, shard, &slot);
+    if (count > 0) {
+        slot = prng_below(shard_prng(), count);
+        count_slots(txn, shard, &slot);
+    }
+    return slot;
+}
+
 /* Of many keys: a slot, then a place within it. Keys of one slot are equally likely, or nearly;
  * so are slots, as long as most have keys. */
 static YIELDS err_t
-pick_place(struct txn_scan *heads, uint32_t shard, uint32_t keyspace)
+pick_place(struct txn_scan *heads, const struct pick_step *pick)
 {
-    uint64_t slot = prng_below(shard_prng(), KV_SLOTS);
+    uint32_t keyspace = pick->keyspace;
+    uint64_t slot = pick_slot(pick->txn, pick->shard);
     struct kv_key_parts parts;
     err_t err;
-
-    for (uint32_t i = 0; i < KV_SLOTS && kv_shard_of_slot((uint16_t)slot) != shard; i++) {
-        slot = (slot + 1) % KV_SLOTS;
-    }
 
     TRY(seek_id(heads, keyspace, slot << 48));
     if (!txn_scan_is_valid(heads)) {
@@ -653,7 +694,7 @@ pick_in(struct txn *txn, struct pick_step *pick)
     if (pick->keys <= PICK_EXACTLY_MAX) {
         TRY(pick_number(heads, prng_below(shard_prng(), pick->keys)));
     } else {
-        TRY(pick_place(heads, pick->shard, pick->keyspace));
+        TRY(pick_place(heads, pick));
     }
     TRY(pick_live(heads, pick, pick->keys));
 out:
