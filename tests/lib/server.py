@@ -152,8 +152,11 @@ class Connection:
             return rest
         if kind == b"-":
             return ReplyError(rest.decode("utf-8", "replace"))
-        if kind == b":" or kind == b"(":
+        if kind == b":":
             return int(rest)
+        if kind == b"(":  # The text a script called a big number goes out as it is: it may be none.
+            digits = rest[1:] if rest[:1] == b"-" else rest
+            return int(rest) if digits.isdigit() else rest
         if kind == b"$":
             count = int(rest)
             if count < 0:
