@@ -65,13 +65,15 @@ group_end(const struct lsm *lsm, const struct lsm_snapshot *first, bool *is_gues
 }
 
 /* What the shard can promise: none of its snapshots is below, or will be, that is not held on all
- * shards. Those below the word already are other shards' that are read here. */
+ * shards. Those below the word already are other shards' that are read here. The window is that of
+ * all shards, and may begin ahead of this one's clock when another's has leapt: snapshots still
+ * begin at the own clock. */
 static uint64_t
 word_find(const struct horizon *horizon)
 {
     const struct lsm *lsm = horizon->store->lsm;
     uint64_t now = clock_now(horizon);
-    uint64_t limit = horizon->store->window.retention == 0 ? now : window_begin();
+    uint64_t limit = horizon->store->window.retention == 0 ? now : MIN(now, window_begin());
     const struct lsm_snapshot *at = lsm_snapshot_next(lsm, NULL);
     uint32_t looks = 0;
 
