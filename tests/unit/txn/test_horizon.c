@@ -395,6 +395,37 @@ FIBER_TEST_ON(horizon, a_retention_may_be_set_and_lifted_while_several_serve, SH
     retention_changes();
 }
 
+/* As an answer of a shard whose clock has leapt: by more than the retention. */
+static void
+clock_leap(void *arg)
+{
+    struct clock *clock = &store_self()->clock;
+
+    clock_raise(clock, clock_read(clock) + (*(uint64_t *)arg << CLOCK_COUNTER_BITS));
+}
+
+FIBER_TEST_ON(horizon, a_clock_ahead_by_more_than_the_retention_leaves_others_their_snapshots,
+              SHARDS)
+{
+    uint64_t leap_us = 20000000;
+    struct store_snapshot snapshot;
+
+    stores_begin(1000000);
+    put_on(0, "first");
+    msg_call(1, MSG_INLINE, clock_leap, &leap_us);
+    for (uint32_t round = 0; round < 20; round++) {
+        put_on(1, "again");
+        cr_assert_eq(fiber_sleep_us(20000), ERR_OK);
+        hold(&snapshot);
+        cr_assert_geq(snapshot.held.ts, horizon_oldest(&store_self()->horizon));
+        for (uint32_t shard = 0; shard < SHARDS; shard++) {
+            cr_assert_leq(seen_on(shard).horizon, snapshot.held.ts);
+        }
+        release(&snapshot);
+    }
+    stores_end();
+}
+
 /* ---- Many snapshots of many shards, beside a list of all commits. ---- */
 
 enum { COMMITS_MAX = 4000, HELD_MAX = 40 };
