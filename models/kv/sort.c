@@ -370,8 +370,8 @@ elements_order(struct kv_request *request, struct sorting *sorting)
     struct zset_entries *entries = &sorting->entries;
     bool is_set = sorting->object.is_found && sorting->object.head.type == KV_SET;
 
-    if (sorting->is_unsorted && is_set && sorting->store != 0) {
-        sorting->is_unsorted = false; /* What is stored has an order. */
+    if (sorting->is_unsorted && is_set && (sorting->store != 0 || request->in_script)) {
+        sorting->is_unsorted = false; /* What is stored, or what a script sees, has an order. */
         sorting->is_alpha = true;
         sorting->by = 0;
     }

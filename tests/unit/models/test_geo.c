@@ -189,3 +189,19 @@ FIBER_TEST(kv_sort, without_an_order_lists_and_sorted_sets_keep_theirs)
     EXPECT("-ERR syntax error\r\n", "SORT_RO", "z", "BY", "nosort", "STORE", "l");
     kv_fixture_close();
 }
+
+FIBER_TEST(kv_sort, a_script_sees_the_members_of_a_set_in_the_order_of_their_bytes)
+{
+    kv_fixture_open();
+    EXPECT(":5\r\n", "SADD", "s", "b", "c", "azz", "a", "aa");
+    EXPECT("*5\r\n$1\r\na\r\n$2\r\naa\r\n$3\r\nazz\r\n$1\r\nb\r\n$1\r\nc\r\n", "EVAL",
+           "return redis.call('SORT', KEYS[1], 'BY', '_')", "1", "s");
+    EXPECT("*2\r\n$1\r\nc\r\n$1\r\nb\r\n", "EVAL",
+           "return redis.call('SORT_RO', KEYS[1], 'BY', '_', 'DESC', 'LIMIT', 0, 2, 'GET', '#')",
+           "1", "s");
+    /* Lists have an order of their own. */
+    EXPECT(":2\r\n", "RPUSH", "l", "b", "a");
+    EXPECT("*2\r\n$1\r\nb\r\n$1\r\na\r\n", "EVAL", "return redis.call('SORT', KEYS[1], 'BY', '_')",
+           "1", "l");
+    kv_fixture_close();
+}
