@@ -664,13 +664,16 @@ name_input(const struct type *type, const struct type_io *context, struct slice 
     (void)type;
     (void)context;
     (void)typmod;
-    out->bytes = text;
-    if (text.size > NAME_BYTES_MAX) { /* Cut between characters. */
-        while (text.size > NAME_BYTES_MAX || (text.data[text.size] & 0xc0) == 0x80) {
-            text.size--;
+    if (text.size > NAME_BYTES_MAX) {
+        size_t size = NAME_BYTES_MAX;
+
+        /* Cut between characters; what is not UTF-8 may have nowhere to cut. */
+        while (size > 0 && (text.data[size] & 0xc0) == 0x80) {
+            size--;
         }
-        out->bytes = text;
+        text.size = size;
     }
+    out->bytes = text;
     return ERR_OK;
 }
 
