@@ -69,22 +69,32 @@ bit_bxor(lua_State *L)
     return bits_push(L, bits);
 }
 
+/* Of shifts and rotations the first argument is read, and refused, first. */
 static int
 bit_lshift(lua_State *L)
 {
-    return bits_push(L, bits_get(L, 1) << (bits_get(L, 2) & 31));
+    uint32_t bits = bits_get(L, 1);
+    uint32_t by = bits_get(L, 2) & 31;
+
+    return bits_push(L, bits << by);
 }
 
 static int
 bit_rshift(lua_State *L)
 {
-    return bits_push(L, bits_get(L, 1) >> (bits_get(L, 2) & 31));
+    uint32_t bits = bits_get(L, 1);
+    uint32_t by = bits_get(L, 2) & 31;
+
+    return bits_push(L, bits >> by);
 }
 
 static int
 bit_arshift(lua_State *L)
 {
-    return bits_push(L, (uint32_t)((int32_t)bits_get(L, 1) >> (bits_get(L, 2) & 31)));
+    uint32_t bits = bits_get(L, 1);
+    uint32_t by = bits_get(L, 2) & 31;
+
+    return bits_push(L, (uint32_t)((int32_t)bits >> by));
 }
 
 static uint32_t
@@ -96,13 +106,19 @@ rotate_left(uint32_t bits, uint32_t by)
 static int
 bit_rol(lua_State *L)
 {
-    return bits_push(L, rotate_left(bits_get(L, 1), bits_get(L, 2)));
+    uint32_t bits = bits_get(L, 1);
+    uint32_t by = bits_get(L, 2);
+
+    return bits_push(L, rotate_left(bits, by));
 }
 
 static int
 bit_ror(lua_State *L)
 {
-    return bits_push(L, rotate_left(bits_get(L, 1), -bits_get(L, 2)));
+    uint32_t bits = bits_get(L, 1);
+    uint32_t by = bits_get(L, 2);
+
+    return bits_push(L, rotate_left(bits, -by));
 }
 
 static int

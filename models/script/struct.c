@@ -94,7 +94,6 @@ option_control(lua_State *L, struct format *format, char option)
     case ' ':
         break;
     case '<':
-    case '=':
         format->is_big = false;
         break;
     case '>':
@@ -313,6 +312,12 @@ struct_unpack(lua_State *L)
     return count + 1;
 }
 
+static bool
+is_alphanumeric(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
 static int
 struct_size(lua_State *L)
 {
@@ -330,7 +335,7 @@ struct_size(lua_State *L)
         }
         total += padding(&format, option, size, total) + size;
         luaL_argcheck(L, total <= INT32_MAX, 1, "size is too large");
-        if (size == 0 && option != 'i' && option != 'I') {
+        if (!is_alphanumeric(option)) { /* Letters that mean nothing have no size, as in Redis. */
             option_control(L, &format, option);
         }
     }
