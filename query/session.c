@@ -524,6 +524,7 @@ struct run {
     char tag[TAG_BYTES_MAX];
     uint64_t rows;
     bool is_described; /* Rows may have been sent: it cannot run again. */
+    bool is_last;      /* Outside of a block it is committed before its end is told. */
 };
 
 static void
@@ -776,6 +777,9 @@ statement_run(struct run *run, const RawStmt *raw)
         err = statement_in_transaction(run, raw);
         break;
     }
+    if (err == ERR_OK && run->is_last && !session->is_block) {
+        err = transaction_commit(session);
+    }
     if (err == ERR_OK) {
         err = run->sink->complete(run->sink->arg, tag != NULL ? tag : run->tag);
     }
@@ -794,13 +798,14 @@ characters_before(const char *text, int32_t bytes)
 }
 
 static err_t
-statements_run(struct run *run, const List *statements)
+statements_run(struct run *run, const List *statements, bool commits)
 {
     const ListCell *cell;
     err_t err = ERR_OK;
 
     foreach(cell, statements)
     {
+        run->is_last = commits && cell == list_tail(statements);
         err = statement_run(run, lfirst(cell));
         if (err != ERR_OK) {
             return err;
@@ -832,10 +837,7 @@ sql_execute(struct sql_session *session, const char *text, const struct sql_sink
     *position_out = 0;
     TRY(text_check_size(text));
     TRY(parse_open(text, &parse, position_out));
-    TRY(statements_run(&run, parse.statements));
-    if (!session->is_block) {
-        err = transaction_commit(session);
-    }
+    err = statements_run(&run, parse.statements, true);
 out:
     parse_close(&parse);
     if (err != ERR_OK) {
@@ -998,7 +1000,7 @@ sql_run(struct sql_session *session, struct sql_prepared *prepared, const struct
         types[i] = prepared->param_types[i]->oid;
     }
     TRY(parse_open(prepared->text, &parse, &position));
-    err = statements_run(&run, parse.statements);
+    err = statements_run(&run, parse.statements, false);
 out:
     parse_close(&parse);
     mem_free(MEM_SESSIONS, types, (prepared->param_count + 1) * sizeof(*types));

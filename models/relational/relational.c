@@ -166,7 +166,7 @@ id_block_take(uint64_t *first_out)
     err_t err;
 
     arena_init(&arena, MEM_RUNTIME);
-    slot = rtable_slot(id_record_key(key));
+    slot = txn_slot_of_shard(shard_id()); /* So that its log alone is to be waited for. */
     TRY(txn_get(txn, slot, id_record_key(key), &arena, &value));
     if (value.is_found && value.value.size != sizeof(end)) {
         err = err_set(ERR_CORRUPT, "the record of row ids has %zu bytes", value.value.size);

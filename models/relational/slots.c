@@ -8,7 +8,10 @@
 
 #include "engine/base/poison.h"
 
-enum { WORK_UNITS_PER_ENTRY = 2 };
+enum {
+    WORK_UNITS_PER_ENTRY = 2,
+    RAW_TAG = 2, /* Keys of the C API: they have no model that could know them. */
+};
 
 static YIELDS err_t
 entry_copy(struct slots_move *move, struct txn_scan *scan, struct arena *arena)
@@ -31,7 +34,7 @@ out:
 err_t
 relational_slots_copy(struct slots_move *move)
 {
-    const uint8_t lower[] = {RELATIONAL_TAG}, upper[] = {RELATIONAL_TAG + 1};
+    const uint8_t lower[] = {RAW_TAG}, upper[] = {RELATIONAL_TAG + 1};
     struct txn_scan *scan = NULL;
     struct arena arena;
     err_t err;

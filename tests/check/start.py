@@ -133,10 +133,10 @@ def a_key_of_the_file_that_is_not_known_is_64_and_named_with_its_line():
         case.refused(64, ["section"], ["--config", path])
 
 
-def a_folder_of_other_shards_is_65():
+def another_number_of_shards_is_served():
     with Case() as case:
-        case.stop(case.up(["--shards", "2"]))
-        case.refused(65, ["2 shards"], ["--shards", "1"])
+        for shards in ("2", "1", "3"):
+            case.stop(case.up(["--shards", shards]))
 
 
 def a_damaged_folder_is_65_and_the_file_is_named():
@@ -360,7 +360,7 @@ def main():
     tally = Tally()
     cases = [a_wrong_flag_or_value_is_64,
              a_key_of_the_file_that_is_not_known_is_64_and_named_with_its_line,
-             a_folder_of_other_shards_is_65, a_damaged_folder_is_65_and_the_file_is_named,
+             another_number_of_shards_is_served, a_damaged_folder_is_65_and_the_file_is_named,
              a_file_that_cannot_be_read_is_66, a_taken_port_or_a_foreign_address_is_69,
              a_kernel_that_refuses_io_uring_is_71_and_the_remedy_is_named,
              a_data_folder_that_cannot_be_made_is_73, a_folder_in_use_is_75,
