@@ -5,7 +5,6 @@
  * a Lua thread of its own. Long jumps of an error stay on the stack of their run. */
 #include "engine/base/assert.h"
 #include "engine/base/log.h"
-#include "engine/base/sometimes.h"
 #include "engine/rt/shard.h"
 #include "models/script/internal.h"
 
@@ -351,9 +350,6 @@ script_run_execute(struct script_run *run)
         is_run = false;
     }
     while (is_run && !run->is_done) {
-        if (scripts->run_count > 1) {
-            SOMETIMES("script: several scripts of a shard under way");
-        }
         fiber_suspend();
     }
     list_remove(&run->link);
