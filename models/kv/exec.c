@@ -262,8 +262,11 @@ attempts_repeat(struct kv_request *request, struct attempts *attempts, err_t err
     return err;
 }
 
+/* The latches are let go as soon as it has committed: what is removed afterwards takes them anew. A
+ * script may have met one of its own keys expired. */
 static YIELDS void
-auto_execute(struct kv *kv, struct kv_request *request, struct kv_call *call)
+auto_execute(struct kv *kv, struct kv_request *request, struct kv_call *call,
+             struct kv_latch *latches, uint32_t held)
 {
     struct attempts attempts = {
         .kv = kv,
@@ -276,6 +279,7 @@ auto_execute(struct kv *kv, struct kv_request *request, struct kv_call *call)
     if (__builtin_expect(kv_may_repeat(err), 0)) {
         err = attempts_repeat(request, &attempts, err);
     }
+    kv_latch_unlock(kv, latches, held);
     if (__builtin_expect(err == ERR_OK, 1)) {
         kv_committed(kv, request);
     } else if (request->err == ERR_OK) { /* Otherwise the command has replied it. */
@@ -308,8 +312,7 @@ latched_execute(struct kv *kv, struct kv_request *request, struct kv_call *call)
         }
     }
     kv_latch_lock(kv, latches, call->ids, call->count, &held);
-    auto_execute(kv, request, call);
-    kv_latch_unlock(kv, latches, held);
+    auto_execute(kv, request, call, latches, held);
 }
 
 /* ---- A statement of a longer transaction ---- */
@@ -406,7 +409,7 @@ data_execute(struct kv *kv, struct kv_request *request)
         if (call.is_here && kv_may_write(request->command)) {
             latched_execute(kv, request, &call);
         } else {
-            auto_execute(kv, request, &call);
+            auto_execute(kv, request, &call, NULL, 0);
         }
         kv_gate_leave_shared(kv);
         if (__builtin_expect(request->wants_alone, 0)) {

@@ -32,6 +32,18 @@ FIBER_TEST(kv_script, a_script_that_fails_has_changed_nothing)
     kv_fixture_close();
 }
 
+/* It holds the latches of its keys, and what is removed in passing takes them. */
+FIBER_TEST(kv_script, a_script_may_meet_its_own_key_expired)
+{
+    kv_fixture_open();
+    EXPECT("+OK\r\n", "SET", "k", "v", "PX", "1");
+    fiber_sleep_us(20000);
+    EXPECT(":0\r\n", "EVAL", "return redis.call('EXISTS', KEYS[1])", "1", "k");
+    EXPECT(":0\r\n", "DBSIZE");
+    EXPECT("+OK\r\n", "SET", "k", "w");
+    kv_fixture_close();
+}
+
 FIBER_TEST_ON(kv_script, a_script_spans_shards, 3)
 {
     kv_fixture_open();
