@@ -13,6 +13,7 @@ enum {
     THINK_US_MAX = 3000,
     SLOW_US_MAX = 100 * 1000,
     LOCK_TIMEOUT_US = 200 * 1000,
+    LEAVING_CLIENTS = 3, /* Their numbers are 1 to this; the other clients stay. */
 };
 
 struct txn_test txn_test;
@@ -30,6 +31,8 @@ is_excused(const struct work *work, err_t err)
     case ERR_LOCK_TIMEOUT:
     case ERR_TIMEOUT:
         return work->may_time_out;
+    case ERR_CANCELED:
+        return work->may_be_left;
     case ERR_SNAPSHOT_TOO_OLD:
         return work->is_historical;
     case ERR_BUSY:
@@ -126,6 +129,23 @@ work_draw(struct work *work, struct txn_options *options)
     }
 }
 
+static void
+waits_cancel_run(void *arg)
+{
+    const uint64_t *client = arg;
+
+    txn_waits_cancel(*client);
+}
+
+/* Some client goes away: what waits for locks on its behalf, on any shard, ends. */
+static YIELDS void
+client_leave(void)
+{
+    uint64_t client = 1 + txn_below(LEAVING_CLIENTS);
+
+    msg_call_all(MSG_INLINE, waits_cancel_run, &client, 0);
+}
+
 struct begin_call {
     struct work *work;
     const struct txn_options *options;
@@ -157,6 +177,10 @@ work_begin(struct work *work, const struct txn_options *options)
     work->record =
         txn_history_begin(&txn_test.history, levels[work->isolation], work->is_historical);
     msg_call(work->home, MSG_FIBER, begin_run, &call);
+    if (call.err == ERR_OK && work->home == shard_id() && txn_chance(20)) {
+        work->may_be_left = true;
+        txn_client_set(work->txn, 1 + txn_below(LEAVING_CLIENTS));
+    }
     if (call.err == ERR_OK && work->home != shard_id()) {
         work->id = txn_id(work->txn);
         work->txn = NULL;
@@ -437,6 +461,9 @@ txn_client(void *arg)
     (void)arg;
     while (!txn_test.is_stopping) {
         transaction();
+        if (txn_chance(5)) {
+            client_leave();
+        }
         think();
     }
     txn_test.running--;

@@ -26,6 +26,7 @@ struct work {
     uint32_t record; /* In the history. */
     enum txn_isolation isolation;
     bool is_auto, read_only, is_historical, may_time_out;
+    bool may_be_left; /* By its client, while it waits for a lock. */
     struct txn_done done;
     struct txn_memory seen;       /* Of step_memory_read; .ts is 0 before. */
     struct txn_memory remembered; /* What it must find; .ts is 0: of no snapshot before. */
