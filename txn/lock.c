@@ -815,6 +815,7 @@ lock_cancel_client(struct locks *locks, uint64_t client)
         node = node->next;
         if (request->owner->client == client) {
             request_end(locks, request, ERR_CANCELED);
+            SOMETIMES("txn: a wait for a lock ended because its client had gone");
             /* Others behind it may have been granted theirs, and have left the list. */
             node = locks->waiters.next;
         }
