@@ -192,10 +192,11 @@ flush_fiber(void *arg)
 YIELDS err_t
 lsm_flush(struct lsm *lsm)
 {
+    uint64_t newest = lsm->frozen_newest != NULL ? lsm->frozen_newest->number : 0;
     err_t err = ERR_OK;
 
     OBJ_CHECK(lsm, LSM_MAGIC);
-    while (lsm->frozen_oldest != NULL && !lsm->is_closing) {
+    while (lsm->frozen_oldest != NULL && lsm->frozen_oldest->number <= newest && !lsm->is_closing) {
         TRY(flush_step(lsm));
     }
 out:

@@ -173,7 +173,8 @@ uint64_t lsm_horizon(const struct lsm *lsm);
 
 struct vlog *lsm_vlog(struct lsm *lsm);
 
-/* Flush all frozen memtables now (what is in the active one waits for the owner's lsm_rotate);
+/* Flush the memtables that are frozen at the call, and no later ones: a steady load always has
+ * another (what is in the active one waits for the owner's lsm_rotate);
  * compact [lower, upper) to the bottom, after a flush. Both wait for background work in their way,
  * and give its errors; lsm_flush tries once. */
 YIELDS err_t lsm_flush(struct lsm *lsm);

@@ -480,10 +480,7 @@ close_reshard(void *arg)
 static err_t
 ask_reshard(void *arg)
 {
-    struct reshard_stats stats;
-
-    reshard_stats_get(&stats);
-    *(bool *)arg = stats.is_moving;
+    reshard_stats_get(arg);
     return ERR_OK;
 }
 
@@ -519,15 +516,16 @@ out:
 static void
 wait_reshard(struct run *run)
 {
-    bool is_moving = true;
+    struct reshard_stats stats = {.is_moving = true};
     err_t err;
 
-    for (uint32_t i = 0; i < 10000 && is_moving; i++) {
+    for (uint32_t i = 0; i < 10000 && stats.is_moving; i++) {
         RUN_CHECK(run, run_for(run, 100000), "fatal: %s", sim_world_fatal_message(run->world));
-        err = sim_world_call(run->world, 0, ask_reshard, &is_moving);
+        err = sim_world_call(run->world, 0, ask_reshard, &stats);
         RUN_CHECK(run, err == ERR_OK, "asking: %s", err_message(err));
     }
-    RUN_CHECK(run, !is_moving, "slots are still moving");
+    RUN_CHECK(run, !stats.is_moving, "%u slots are still to be moved, after %llu retries: %s",
+              stats.slots_left, (unsigned long long)stats.retries, stats.last_error);
     err = sim_world_call_all(run->world, check_place, NULL);
     RUN_CHECK(run, err == ERR_OK, "looking at all entries: %s", err_message(err));
 }
