@@ -4,9 +4,11 @@
 #include <stdio.h>
 
 #include "engine/base/assert.h"
+#include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
 #include "models/relational/relational.h"
 #include "models/types/sql_error.h"
+#include "models/types/type_io.h"
 #include "query/bind/bind.h"
 #include "query/exec/exec.h"
 #include "query/exec/utility.h"
@@ -33,7 +35,9 @@ struct sql_session {
     struct catalog *own; /* The transaction's, with its changes; NULL: none. */
     struct savepoint *savepoints;
     uint32_t savepoint_count, savepoint_capacity;
+    bool is_running;
     bool is_cancelled;
+    uint64_t client;
     struct arena arena; /* Of the statement. */
 };
 
@@ -51,14 +55,14 @@ struct sql_prepared {
 /* ---- Sessions ---- */
 
 struct sql_session *
-sql_session_new(struct slice user, struct slice database)
+sql_session_new(struct slice user, uint64_t client)
 {
     struct sql_session *session = MEM_NEW(MEM_SESSIONS, struct sql_session);
 
     session->parameters = parameters_new();
     arena_init(&session->arena, MEM_SESSIONS);
     parameters_fix(session->parameters, "session_authorization", user);
-    (void)database;
+    session->client = client;
     return session;
 }
 
@@ -131,7 +135,44 @@ sql_session_set(struct sql_session *session, const char *name, const char *value
 void
 sql_session_cancel(struct sql_session *session)
 {
-    session->is_cancelled = true;
+    session->is_cancelled = session->is_running;
+}
+
+static void
+waits_cancel(void *arg)
+{
+    const uint64_t *client = arg;
+
+    txn_waits_cancel(*client);
+}
+
+bool
+sql_session_cancel_waits(struct sql_session *session)
+{
+    uint64_t client = session->client;
+
+    if (!session->is_running || !session->is_cancelled) {
+        return false;
+    }
+    msg_call_all(MSG_INLINE, waits_cancel, &client, 0);
+    return true;
+}
+
+/* A statement runs, and can be cancelled. */
+static void
+run_begin(struct sql_session *session)
+{
+    session->is_running = true;
+    session->is_cancelled = false;
+}
+
+static err_t
+run_end(struct sql_session *session, err_t err)
+{
+    session->is_running = false;
+    return err == ERR_CANCELED && session->is_cancelled
+               ? sql_error("57014", "canceling statement due to user request")
+               : err;
 }
 
 /* ---- Transactions ---- */
@@ -145,7 +186,16 @@ transaction_begin(struct sql_session *session)
         .protocol = SLICE("postgres"),
     };
 
-    return session->txn != NULL ? ERR_OK : txn_begin(&options, &session->txn);
+    err_t err;
+
+    if (session->txn != NULL) {
+        return ERR_OK;
+    }
+    err = txn_begin(&options, &session->txn);
+    if (err == ERR_OK) {
+        txn_client_set(session->txn, session->client);
+    }
+    return err;
 }
 
 static void
@@ -815,12 +865,12 @@ statements_run(struct run *run, const List *statements, bool commits)
 }
 
 static err_t
-text_check_size(const char *text)
+statement_check(const char *text)
 {
     size_t size = strlen(text);
 
     return size <= STATEMENT_BYTES_MAX
-               ? ERR_OK
+               ? text_check(slice_of(text, size))
                : sql_error("54000", "a statement of %zu bytes exceeds max_statement_bytes (%d)",
                            size, STATEMENT_BYTES_MAX);
 }
@@ -833,12 +883,16 @@ sql_execute(struct sql_session *session, const char *text, const struct sql_sink
     struct parse parse = {0};
     err_t err;
 
-    session->is_cancelled = false;
+    run_begin(session);
     *position_out = 0;
-    TRY(text_check_size(text));
+    TRY(statement_check(text));
     TRY(parse_open(text, &parse, position_out));
+    if (parse.statements == NIL) {
+        sink->empty(sink->arg);
+    }
     err = statements_run(&run, parse.statements, true);
 out:
+    err = run_end(session, err);
     parse_close(&parse);
     if (err != ERR_OK) {
         if (run.position >= 0) {
@@ -917,7 +971,7 @@ prepared_fill(struct sql_prepared *prepared, uint32_t *position_out)
     int32_t position = -1;
     err_t err;
 
-    TRY(text_check_size(prepared->text));
+    TRY(statement_check(prepared->text));
     TRY(parse_open(prepared->text, &parse, position_out));
     if (list_length(parse.statements) > 1) {
         err = sql_error("42601", "cannot insert multiple commands into a prepared statement");
@@ -995,13 +1049,14 @@ sql_run(struct sql_session *session, struct sql_prepared *prepared, const struct
     uint32_t position;
     err_t err;
 
-    session->is_cancelled = false;
+    run_begin(session);
     for (uint32_t i = 0; i < prepared->param_count; i++) {
         types[i] = prepared->param_types[i]->oid;
     }
     TRY(parse_open(prepared->text, &parse, &position));
     err = statements_run(&run, parse.statements, false);
 out:
+    err = run_end(session, err);
     parse_close(&parse);
     mem_free(MEM_SESSIONS, types, (prepared->param_count + 1) * sizeof(*types));
     if (err != ERR_OK) {

@@ -28,11 +28,14 @@ struct sql_sink {
     YIELDS err_t (*rows)(void *arg, const struct batch *batch);
     /* The end of a statement: "SELECT 3". */
     YIELDS err_t (*complete)(void *arg, const char *tag);
+    /* In place of all of it: the text holds no statement. */
+    void (*empty)(void *arg);
     void (*notice)(void *arg, const char *severity, const char *sqlstate, const char *message);
     void *arg;
 };
 
-struct sql_session *sql_session_new(struct slice user, struct slice database);
+/* client: whose waits for locks a cancel ends; unique in the process, as txn_origin.client. */
+struct sql_session *sql_session_new(struct slice user, uint64_t client);
 /* Rolls back what is open. Accepts NULL; clears the pointer. */
 YIELDS void sql_session_free(struct sql_session **session);
 enum sql_state sql_session_state(const struct sql_session *session);
@@ -43,6 +46,9 @@ const char *sql_session_parameter(const struct sql_session *session, const char 
 err_t sql_session_set(struct sql_session *session, const char *name, const char *value);
 /* Another session's: what runs ends with 57014 soon. */
 void sql_session_cancel(struct sql_session *session);
+/* Does a statement run that is to end? Then its waits for locks are ended, on every shard; one may
+ * begin after it was looked for, so that the caller repeats it as long as the answer is true. */
+YIELDS bool sql_session_cancel_waits(struct sql_session *session);
 
 /* All statements of a text, as a simple query runs them: together one transaction, unless they say
  * otherwise. On an error the rest is not run; *position_out counts characters from 1, 0: none. */

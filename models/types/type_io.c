@@ -688,6 +688,9 @@ err_t
 name_receive(const struct type *type, const struct type_io *context, struct slice bytes,
              struct datum *out)
 {
+    if (bytes.size > NAME_BYTES_MAX) {
+        return sql_error("42622", "identifier too long");
+    }
     return text_receive(type, context, bytes, out);
 }
 

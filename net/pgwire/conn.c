@@ -62,7 +62,7 @@ conn_free(struct pg_conn *conn)
 static void
 conn_maybe_free(struct pg_conn *conn)
 {
-    if (conn->is_closed && !conn->is_running && conn->session == NULL) {
+    if (conn->is_closed && !conn->is_running && !conn->is_canceling && conn->session == NULL) {
         conn_free(conn);
     }
 }
@@ -179,6 +179,38 @@ conn_wake(struct pg_conn *conn)
     }
 }
 
+/* ---- Cancelling what runs ---- */
+
+enum { CANCEL_PAUSE_US_MIN = 1000, CANCEL_PAUSE_US_MAX = 50000 };
+
+static YIELDS void
+cancel_run(void *arg)
+{
+    struct pg_conn *conn = arg;
+    uint64_t pause_us = CANCEL_PAUSE_US_MIN;
+
+    while (conn->session != NULL && sql_session_cancel_waits(conn->session)) {
+        (void)fiber_sleep_us(pause_us);
+        pause_us = MIN(2 * pause_us, (uint64_t)CANCEL_PAUSE_US_MAX);
+    }
+    conn->is_canceling = false;
+    conn_maybe_free(conn);
+}
+
+void
+pg_conn_cancel(struct pg_conn *conn)
+{
+    if (conn->session == NULL) {
+        return;
+    }
+    sql_session_cancel(conn->session);
+    /* Without a fiber what waits for a lock hears of it when it has that. */
+    conn->is_canceling = conn->is_canceling ||
+                         (conn->is_running &&
+                          fiber_group_spawn(&conn->pgwire->fibers, "pgwire cancel",
+                                            FIBER_FOREGROUND, FIBER_STACK_SMALL, cancel_run, conn));
+}
+
 /* ---- Callbacks: on the loop's stack ---- */
 
 static void
@@ -213,9 +245,7 @@ on_end(void *owner, int result)
 
     (void)result;
     conn->is_ended = true;
-    if (conn->session != NULL) {
-        sql_session_cancel(conn->session);
-    }
+    pg_conn_cancel(conn);
     cond_broadcast(&conn->sent);
     conn_wake(conn);
 }
@@ -248,7 +278,8 @@ on_accept(void *owner, struct io_conn *io_conn)
     struct pgwire *pgwire = owner;
     struct pg_conn *conn;
 
-    if (pgwire->is_stopping) {
+    if (pgwire->is_stopping ||
+        pgwire->conn_count >= pgwire->options.connections_max + PG_STARTING_MAX) {
         io_conn_close(io_conn);
         return;
     }
@@ -287,8 +318,8 @@ cancel_here(void *arg)
     LIST_FOR_EACH(node, &pgwire->conns) {
         struct pg_conn *conn = LIST_ENTRY(node, struct pg_conn, link);
 
-        if (conn->pid == cancel->pid && conn->key == cancel->key && conn->session != NULL) {
-            sql_session_cancel(conn->session);
+        if (conn->pid == cancel->pid && conn->key == cancel->key) {
+            pg_conn_cancel(conn);
         }
     }
 }
@@ -344,9 +375,7 @@ pgwire_close(struct pgwire **pgwire)
         struct pg_conn *conn = LIST_ENTRY(node, struct pg_conn, link);
 
         conn->is_ended = true;
-        if (conn->session != NULL) {
-            sql_session_cancel(conn->session);
-        }
+        pg_conn_cancel(conn);
         cond_broadcast(&conn->sent);
         conn_wake(conn);
     }

@@ -16,7 +16,7 @@ enum {
     PG_OUTPUT_BYTES_HIGH = 1 << 20, /* Above, a statement waits for the client to read. */
     PG_INPUT_BYTES_HIGH = 1 << 20,  /* Beyond a message: receiving pauses. */
     PG_STATEMENTS_MAX = 10000,      /* Prepared ones of a session, and portals. */
-    PG_PARAMS_MAX = 65535,
+    PG_STARTING_MAX = 64, /* Connections beyond the most, to be told that they are too many. */
 };
 
 struct pg_statement {
@@ -52,7 +52,8 @@ struct pg_conn {
     bool is_running; /* A fiber works on it. */
     bool is_ended;   /* Nothing can be sent, or nothing more will come. */
     bool is_closing, is_closed, is_paused;
-    bool has_started; /* The startup message was accepted. */
+    bool has_started;  /* The startup message was accepted. */
+    bool is_canceling; /* A fiber ends the waits of what runs. */
     bool skips_to_sync;
     struct cond sent;
     struct sql_session *session;
@@ -84,6 +85,9 @@ struct pgwire {
 YIELDS bool pg_flush(struct pg_conn *conn);
 void pg_send_start(struct pg_conn *conn);
 
+/* What runs is to end, also where it waits. Does not suspend. */
+void pg_conn_cancel(struct pg_conn *conn);
+
 /* ---- protocol.c ---- */
 /* One message. */
 YIELDS void pg_message(struct pg_conn *conn, char type, struct slice body);
@@ -96,3 +100,5 @@ void pg_statements_free(struct pg_conn *conn);
 YIELDS void pg_cancel(uint32_t pid, uint32_t key);
 struct pgwire *pgwire_self(void);
 enum { PG_PID_SHARD_SHIFT = 20 };
+/* Clients of sessions by other protocols have no such bit. */
+#define PG_CLIENT_BIT (UINT64_C(1) << 63)

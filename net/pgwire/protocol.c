@@ -4,6 +4,7 @@
 
 #include "engine/base/assert.h"
 #include "models/types/sql_error.h"
+#include "models/types/type_io.h"
 #include "net/pgwire/internal.h"
 
 #include "engine/base/poison.h"
@@ -164,7 +165,7 @@ session_start(struct pg_conn *conn, struct message_reader *reader)
     err_t err;
 
     TRY(admit(conn));
-    conn->session = sql_session_new(slice_from_text(user), SLICE("orbit"));
+    conn->session = sql_session_new(slice_from_text(user), PG_CLIENT_BIT | conn->pid);
     while (!reader->is_bad && reader->at < reader->end && *reader->at != '\0') {
         const char *name = message_text(reader);
         const char *value = message_text(reader);
@@ -319,6 +320,14 @@ sink_complete(void *arg, const char *tag)
     return ERR_OK;
 }
 
+static void
+sink_empty(void *arg)
+{
+    struct pg_conn *conn = arg;
+
+    message_empty(&conn->output, 'I');
+}
+
 static struct sql_sink
 sink_of(struct pg_conn *conn)
 {
@@ -326,6 +335,7 @@ sink_of(struct pg_conn *conn)
         .describe = sink_describe,
         .rows = sink_rows,
         .complete = sink_complete,
+        .empty = sink_empty,
         .notice = notice_put,
         .arg = conn,
     };
@@ -353,9 +363,6 @@ simple_query(struct pg_conn *conn, struct slice body)
     conn->sends_description = true;
     if (reader.is_bad) {
         err = err_set(ERR_PROTOCOL, "invalid message format");
-    } else if (is_blank(text)) {
-        message_empty(&conn->output, 'I');
-        err = ERR_OK;
     } else {
         err = sql_execute(conn->session, text, &sink, &position);
     }
@@ -548,9 +555,7 @@ param_read(const struct pg_conn *conn, struct pg_portal *portal, uint32_t at,
     if (format == 1) {
         return type->receive(type, &io, kept, &portal->params[at]);
     }
-    TRY(memchr(kept.data, '\0', kept.size) != NULL
-            ? sql_error("22021", "invalid byte sequence for encoding \"UTF8\": 0x00")
-            : ERR_OK);
+    TRY(text_check(kept));
     err = type->input(type, &io, kept, -1, &portal->params[at]);
 out:
     return err;

@@ -329,8 +329,8 @@ join_next(struct operator* operator, const struct batch ** batch_out)
         TRY(build(operator));
     }
     do {
+        arena_reset(&operator->arena);
         if (state->left == NULL || (state->left_row >= state->left->rows && state->is_left_done)) {
-            arena_reset(&operator->arena);
             TRY(left_take(operator));
         }
         operator->batch.rows = 0;

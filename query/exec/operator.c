@@ -33,6 +33,10 @@ exec_work(struct exec *exec, uint32_t rows)
     if (exec->is_cancelled != NULL && *exec->is_cancelled) {
         return sql_error("57014", "canceling statement due to user request");
     }
+    if (mem_over(mem_account_current(), MEM_SESSIONS, 0)) {
+        (void)sql_error("53200", "out of memory");
+        return sql_detail("What sorts, joins and groups keep does not fit the memory of sessions.");
+    }
     return ERR_OK;
 }
 

@@ -14,7 +14,8 @@ enum { RESULT_BYTES_MAX = 1 << 30 };
 static uint8_t *
 room(struct call *call, uint64_t size, err_t *err_out)
 {
-    uint8_t *bytes = size <= RESULT_BYTES_MAX ? arena_alloc(call->arena, size) : NULL;
+    bool fits = size <= RESULT_BYTES_MAX && !mem_over(mem_account_current(), MEM_SESSIONS, size);
+    uint8_t *bytes = fits ? arena_alloc(call->arena, size) : NULL;
 
     *err_out = ERR_OK;
     if (bytes == NULL) {

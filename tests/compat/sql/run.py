@@ -196,6 +196,59 @@ def a_running_query_is_cancelled(sql):
     connection.close()
 
 
+def a_wait_for_a_lock_is_cancelled(sql):
+    holder, waiter = sql.connect(), sql.connect()
+    first, second = holder.cursor(), waiter.cursor()
+    first.execute("create table held (id int primary key, n int)")
+    first.execute("insert into held values (1, 1)")
+    holder.commit()
+    first.execute("update held set n = 2")
+    threading.Timer(0.5, waiter.cancel).start()
+    started = time.monotonic()
+    try:
+        second.execute("update held set n = 3")
+        raise AssertionError("the wait was not cancelled")
+    except psycopg2.extensions.QueryCanceledError:
+        waiter.rollback()
+    if time.monotonic() - started > 5:
+        raise AssertionError("the cancel took too long")
+    leaver = Wire(sql.port)
+    leaver.send(b"Q", b"update held set n = 4\0")
+    time.sleep(0.3)
+    leaver.close()
+    holder.commit()
+    second.execute("select n from held")
+    expect(second.fetchone()[0], 2, "the client that went away")
+    second.execute("drop table held")
+    waiter.commit()
+    holder.close()
+    waiter.close()
+
+
+def text_that_is_not_utf8_is_refused(sql):
+    wire = Wire(sql.port)
+    wire.send(b"Q", b"select '\xff'\0")
+    kinds = wire.until(b"Z")
+    assert b"C22021\0" in kinds[0][1], kinds
+    wire.send(b"Q", b" -- nothing \0")
+    expect(wire.until(b"Z")[0][0], b"I", "an empty query")
+    wire.close()
+
+
+def a_query_that_needs_too_much_memory_fails_alone(sql):
+    connection = sql.connect()
+    cursor = connection.cursor()
+    try:
+        cursor.execute("select count(*) from (select g, repeat('x', 2000) from "
+                       "generate_series(1, 10000000) g order by 2, 1) s")
+        raise AssertionError("it found the memory")
+    except psycopg2.errors.OutOfMemory:
+        connection.rollback()
+    cursor.execute("select 1")
+    expect(cursor.fetchone()[0], 1)
+    connection.close()
+
+
 def deep_and_long_statements_end_in_an_error_or_a_result(sql):
     connection = sql.connect()
     connection.autocommit = True
@@ -320,6 +373,9 @@ PROTOCOL = [
     an_error_skips_to_sync,
     malformed_messages_get_an_error,
     a_running_query_is_cancelled,
+    a_wait_for_a_lock_is_cancelled,
+    text_that_is_not_utf8_is_refused,
+    a_query_that_needs_too_much_memory_fails_alone,
     deep_and_long_statements_end_in_an_error_or_a_result,
     two_sessions_see_what_was_committed,
     counters_add_up_over_sessions,
