@@ -6,12 +6,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/rt/fiber.h"
 #include "models/types/type.h"
 
 struct aggregate;
 struct call;
+struct catalog;
 struct expr;
 struct query;
+struct sql_session;
+struct txn;
 
 enum expr_kind {
     EXPR_CONST,
@@ -94,10 +98,22 @@ err_t sql_stack_check(void);
 
 enum { FUNCTION_ARGS_MAX = 8 };
 
+/* The session and the moment a statement runs in: what now(), current_user, nextval() and the
+ * functions over the catalog ask. Borrowed for the statement. */
+struct statement_env {
+    const struct catalog *catalog; /* As this transaction sees it. */
+    struct txn *txn;
+    struct sql_session *session;
+    struct slice user, session_user, database;
+    const char *search_path;
+    int64_t transaction_us, statement_us; /* Since 1970. */
+};
+
 /* What a function is called with, beside its arguments. */
 struct call {
     struct arena *arena; /* Results live until the batch is done. */
     const struct type_settings *settings;
+    const struct statement_env *env;
     const struct expr *expr;
     const uint8_t *nulls; /* Of the arguments; functions that are strict see none. */
     uint32_t arg_count;
@@ -121,7 +137,7 @@ struct function {
     uint8_t arg_count;
     uint8_t comparison;                       /* enum comparison */
     bool is_strict, is_volatile, is_variadic; /* Variadic: the last argument repeats. */
-    err_t (*run)(struct call *call, const struct datum *args, struct datum *out);
+    YIELDS err_t (*run)(struct call *call, const struct datum *args, struct datum *out);
 };
 
 /* ---- Aggregates ---- */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "engine/base/assert.h"
+#include "engine/io/io.h"
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
 #include "models/relational/relational.h"
@@ -38,6 +39,8 @@ struct sql_session {
     bool is_running;
     bool is_cancelled;
     uint64_t client;
+    struct statement_env env; /* Of the statement that runs. */
+    int64_t transaction_us;
     struct arena arena; /* Of the statement. */
 };
 
@@ -194,6 +197,7 @@ transaction_begin(struct sql_session *session)
     err = txn_begin(&options, &session->txn);
     if (err == ERR_OK) {
         txn_client_set(session->txn, session->client);
+        session->transaction_us = (int64_t)io_wall_us();
     }
     return err;
 }
@@ -646,7 +650,7 @@ query_run(struct run *run, const struct statement *statement)
     uint32_t count;
     err_t err;
 
-    exec_init(&exec, session->txn, &session->arena, sql_session_settings(session), statement);
+    exec_init(&exec, &session->env, &session->arena, sql_session_settings(session), statement);
     exec.params = run->params;
     exec.param_nulls = run->nulls;
     exec.param_count = run->param_count;
@@ -694,7 +698,8 @@ definition_run(struct run *run, const RawStmt *raw)
     if (session->own == NULL) {
         session->own = catalog_clone(run->catalog);
     }
-    exec_init(&exec, session->txn, &session->arena, sql_session_settings(session), &none);
+    session->env.catalog = session->own;
+    exec_init(&exec, &session->env, &session->arena, sql_session_settings(session), &none);
     exec.is_cancelled = &session->is_cancelled;
     utility.catalog = session->own;
     utility.text_start = raw->stmt_location;
@@ -713,6 +718,25 @@ definition_run(struct run *run, const RawStmt *raw)
     (void)snprintf(run->tag, sizeof(run->tag), "%s", utility.tag);
     exec_fini(&exec);
     return err;
+}
+
+/* What functions may ask of the session, as the statement begins. */
+static void
+env_set(struct sql_session *session, const struct catalog *catalog)
+{
+    struct slice user = slice_from_text(sql_session_parameter(session, "session_authorization"));
+
+    session->env = (struct statement_env){
+        .catalog = session->own != NULL ? session->own : catalog,
+        .txn = session->txn,
+        .session = session,
+        .user = user,
+        .session_user = user,
+        .database = SLICE("orbit"),
+        .search_path = sql_session_parameter(session, "search_path"),
+        .transaction_us = session->transaction_us,
+        .statement_us = (int64_t)io_wall_us(),
+    };
 }
 
 static err_t
@@ -757,6 +781,7 @@ statement_attempt(struct run *run, const RawStmt *raw)
     TRY(transaction_begin(session));
     TRY(txn_statement(session->txn, true));
     TRY(relational_catalog(&run->catalog));
+    env_set(session, run->catalog);
     err = bound_run(run, raw);
     catalog_drop(&run->catalog);
 out:

@@ -125,6 +125,7 @@ aggregate_batch(struct operator* operator, uint32_t number, size_t offset,
     struct call call = {
         .arena = &state->arena,
         .settings = operator->exec->settings,
+        .env = operator->exec->env,
         .expr = &typed,
         .nulls = nulls,
         .arg_count = aggregate->arg_count,
@@ -220,6 +221,7 @@ group_emit(struct operator* operator, const struct group * group, uint32_t row)
         struct call call = {
             .arena = &operator->arena,
             .settings = operator->exec->settings,
+            .env = operator->exec->env,
             .expr = &typed,
         };
 

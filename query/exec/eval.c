@@ -86,6 +86,7 @@ invocation_init(struct invocation *invocation, const struct evaluation *evaluati
     invocation->call = (struct call){
         .arena = evaluation->arena,
         .settings = evaluation->exec->settings,
+        .env = evaluation->exec->env,
         .expr = expr,
         .nulls = invocation->nulls,
         .arg_count = arg_count,

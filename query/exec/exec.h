@@ -11,6 +11,7 @@ struct operator;
 struct exec {
     struct txn *txn;
     const struct type_settings *settings;
+    const struct statement_env *env;
     struct arena *arena; /* Lives as long as the run. */
     uint32_t param_count;
     const struct datum *params;
@@ -23,7 +24,7 @@ struct exec {
 };
 
 /* outer_count, subquery_count: of the statement. */
-void exec_init(struct exec *exec, struct txn *txn, struct arena *arena,
+void exec_init(struct exec *exec, const struct statement_env *env, struct arena *arena,
                const struct type_settings *settings, const struct statement *statement);
 void exec_fini(struct exec *exec);
 /* Counted work: gives way now and then. 57014 when it is cancelled, 53200 when the sessions of the

@@ -7,10 +7,10 @@
 #include "engine/base/poison.h"
 
 void
-exec_init(struct exec *exec, struct txn *txn, struct arena *arena,
+exec_init(struct exec *exec, const struct statement_env *env, struct arena *arena,
           const struct type_settings *settings, const struct statement *statement)
 {
-    *exec = (struct exec){.txn = txn, .arena = arena, .settings = settings};
+    *exec = (struct exec){.txn = env->txn, .env = env, .arena = arena, .settings = settings};
     exec->outers = arena_alloc(arena, (statement->outer_count + 1) * sizeof(*exec->outers));
     exec->outer_nulls = arena_alloc(arena, statement->outer_count + 1);
     memset(exec->outer_nulls, 1, statement->outer_count + 1);
