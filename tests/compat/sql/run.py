@@ -1,14 +1,17 @@
 #!/usr/bin/python3
 """SQL against the server, over the PostgreSQL protocol.
 
-usage: run.py [golden|protocol|logic]...      (default: all)
+usage: run.py [golden|protocol|logic|TOPIC]...      (default: all)
 
-golden    queries.sql through psql: the output must be queries.out, which PostgreSQL 15 made
-protocol  psycopg2 and hand-made messages: parameters, row limits, cancel, errors, restarts
+golden    each TOPIC.sql through psql: the output must be TOPIC.out, which PostgreSQL 15 made
+TOPIC     the golden file of that name alone
+protocol  psycopg2 and hand-made messages: parameters, row limits, cancel, errors, restarts; and
+          the cases of each test_TOPIC.py (CASES: functions of a running server)
 logic     SQLite's logic test files in $ORBIT_SUITES/sqllogictest, those that PostgreSQL runs too
 """
 
 import glob
+import importlib
 import os
 import socket
 import struct
@@ -100,18 +103,18 @@ def expect(found, expected, what="result"):
 
 # ---- Cases: each is a function of a running server ----
 
-def golden_output_is_that_of_postgresql(sql):
+def golden_output_is_that_of_postgresql(sql, topic):
     run = subprocess.run(
         ["psql", "-X", "-q", "-a", "-v", "VERBOSITY=default", "-h", server.HOST, "-p",
-         str(sql.port), "-U", "orbit", "orbit", "-f", "queries.sql"],
+         str(sql.port), "-U", "orbit", "orbit", "-f", f"{topic}.sql"],
         cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=STATEMENT_TIMEOUT_S,
         check=False)
-    with open(os.path.join(HERE, "queries.out"), "rb") as expected:
+    with open(os.path.join(HERE, f"{topic}.out"), "rb") as expected:
         lines = expected.read().decode().splitlines()
     found = run.stdout.decode().splitlines()
     for number, (one, other) in enumerate(zip(found, lines)):
         if one != other:
-            raise AssertionError(f"line {number + 1}: {one!r} instead of {other!r}")
+            raise AssertionError(f"{topic}.out:{number + 1}: {one!r} instead of {other!r}")
     expect(len(found), len(lines), "lines")
 
 
@@ -410,7 +413,7 @@ def run_logic(count):
     if not files:
         count.skip("logic tests", "no *.test in $ORBIT_SUITES/sqllogictest")
         return
-    if "ORBIT_LONG" not in os.environ:
+    if os.environ.get("ORBIT_LONG", "0") != "1":
         files = sorted(files, key=os.path.getsize)[:LOGIC_FILES_QUICK]
     with Sql(shards=2) as sql:
         for path in files:
@@ -421,20 +424,42 @@ def run_logic(count):
             count.failed += failed
 
 
-def main():
-    chosen = sys.argv[1:] or ["golden", "protocol", "logic"]
-    count = Count()
+def names(pattern):
+    return sorted(os.path.splitext(os.path.basename(path))[0]
+                  for path in glob.glob(os.path.join(HERE, pattern)))
+
+
+def run_golden(count, topics):
+    for topic in topics:
+        with Sql(shards=2) as sql:
+            count.case(f"{topic}.sql gives what PostgreSQL gives",
+                       lambda sql, topic=topic: golden_output_is_that_of_postgresql(sql, topic),
+                       sql)
+
+
+def run_protocol(count):
     for shards in (1, 2):
         with Sql(shards) as sql:
-            if "golden" in chosen:
-                count.case(f"{shards} shards: golden output", golden_output_is_that_of_postgresql,
-                           sql)
-            for case in PROTOCOL if "protocol" in chosen and psycopg2 is not None else []:
+            for case in PROTOCOL:
                 count.case(f"{shards} shards: {case.__name__}", case, sql)
+    for name in names("test_*.py"):
+        with Sql(shards=2) as sql:
+            for case in importlib.import_module(name).CASES:
+                count.case(f"{name}: {case.__name__}", case, sql)
+
+
+def main():
+    topics = names("*.sql")
+    chosen = sys.argv[1:] or ["golden", "protocol", "logic"]
+    count = Count()
+    run_golden(count, [topic for topic in topics if topic in chosen or "golden" in chosen])
     if psycopg2 is None:
         count.skip("protocol and logic", "python3-psycopg2 is not installed")
-    elif "logic" in chosen:
-        run_logic(count)
+    else:
+        if "protocol" in chosen:
+            run_protocol(count)
+        if "logic" in chosen:
+            run_logic(count)
     print(f"{count.passed} passed, {count.failed} failed, {count.skipped} skipped")
     sys.exit(1 if count.failed or count.passed == 0 else 0)
 
