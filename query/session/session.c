@@ -1,0 +1,472 @@
+/* query/session/session.c - statements of a session, one after the other. */
+#include "query/session/internal.h"
+
+#include <stdio.h>
+
+#include "engine/io/io.h"
+#include "engine/rt/msg.h"
+#include "models/relational/relational.h"
+#include "models/types/sql_error.h"
+#include "models/types/type_io.h"
+#include "query/bind/bind.h"
+#include "query/exec/utility.h"
+#include "query/parameter.h"
+#include "query/parse/parse.h"
+
+#include "engine/base/poison.h"
+
+/* ---- Sessions ---- */
+
+struct sql_session *
+sql_session_new(struct slice user, uint64_t client)
+{
+    struct sql_session *session = MEM_NEW(MEM_SESSIONS, struct sql_session);
+
+    session->parameters = parameters_new();
+    arena_init(&session->arena, MEM_SESSIONS);
+    parameters_fix(session->parameters, "session_authorization", user);
+    session->client = client;
+    return session;
+}
+
+void
+sql_session_free(struct sql_session **session)
+{
+    struct sql_session *freed = *session;
+
+    *session = NULL;
+    if (freed == NULL) {
+        return;
+    }
+    if (freed->txn != NULL) {
+        txn_abort(&freed->txn);
+    }
+    session_forget(freed);
+    mem_free(MEM_SESSIONS, freed->savepoints,
+             freed->savepoint_capacity * sizeof(*freed->savepoints));
+    parameters_free(&freed->parameters);
+    arena_fini(&freed->arena);
+    MEM_FREE(MEM_SESSIONS, freed);
+}
+
+enum sql_state
+sql_session_state(const struct sql_session *session)
+{
+    return session->is_failed ? SQL_FAILED : session->is_block ? SQL_IN_TRANSACTION : SQL_IDLE;
+}
+
+const struct type_settings *
+sql_session_settings(const struct sql_session *session)
+{
+    return parameters_settings(session->parameters);
+}
+
+const char *
+sql_session_parameter(const struct sql_session *session, const char *name)
+{
+    return parameters_get(session->parameters, name);
+}
+
+err_t
+sql_session_set(struct sql_session *session, const char *name, const char *value)
+{
+    return parameters_set(session->parameters, name, value);
+}
+
+void
+sql_session_cancel(struct sql_session *session)
+{
+    session->is_cancelled = session->is_running;
+}
+
+static void
+waits_cancel(void *arg)
+{
+    const uint64_t *client = arg;
+
+    txn_waits_cancel(*client);
+}
+
+bool
+sql_session_cancel_waits(struct sql_session *session)
+{
+    uint64_t client = session->client;
+
+    if (!session->is_running || !session->is_cancelled) {
+        return false;
+    }
+    msg_call_all(MSG_INLINE, waits_cancel, &client, 0);
+    return true;
+}
+
+/* A statement runs, and can be cancelled. */
+void
+session_run_begin(struct sql_session *session)
+{
+    session->is_running = true;
+    session->is_cancelled = false;
+}
+
+err_t
+session_run_end(struct sql_session *session, err_t err)
+{
+    session->is_running = false;
+    return err == ERR_CANCELED && session->is_cancelled
+               ? sql_error("57014", "canceling statement due to user request")
+               : err;
+}
+
+/* ---- Queries and changes ---- */
+
+static void
+columns_of(const struct target *targets, uint32_t count, struct arena *arena,
+           struct sql_column **columns_out, uint32_t *count_out)
+{
+    struct sql_column *columns = arena_alloc(arena, (count + 1) * sizeof(*columns));
+    uint32_t visible = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (!targets[i].is_junk) {
+            columns[visible++] = (struct sql_column){
+                .name = arena_copy(arena, targets[i].name),
+                .type = targets[i].expr->type,
+                .typmod = targets[i].expr->typmod,
+            };
+        }
+    }
+    *columns_out = columns;
+    *count_out = visible;
+}
+
+void
+session_columns(const struct statement *statement, struct arena *arena,
+                struct sql_column **columns_out, uint32_t *count_out)
+{
+    if (statement->kind == STATEMENT_SELECT) {
+        columns_of(statement->query->targets, statement->query->target_count, arena, columns_out,
+                   count_out);
+    } else {
+        columns_of(statement->returning, statement->returning_count, arena, columns_out, count_out);
+    }
+}
+
+static err_t
+run_sink(void *arg, const struct batch *batch)
+{
+    struct session_run *run = arg;
+
+    return run->sink->rows(run->sink->arg, batch);
+}
+
+static err_t
+select_run(struct session_run *run, struct exec *exec, const struct plan *plan)
+{
+    struct operator* operator= NULL;
+    const struct batch *batch;
+    err_t err;
+
+    TRY(operator_open(exec, plan, &operator));
+    for (err = operator_next(operator, & batch); err == ERR_OK && batch != NULL;
+         err = operator_next(operator, & batch)) {
+        run->rows += batch->rows;
+        TRY(run->sink->rows(run->sink->arg, batch));
+    }
+out:
+    operator_close(&operator);
+    return err;
+}
+
+static err_t
+query_run(struct session_run *run, const struct statement *statement)
+{
+    struct sql_session *session = run->session;
+    bool gives_rows = statement->kind == STATEMENT_SELECT || statement->returning_count > 0;
+    struct sql_column *columns;
+    struct plan *plan;
+    struct exec exec;
+    uint32_t count;
+    err_t err;
+
+    exec_init(&exec, &session->env, &session->arena, sql_session_settings(session), statement);
+    exec.params = run->params;
+    exec.param_nulls = run->nulls;
+    exec.param_count = run->param_count;
+    exec.is_cancelled = &session->is_cancelled;
+    TRY(plan_statement((struct statement *)(uintptr_t)statement, &session->arena, &plan));
+    if (gives_rows && !run->is_described) {
+        session_columns(statement, &session->arena, &columns, &count);
+        TRY(run->sink->describe(run->sink->arg, columns, count));
+        run->is_described = statement->kind == STATEMENT_SELECT;
+    }
+    run->rows = 0;
+    err = statement->kind == STATEMENT_SELECT
+              ? select_run(run, &exec, plan)
+              : change_run(&exec, statement, plan, run_sink, run, &run->rows);
+out:
+    exec_fini(&exec);
+    return err;
+}
+
+static void
+query_tag(struct session_run *run, enum statement_kind kind)
+{
+    static const char *const formats[] = {
+        [STATEMENT_SELECT] = "SELECT %llu",
+        [STATEMENT_INSERT] = "INSERT 0 %llu",
+        [STATEMENT_UPDATE] = "UPDATE %llu",
+        [STATEMENT_DELETE] = "DELETE %llu",
+    };
+
+    (void)snprintf(run->tag, sizeof(run->tag), formats[kind], (unsigned long long)run->rows);
+}
+
+static err_t
+definition_run(struct session_run *run, const RawStmt *raw)
+{
+    static const struct statement none = {0};
+    struct sql_session *session = run->session;
+    struct exec exec;
+    struct utility utility = {.exec = &exec,
+                              .tag = "",
+                              .position = -1,
+                              .search_path = sql_session_parameter(session, "search_path")};
+    err_t err;
+
+    if (session->own == NULL) {
+        session->own = catalog_clone(run->catalog);
+    }
+    session->env.catalog = session->own;
+    exec_init(&exec, &session->env, &session->arena, sql_session_settings(session), &none);
+    exec.is_cancelled = &session->is_cancelled;
+    utility.catalog = session->own;
+    utility.text_start = raw->stmt_location;
+    utility.text = slice_from_text(run->text + raw->stmt_location);
+    if (raw->stmt_len > 0) {
+        utility.text.size = (size_t)raw->stmt_len;
+    }
+    err = utility_run(&utility, raw->stmt);
+    if (err == ERR_OK) {
+        err = txn_flush(session->txn);
+    }
+    run->position = utility.position;
+    if (err == ERR_OK && utility.notice.size > 0) {
+        run->sink->notice(run->sink->arg, "NOTICE", "00000", (const char *)utility.notice.data);
+    }
+    (void)snprintf(run->tag, sizeof(run->tag), "%s", utility.tag);
+    exec_fini(&exec);
+    return err;
+}
+
+/* What functions may ask of the session, as the statement begins. */
+static void
+env_set(struct sql_session *session, const struct catalog *catalog)
+{
+    struct slice user = slice_from_text(sql_session_parameter(session, "session_authorization"));
+
+    session->env = (struct statement_env){
+        .catalog = session->own != NULL ? session->own : catalog,
+        .txn = session->txn,
+        .session = session,
+        .user = user,
+        .session_user = user,
+        .database = SLICE("orbit"),
+        .search_path = sql_session_parameter(session, "search_path"),
+        .transaction_us = session->transaction_us,
+        .statement_us = (int64_t)io_wall_us(),
+    };
+}
+
+static err_t
+bound_run(struct session_run *run, const RawStmt *raw)
+{
+    struct sql_session *session = run->session;
+    struct statement statement;
+    const struct bind_options options = {
+        .catalog = session->own != NULL ? session->own : run->catalog,
+        .arena = &session->arena,
+        .settings = sql_session_settings(session),
+        .param_count = run->type_count,
+        .param_types = run->types,
+        .search_path = sql_session_parameter(session, "search_path"),
+    };
+    err_t err;
+
+    TRY(bind_statement(&options, raw->stmt, &statement, &run->position));
+    if (statement.kind != STATEMENT_UTILITY) {
+        TRY(query_run(run, &statement));
+        query_tag(run, statement.kind);
+        return ERR_OK;
+    }
+    if (utility_is_definition(raw->stmt)) {
+        return definition_run(run, raw);
+    }
+    err = sql_error("0A000", "%s is not supported yet", utility_name(raw->stmt));
+out:
+    return err;
+}
+
+/* In the transaction that is open. Runs again when another transaction came between and no row has
+ * gone out (READ COMMITTED, or a statement alone). */
+static err_t
+statement_attempt(struct session_run *run, const RawStmt *raw)
+{
+    struct sql_session *session = run->session;
+    err_t err;
+
+    arena_reset(&session->arena);
+    run->position = -1;
+    TRY(session_begin(session));
+    TRY(txn_statement(session->txn, true));
+    TRY(relational_catalog(&run->catalog));
+    env_set(session, run->catalog);
+    err = bound_run(run, raw);
+    catalog_drop(&run->catalog);
+out:
+    return err;
+}
+
+static err_t
+statement_in_transaction(struct session_run *run, const RawStmt *raw)
+{
+    struct sql_session *session = run->session;
+    err_t err = statement_attempt(run, raw);
+
+    for (uint32_t i = 0; i < STATEMENT_RUNS_MAX && !run->is_described &&
+                         (err == ERR_SERIALIZATION || err == ERR_SNAPSHOT_TOO_OLD);
+         i++) {
+        bool keeps_locks = session->txn != NULL &&
+                           txn_isolation_of(session->txn) == TXN_READ_COMMITTED &&
+                           txn_statement_undo(session->txn) == ERR_OK;
+
+        if (!keeps_locks && session->is_block) {
+            break;
+        }
+        if (!keeps_locks) {
+            session_rollback(session);
+        }
+        err = statement_attempt(run, raw);
+    }
+    return err;
+}
+
+/* ---- Statements ---- */
+
+static bool
+is_heard_when_failed(const Node *node)
+{
+    const TransactionStmt *transaction = (const TransactionStmt *)node;
+
+    return IsA(node, TransactionStmt) &&
+           (transaction->kind == TRANS_STMT_COMMIT || transaction->kind == TRANS_STMT_ROLLBACK ||
+            transaction->kind == TRANS_STMT_ROLLBACK_TO);
+}
+
+static err_t
+session_statement_run(struct session_run *run, const RawStmt *raw)
+{
+    struct sql_session *session = run->session;
+    const char *tag = NULL;
+    err_t err;
+
+    run->is_described = false;
+    if (session->is_failed && !is_heard_when_failed(raw->stmt)) {
+        return sql_error("25P02", "current transaction is aborted, commands ignored until end of "
+                                  "transaction block");
+    }
+    switch (nodeTag(raw->stmt)) {
+    case T_TransactionStmt:
+        err = session_transaction_run(session, (const TransactionStmt *)raw->stmt, run->sink, &tag);
+        break;
+    case T_VariableSetStmt:
+        tag = ((const VariableSetStmt *)raw->stmt)->kind == VAR_RESET ? "RESET" : "SET";
+        err = session_set_run(session, (const VariableSetStmt *)raw->stmt);
+        break;
+    case T_VariableShowStmt:
+        tag = "SHOW";
+        err = session_show_run(session, (const VariableShowStmt *)raw->stmt, run->sink);
+        break;
+    default:
+        err = statement_in_transaction(run, raw);
+        break;
+    }
+    if (err == ERR_OK && run->is_last && !session->is_block) {
+        err = session_commit(session);
+    }
+    if (err == ERR_OK) {
+        err = run->sink->complete(run->sink->arg, tag != NULL ? tag : run->tag);
+    }
+    return err;
+}
+
+uint32_t
+session_position(const char *text, int32_t bytes)
+{
+    uint32_t count = 0;
+
+    for (int32_t i = 0; i < bytes && text[i] != '\0'; i++) {
+        count += ((uint8_t)text[i] & 0xc0) != 0x80;
+    }
+    return count;
+}
+
+err_t
+session_statements_run(struct session_run *run, const List *statements, bool commits)
+{
+    const ListCell *cell;
+    err_t err = ERR_OK;
+
+    foreach(cell, statements)
+    {
+        run->is_last = commits && cell == list_tail(statements);
+        err = session_statement_run(run, lfirst(cell));
+        if (err != ERR_OK) {
+            return err;
+        }
+    }
+    return err;
+}
+
+err_t
+session_text_check(const char *text)
+{
+    size_t size = strlen(text);
+
+    return size <= STATEMENT_BYTES_MAX
+               ? text_check(slice_of(text, size))
+               : sql_error("54000", "a statement of %zu bytes exceeds max_statement_bytes (%d)",
+                           size, STATEMENT_BYTES_MAX);
+}
+
+err_t
+sql_execute(struct sql_session *session, const char *text, const struct sql_sink *sink,
+            uint32_t *position_out)
+{
+    struct session_run run = {.session = session, .sink = sink, .text = text, .position = -1};
+    struct parse parse = {0};
+    err_t err;
+
+    session_run_begin(session);
+    *position_out = 0;
+    TRY(session_text_check(text));
+    TRY(parse_open(text, &parse, position_out));
+    if (parse.statements == NIL) {
+        sink->empty(sink->arg);
+    }
+    err = session_statements_run(&run, parse.statements, true);
+out:
+    err = session_run_end(session, err);
+    parse_close(&parse);
+    if (err != ERR_OK) {
+        if (run.position >= 0) {
+            *position_out = session_position(text, run.position) + 1;
+        }
+        session_fail(session);
+    }
+    return err;
+}
+
+err_t
+sql_sync(struct sql_session *session)
+{
+    return session->is_block ? ERR_OK : session_commit(session);
+}

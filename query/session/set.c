@@ -1,0 +1,124 @@
+/* query/session/set.c - SET, RESET and SHOW. */
+#include "query/session/internal.h"
+
+#include "models/types/sql_error.h"
+#include "query/parameter.h"
+
+#include "engine/base/poison.h"
+
+/* ---- SET, SHOW ---- */
+
+static err_t
+set_value(const VariableSetStmt *node, struct arena *arena, char **value_out)
+{
+    const ListCell *cell;
+    char *value = NULL;
+
+    foreach(cell, node->args)
+    {
+        const A_Const *argument = lfirst(cell);
+        char *part;
+
+        if (!IsA(argument, A_Const)) {
+            return sql_error("0A000", "this form of SET is not supported yet");
+        }
+        switch (nodeTag(&argument->val.node)) {
+        case T_Integer:
+            part = arena_printf(arena, "%d", argument->val.ival.ival);
+            break;
+        case T_Float:
+            part = arena_printf(arena, "%s", argument->val.fval.fval);
+            break;
+        case T_Boolean:
+            part = arena_printf(arena, "%s", argument->val.boolval.boolval ? "on" : "off");
+            break;
+        default:
+            part = arena_printf(arena, "%s", argument->val.sval.sval);
+            break;
+        }
+        value = value == NULL ? part : arena_printf(arena, "%s, %s", value, part);
+    }
+    *value_out = value;
+    return ERR_OK;
+}
+
+static err_t
+set_multi(struct sql_session *session, const VariableSetStmt *node)
+{
+    if (strcmp(node->name, "TRANSACTION") == 0) {
+        return session_transaction_options(session, node->args);
+    }
+    if (strcmp(node->name, "SESSION CHARACTERISTICS") == 0) {
+        const ListCell *cell;
+        err_t err = ERR_OK;
+
+        foreach(cell, node->args)
+        {
+            const DefElem *option = lfirst(cell);
+            const A_Const *value = (const A_Const *)option->arg;
+            char *name = arena_printf(&session->arena, "default_%s", option->defname);
+
+            if (err == ERR_OK) {
+                err = parameters_set(session->parameters, name,
+                                     IsA(&value->val.node, String) ? value->val.sval.sval
+                                     : value->val.ival.ival != 0   ? "on"
+                                                                   : "off");
+            }
+        }
+        return err;
+    }
+    return sql_error("0A000", "SET %s is not supported", node->name);
+}
+
+err_t
+session_set_run(struct sql_session *session, const VariableSetStmt *node)
+{
+    char *value = NULL;
+    err_t err;
+
+    switch (node->kind) {
+    case VAR_SET_VALUE:
+        TRY(set_value(node, &session->arena, &value));
+        err = node->is_local ? parameters_set_local(session->parameters, node->name, value)
+                             : parameters_set(session->parameters, node->name, value);
+        break;
+    case VAR_SET_DEFAULT:
+    case VAR_RESET:
+        err = parameters_reset(session->parameters, node->name);
+        break;
+    case VAR_RESET_ALL:
+        parameters_reset_all(session->parameters);
+        err = ERR_OK;
+        break;
+    case VAR_SET_MULTI:
+        err = set_multi(session, node);
+        break;
+    default:
+        err = sql_error("0A000", "this form of SET is not supported yet");
+        break;
+    }
+out:
+    return err;
+}
+
+err_t
+session_show_run(struct sql_session *session, const VariableShowStmt *node,
+                 const struct sql_sink *sink)
+{
+    const char *value = parameters_get(session->parameters, node->name);
+    struct sql_column column = {
+        .name = slice_from_text(node->name), .type = type_by_oid(OID_TEXT), .typmod = -1};
+    struct datum datum;
+    struct vector vector = {.values = &datum};
+    struct batch batch = {.columns = &vector, .column_count = 1, .rows = 1};
+    err_t err;
+
+    if (value == NULL) {
+        return sql_error("42704", "unrecognized configuration parameter \"%s\"", node->name);
+    }
+    datum = datum_bytes(slice_from_text(value));
+    TRY(sink->describe(sink->arg, &column, 1));
+    err = sink->rows(sink->arg, &batch);
+out:
+    return err;
+}

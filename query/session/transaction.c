@@ -1,0 +1,299 @@
+/* query/session/transaction.c - transactions of a session, and its savepoints. */
+#include "query/session/internal.h"
+
+#include "engine/io/io.h"
+#include "models/relational/relational.h"
+#include "models/types/sql_error.h"
+#include "query/parameter.h"
+#include "txn/store.h"
+
+#include "engine/base/poison.h"
+
+/* ---- Transactions ---- */
+
+static void
+session_savepoints_drop(struct sql_session *session, uint32_t kept)
+{
+    while (session->savepoint_count > kept) {
+        struct savepoint *savepoint = &session->savepoints[--session->savepoint_count];
+
+        mem_free(MEM_SESSIONS, savepoint->name, strlen(savepoint->name) + 1);
+        catalog_drop(&savepoint->catalog);
+    }
+}
+
+/* The transaction is over, whatever became of it. */
+void
+session_forget(struct sql_session *session)
+{
+    session_savepoints_drop(session, 0);
+    catalog_drop(&session->own);
+    session->is_block = false;
+    session->is_failed = false;
+    parameters_transaction_end(session->parameters);
+}
+
+err_t
+session_begin(struct sql_session *session)
+{
+    struct txn_options options = {
+        .isolation = parameters_isolation(session->parameters),
+        .read_only = parameters_read_only(session->parameters),
+        .protocol = SLICE("postgres"),
+    };
+
+    err_t err;
+
+    if (session->txn != NULL) {
+        return ERR_OK;
+    }
+    err = txn_begin(&options, &session->txn);
+    if (err == ERR_OK) {
+        txn_client_set(session->txn, session->client);
+        session->transaction_us = (int64_t)io_wall_us();
+    }
+    return err;
+}
+
+void
+session_rollback(struct sql_session *session)
+{
+    if (session->txn != NULL) {
+        txn_abort(&session->txn);
+    }
+    session_forget(session);
+}
+
+err_t
+session_commit(struct sql_session *session)
+{
+    bool has_changed_catalog = session->own != NULL;
+    struct txn_done done = {0};
+    err_t err = ERR_OK;
+
+    if (session->txn == NULL) {
+        session_forget(session);
+        return ERR_OK;
+    }
+    if (has_changed_catalog) {
+        err = catalog_version_put(session->own, session->txn);
+        relational_change_begin();
+    }
+    if (err == ERR_OK) {
+        err = txn_commit(&session->txn, &done);
+    } else {
+        txn_abort(&session->txn);
+    }
+    if (has_changed_catalog) {
+        relational_change_end();
+    }
+    session_forget(session);
+    if (err == ERR_OK && done.lsn != 0 && store_durability(store_self()) == WAL_SYNC) {
+        store_wait_durable(store_self(), done.lsn);
+    }
+    return err;
+}
+
+/* After an error: a block waits for ROLLBACK, a statement alone is undone. */
+void
+session_fail(struct sql_session *session)
+{
+    if (session->is_block) {
+        session->is_failed = true;
+    } else {
+        session_rollback(session);
+    }
+}
+
+/* ---- Savepoints ---- */
+
+static uint32_t
+savepoint_find(const struct sql_session *session, const char *name)
+{
+    for (uint32_t i = session->savepoint_count; i > 0; i--) {
+        if (strcmp(session->savepoints[i - 1].name, name) == 0) {
+            return i - 1;
+        }
+    }
+    return UINT32_MAX;
+}
+
+static err_t
+savepoint_make(struct sql_session *session, const char *name)
+{
+    struct savepoint *savepoint;
+    size_t size = strlen(name) + 1;
+    uint32_t number;
+    err_t err;
+
+    if (session->savepoint_count == SAVEPOINTS_MAX) {
+        return sql_error("54000", "a transaction may have at most %d savepoints", SAVEPOINTS_MAX);
+    }
+    TRY(txn_savepoint(session->txn, &number));
+    if (session->savepoint_count == session->savepoint_capacity) {
+        uint32_t capacity = Max(8, session->savepoint_capacity * 2);
+
+        session->savepoints = mem_realloc(MEM_SESSIONS, session->savepoints,
+                                          session->savepoint_capacity * sizeof(*savepoint),
+                                          capacity * sizeof(*savepoint));
+        session->savepoint_capacity = capacity;
+    }
+    savepoint = &session->savepoints[session->savepoint_count++];
+    *savepoint = (struct savepoint){.name = mem_alloc(MEM_SESSIONS, size), .number = number};
+    memcpy(savepoint->name, name, size);
+    /* Changes after it go to another clone. */
+    savepoint->catalog = session->own;
+    session->own = savepoint->catalog != NULL ? catalog_clone(savepoint->catalog) : NULL;
+out:
+    return err;
+}
+
+static err_t
+savepoint_missing(const char *name)
+{
+    return sql_error("3B001", "savepoint \"%s\" does not exist", name);
+}
+
+static err_t
+savepoint_return(struct sql_session *session, const char *name)
+{
+    uint32_t at = savepoint_find(session, name);
+    err_t err;
+
+    if (at == UINT32_MAX) {
+        return savepoint_missing(name);
+    }
+    TRY(txn_rollback_to(session->txn, session->savepoints[at].number));
+    session_savepoints_drop(session, at + 1);
+    catalog_drop(&session->own);
+    if (session->savepoints[at].catalog != NULL) {
+        session->own = catalog_clone(session->savepoints[at].catalog);
+    }
+    session->is_failed = false;
+out:
+    return err;
+}
+
+static err_t
+savepoint_release(struct sql_session *session, const char *name)
+{
+    uint32_t at = savepoint_find(session, name);
+
+    if (at == UINT32_MAX) {
+        return savepoint_missing(name);
+    }
+    session_savepoints_drop(session, at);
+    return ERR_OK;
+}
+
+/* ---- BEGIN, COMMIT, ... ---- */
+
+static void
+warn(const struct sql_sink *sink, const char *sqlstate, const char *message)
+{
+    sink->notice(sink->arg, "WARNING", sqlstate, message);
+}
+
+err_t
+session_transaction_options(struct sql_session *session, const List *options)
+{
+    const ListCell *cell;
+    err_t err = ERR_OK;
+
+    foreach(cell, options)
+    {
+        const DefElem *option = lfirst(cell);
+        const A_Const *value = (const A_Const *)option->arg;
+
+        if (strcmp(option->defname, "transaction_isolation") == 0) {
+            err = parameters_set_local(session->parameters, option->defname, value->val.sval.sval);
+        } else if (strcmp(option->defname, "transaction_read_only") == 0) {
+            err = parameters_set_local(session->parameters, option->defname,
+                                       value->val.ival.ival != 0 ? "on" : "off");
+        } else if (strcmp(option->defname, "transaction_deferrable") != 0) {
+            err = sql_error("0A000", "the transaction option \"%s\" is not supported",
+                            option->defname);
+        }
+        if (err != ERR_OK) {
+            break;
+        }
+    }
+    return err;
+}
+
+static err_t
+begin(struct sql_session *session, const TransactionStmt *node, const struct sql_sink *sink)
+{
+    err_t err;
+
+    if (session->is_block) {
+        warn(sink, "25001", "there is already a transaction in progress");
+        return ERR_OK;
+    }
+    err = session_transaction_options(session, node->options);
+    session->is_block = err == ERR_OK;
+    return err;
+}
+
+static err_t
+end(struct sql_session *session, const TransactionStmt *node, const struct sql_sink *sink,
+    const char **tag_out)
+{
+    bool commits = node->kind == TRANS_STMT_COMMIT && !session->is_failed;
+    bool was_block = session->is_block;
+    err_t err = ERR_OK;
+
+    *tag_out = commits ? "COMMIT" : "ROLLBACK";
+    if (!was_block) {
+        warn(sink, "25P01", "there is no transaction in progress");
+    }
+    if (commits) {
+        err = session_commit(session);
+    } else {
+        session_rollback(session);
+    }
+    session->is_block = err == ERR_OK && was_block && node->chain;
+    return err;
+}
+
+static err_t
+block_needed(const struct sql_session *session, const char *what)
+{
+    return session->is_block
+               ? ERR_OK
+               : sql_error("25P01", "%s can only be used in transaction blocks", what);
+}
+
+err_t
+session_transaction_run(struct sql_session *session, const TransactionStmt *node,
+                        const struct sql_sink *sink, const char **tag_out)
+{
+    err_t err;
+
+    switch (node->kind) {
+    case TRANS_STMT_BEGIN:
+    case TRANS_STMT_START:
+        *tag_out = node->kind == TRANS_STMT_BEGIN ? "BEGIN" : "START TRANSACTION";
+        return begin(session, node, sink);
+    case TRANS_STMT_COMMIT:
+    case TRANS_STMT_ROLLBACK:
+        return end(session, node, sink, tag_out);
+    case TRANS_STMT_SAVEPOINT:
+        *tag_out = "SAVEPOINT";
+        TRY(block_needed(session, "SAVEPOINT"));
+        TRY(session_begin(session));
+        return savepoint_make(session, node->savepoint_name);
+    case TRANS_STMT_RELEASE:
+        *tag_out = "RELEASE";
+        TRY(block_needed(session, "RELEASE SAVEPOINT"));
+        return savepoint_release(session, node->savepoint_name);
+    case TRANS_STMT_ROLLBACK_TO:
+        *tag_out = "ROLLBACK";
+        TRY(block_needed(session, "ROLLBACK TO SAVEPOINT"));
+        return savepoint_return(session, node->savepoint_name);
+    default:
+        return sql_error("0A000", "two-phase commit is not supported");
+    }
+out:
+    return err;
+}
