@@ -1,4 +1,5 @@
 /* net/pgwire/protocol.c - what the messages mean. */
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -158,6 +159,72 @@ admit(const struct pg_conn *conn)
     return ERR_OK;
 }
 
+/* The next word of command-line options: spaces divide, a backslash takes the next character as it
+ * is. false: there is none. */
+static bool
+option_word(const char **at, struct buf *word)
+{
+    const char *next = *at;
+
+    while (isspace((unsigned char)*next)) {
+        next++;
+    }
+    buf_clear(word);
+    *at = next;
+    if (*next == '\0') {
+        return false;
+    }
+    for (; *next != '\0' && !isspace((unsigned char)*next); next++) {
+        next += *next == '\\' && next[1] != '\0';
+        buf_append_byte(word, (uint8_t)*next);
+    }
+    buf_append_byte(word, '\0');
+    *at = next;
+    return true;
+}
+
+/* name=value; dashes in the name stand for underscores. */
+static err_t
+option_set(struct pg_conn *conn, char *assignment)
+{
+    char *value = strchr(assignment, '=');
+
+    if (value == NULL) {
+        return sql_error("42601", "-c %s requires a value", assignment);
+    }
+    *value++ = '\0';
+    for (char *at = assignment; *at != '\0'; at++) {
+        *at = *at == '-' ? '_' : *at;
+    }
+    return sql_session_set(conn->session, assignment, value);
+}
+
+/* The startup parameter "options": -c name=value and --name=value, as PostgreSQL's own command line
+ * has them. */
+static err_t
+options_set(struct pg_conn *conn, const char *options)
+{
+    struct buf word;
+    err_t err = ERR_OK;
+
+    buf_init(&word, MEM_SESSIONS);
+    while (err == ERR_OK && option_word(&options, &word)) {
+        char *text = (char *)word.data;
+
+        if (strcmp(text, "-c") == 0) {
+            err = option_word(&options, &word)
+                      ? option_set(conn, (char *)word.data)
+                      : sql_error("42601", "the option -c requires an argument");
+        } else if (strncmp(text, "-c", 2) == 0 || strncmp(text, "--", 2) == 0) {
+            err = option_set(conn, text + 2);
+        } else {
+            err = sql_error("0A000", "the command-line option \"%s\" is not supported", text);
+        }
+    }
+    buf_fini(&word);
+    return err;
+}
+
 static err_t
 session_start(struct pg_conn *conn, struct message_reader *reader)
 {
@@ -176,7 +243,9 @@ session_start(struct pg_conn *conn, struct message_reader *reader)
                                 name[0] == 'u' ? "role" : "database", value);
                 goto out;
             }
-        } else if (strcmp(name, "options") == 0 || strcmp(name, "replication") == 0) {
+        } else if (strcmp(name, "options") == 0) {
+            TRY(options_set(conn, value));
+        } else if (strcmp(name, "replication") == 0) {
             err = sql_error("0A000", "the startup parameter \"%s\" is not supported", name);
             goto out;
         } else if (strncmp(name, "_pq_.", 5) != 0) {

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Fetch the sources of the suites that others wrote, once, into a cache folder.
 #
-# usage: fetch-suites.sh NAME      NAME: redis
+# usage: fetch-suites.sh NAME      NAME: redis, postgresql-15
 #
 # The machine's package lists stay untouched: Debian's lines are copied into a temporary folder
 # with source packages turned on. Prints the folder with the unpacked source on the last line.
@@ -14,6 +14,7 @@ name=${1:?usage: fetch-suites.sh NAME}
 
 case $name in
 redis) marker=tests/test_helper.tcl ;;
+postgresql-15) marker=src/test/regress/parallel_schedule ;;
 *)
     echo "fetch-suites.sh: unknown suite '$name'" >&2
     exit 2
@@ -54,9 +55,16 @@ options=(
     -o APT::Sandbox::User=root
 )
 
+# The newest version is not always there yet: then the one before it.
 fetch() {
-    apt-get "${options[@]}" -q update &&
-        (cd "$work" && apt-get "${options[@]}" -q source --download-only "$name")
+    local version
+    apt-get "${options[@]}" -q update || return 1
+    for version in $(apt-cache "${options[@]}" showsrc "$name" | sed -n 's/^Version: //p' |
+        sort -ruV); do
+        (cd "$work" && apt-get "${options[@]}" -q source --download-only "$name=$version") &&
+            return 0
+    done
+    return 1
 }
 
 if ! fetch > "$work/log" 2>&1; then
