@@ -789,6 +789,7 @@ bind_output_name(const Node *node)
         return bind_output_name(((const CollateClause *)node)->arg);
     case T_SubLink: {
         const SubLink *link = (const SubLink *)node;
+        const SelectStmt *select;
         const ResTarget *target;
 
         if (link->subLinkType == EXISTS_SUBLINK) {
@@ -797,7 +798,17 @@ bind_output_name(const Node *node)
         if (link->subLinkType != EXPR_SUBLINK) {
             return SLICE("?column?");
         }
-        target = linitial(((const SelectStmt *)link->subselect)->targetList);
+        select = (const SelectStmt *)link->subselect;
+        while (select->op != SETOP_NONE) {
+            select = select->larg;
+        }
+        if (select->valuesLists != NIL) {
+            return SLICE("column1");
+        }
+        if (select->targetList == NIL) {
+            return SLICE("?column?");
+        }
+        target = linitial(select->targetList);
         return target->name != NULL ? slice_from_text(target->name) : bind_output_name(target->val);
     }
     case T_A_Expr:

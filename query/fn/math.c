@@ -178,8 +178,8 @@ int_lcm(struct call *call, const struct datum *args, struct datum *out)
         out->i = 0;
         return err;
     }
-    over = __builtin_mul_overflow(args[0].i / gcd.i, args[1].i, &value);
-    return int_result(call, value < 0 ? -value : value, over, out);
+    over = __builtin_mul_overflow(args[0].i / gcd.i, args[1].i, &value) || value == INT64_MIN;
+    return int_result(call, over ? 0 : value < 0 ? -value : value, over, out);
 }
 
 static err_t
