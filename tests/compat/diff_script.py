@@ -17,7 +17,8 @@ CONVERSIONS = [
     b"return ARGV[1] .. ARGV[2]", b"return {ok = ARGV[1]}", b"return {err = ARGV[1]}",
     b"return redis.error_reply(ARGV[1])", b"return redis.status_reply(ARGV[1])",
     b"return {1, {2, ARGV[1]}, false, 4}", b"return {1, nil, 3}", b"return ARGV[9]",
-    b"error(ARGV[1])", b"error({err = ARGV[1]})", b"return redis.sha1hex(ARGV[1])",
+    b"error(tostring(ARGV[1]))", b"error({err = tostring(ARGV[1])})",
+    b"return redis.sha1hex(ARGV[1])",
     b"local ok, e = pcall(error, ARGV[1]) return {tostring(ok), e}",
     b"return {double = 1.5}", b"return {map = {[ARGV[1]] = ARGV[2]}}",
     b"return {set = {[ARGV[1]] = true}}", b"return {big_number = ARGV[1]}",
@@ -89,7 +90,7 @@ def script_commands(rng):
         lambda: [rng.choice([b"EVAL", b"EVAL_RO"]), CALL, b"0"] + diff_string.string_commands(rng),
         lambda: [b"EVAL", CALL, b"0"] + diff_list.list_commands(rng),
         lambda: [b"EVAL", PCALL, b"0"] + diff_string.string_commands(rng),
-        lambda: evaluated(rng, CONVERSIONS, words(rng, 2, 4)),  # 7.0 ends at error({}).
+        lambda: evaluated(rng, CONVERSIONS, words(rng, 2, 4)),  # error(nil), error({}) end 7.0.
         lambda: evaluated(rng, STRINGS, words(rng, 1, 4)),
         lambda: evaluated(rng, LIBRARIES, [word(rng), rng.choice([word(rng), small(rng)]),
                                            rng.choice(FORMATS)]),

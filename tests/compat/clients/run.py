@@ -1,9 +1,10 @@
 #!/usr/bin/python3
-"""Clients against the server: redis-cli, redis-benchmark, hiredis; npm ioredis, redis, bullmq and
-rate-limiter-flexible; and what any client sees of several shards (sharding.py) and at the limits
-(limits.py).
+"""Clients against the server: redis-cli, redis-benchmark, hiredis; npm ioredis, redis, bullmq,
+rate-limiter-flexible, connect-redis with express-session; Debian's python3-redis and python3-rq
+(python_redis.py, python_rq.py); and what any client sees of several shards (sharding.py) and at
+the limits (limits.py).
 
-usage: run.py [cli|benchmark|hiredis|npm|shards|limits|cluster|exporter]...      (default: all)
+usage: run.py [cli|benchmark|hiredis|npm|python|shards|limits|cluster|exporter]...  (default: all)
 
 Every case is counted. A client that cannot be had (not installed, npm's registry out of reach) is
 reported as skipped with the reason. What is built or fetched lies in build/compat.
@@ -25,6 +26,8 @@ sys.path.insert(0, os.path.join(HERE, "..", "..", "lib"))
 sys.path.insert(0, HERE)
 import cluster  # noqa: E402  (the paths are set above)
 import limits  # noqa: E402  (the paths are set above)
+import python_redis  # noqa: E402
+import python_rq  # noqa: E402
 import server  # noqa: E402
 import sharding  # noqa: E402
 
@@ -308,7 +311,7 @@ def install_npm(tally):
             return None
         with open(done, "w", encoding="ascii"):
             pass
-    for name in ("harness.js", "ioredis.js", "redis.js", "scripts.js", "cluster.js"):
+    for name in ("harness.js", "ioredis.js", "redis.js", "scripts.js", "sessions.js", "cluster.js"):
         shutil.copy(os.path.join(source, name), folder)
     return folder
 
@@ -351,12 +354,17 @@ def run_npm(tally):
     folder = install_npm(tally)
     if folder is not None:
         for shards in SHARD_COUNTS:
-            for name in ("ioredis", "redis", "scripts"):
+            for name in ("ioredis", "redis", "scripts", "sessions"):
                 run_script(tally, folder, name, shards)
 
 
+def run_python(tally):
+    python_redis.run(tally)
+    python_rq.run(tally)
+
+
 GROUPS = {"cli": run_cli, "benchmark": run_benchmark, "hiredis": run_hiredis, "npm": run_npm,
-          "shards": sharding.run, "limits": limits.run,
+          "python": run_python, "shards": sharding.run, "limits": limits.run,
           "cluster": lambda tally: cluster.run(tally, install_npm, run_script),
           "exporter": lambda tally: cluster.run_exporter(tally, CACHE)}
 
