@@ -10,6 +10,7 @@
 #include "models/types/type.h"
 
 struct batch;
+struct sql_report;
 struct sql_session;
 struct sql_prepared;
 
@@ -30,7 +31,8 @@ struct sql_sink {
     YIELDS err_t (*complete)(void *arg, const char *tag);
     /* In place of all of it: the text holds no statement. */
     void (*empty)(void *arg);
-    void (*notice)(void *arg, const char *severity, const char *sqlstate, const char *message);
+    /* severity: "NOTICE", "WARNING", ... */
+    void (*notice)(void *arg, const char *severity, const struct sql_report *report);
     void *arg;
 };
 

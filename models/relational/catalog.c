@@ -1,23 +1,16 @@
 /* models/relational/catalog.c - the catalog in memory, and its entries in the store. */
 #include "models/relational/catalog.h"
 
-#include <stdlib.h>
-
 #include "engine/base/assert.h"
+#include "models/relational/catalog_code.h"
 
 #include "engine/base/poison.h"
 
-enum { CATALOG_SLOT = 0, CATALOG_STORAGE = 0, RELATIONS_FIRST = 64, ENTRY_KEY_BYTES = 10 };
-
-/* Classes of entries. */
-enum { CLASS_VERSION = 1, CLASS_SCHEMA = 2, CLASS_RELATION = 3 };
-
 enum {
-    COLUMN_NOT_NULL = 1 << 0,
-    COLUMN_DROPPED = 1 << 1,
-    COLUMN_GENERATED = 1 << 2,
-    INDEX_UNIQUE = 1 << 0,
-    INDEX_PRIMARY = 1 << 1,
+    CATALOG_SLOT = 0,
+    CATALOG_STORAGE = 0,
+    RELATIONS_FIRST = 64,
+    ENTRY_KEY_BYTES = STORAGE_PREFIX_BYTES + 9,
 };
 
 void
@@ -28,261 +21,13 @@ storage_prefix(uint8_t out[STORAGE_PREFIX_BYTES], uint32_t storage)
 }
 
 static struct slice
-entry_key(uint8_t out[ENTRY_KEY_BYTES], uint8_t class, oid_t oid)
+entry_key(uint8_t out[ENTRY_KEY_BYTES], uint8_t class, oid_t oid, uint32_t part)
 {
     storage_prefix(out, CATALOG_STORAGE);
     out[STORAGE_PREFIX_BYTES] = class;
     put_be32(out + STORAGE_PREFIX_BYTES + 1, oid);
+    put_be32(out + STORAGE_PREFIX_BYTES + 5, part);
     return slice_of(out, ENTRY_KEY_BYTES);
-}
-
-/* ---- Encoding ---- */
-
-static void
-put_bytes(struct buf *out, struct slice bytes)
-{
-    buf_append_varint(out, bytes.size);
-    buf_append(out, bytes.data, bytes.size);
-}
-
-static void
-put_signed(struct buf *out, int64_t value)
-{
-    buf_append_varint(out, ((uint64_t)value << 1) ^ (uint64_t)(value >> 63));
-}
-
-static void
-column_encode(struct buf *out, const struct column *column)
-{
-    put_bytes(out, column->name);
-    buf_append_varint(out, column->type->oid);
-    put_signed(out, column->typmod);
-    buf_append_byte(out, (uint8_t)((column->is_not_null ? COLUMN_NOT_NULL : 0) |
-                                   (column->is_dropped ? COLUMN_DROPPED : 0) |
-                                   (column->is_generated ? COLUMN_GENERATED : 0)));
-    buf_append_byte(out, (uint8_t)column->identity);
-    put_bytes(out, column->default_sql);
-}
-
-static void
-index_encode(struct buf *out, const struct index *index)
-{
-    buf_append_varint(out, index->oid);
-    buf_append_varint(out, index->storage);
-    put_bytes(out, index->name);
-    buf_append_byte(out, (uint8_t)((index->is_unique ? INDEX_UNIQUE : 0) |
-                                   (index->is_primary ? INDEX_PRIMARY : 0)));
-    buf_append_varint(out, index->column_count);
-    for (uint32_t i = 0; i < index->column_count; i++) {
-        buf_append_varint(out, (uint64_t)index->columns[i] << 1 | index->is_descending[i]);
-    }
-}
-
-static void
-sequence_encode(struct buf *out, const struct sequence *sequence)
-{
-    put_signed(out, sequence->start);
-    put_signed(out, sequence->increment);
-    put_signed(out, sequence->min);
-    put_signed(out, sequence->max);
-    put_signed(out, sequence->cache);
-    buf_append_byte(out, sequence->is_cycled);
-    buf_append_varint(out, sequence->type);
-}
-
-static void
-relation_encode(struct buf *out, const struct relation *relation)
-{
-    buf_append_varint(out, relation->schema);
-    buf_append_varint(out, relation->owner);
-    buf_append_varint(out, relation->storage);
-    buf_append_byte(out, (uint8_t)relation->kind);
-    put_bytes(out, relation->name);
-    put_bytes(out, relation->view_sql);
-    sequence_encode(out, &relation->sequence);
-    buf_append_varint(out, relation->column_count);
-    for (uint32_t i = 0; i < relation->column_count; i++) {
-        column_encode(out, &relation->columns[i]);
-    }
-    buf_append_varint(out, relation->index_count);
-    for (uint32_t i = 0; i < relation->index_count; i++) {
-        index_encode(out, &relation->indexes[i]);
-    }
-    buf_append_varint(out, relation->check_count);
-    for (uint32_t i = 0; i < relation->check_count; i++) {
-        put_bytes(out, relation->checks[i].name);
-        put_bytes(out, relation->checks[i].sql);
-    }
-}
-
-/* ---- Decoding: a reader that stays at its end once something is wrong. ---- */
-
-struct reader {
-    const uint8_t *at, *end;
-    struct arena *arena;
-    bool is_bad;
-};
-
-static uint64_t
-take_varint(struct reader *reader)
-{
-    uint64_t value = 0;
-    size_t used = reader->is_bad ? 0 : get_varint(reader->at, reader->end, &value);
-
-    reader->is_bad = used == 0;
-    reader->at += used;
-    return value;
-}
-
-static int64_t
-take_signed(struct reader *reader)
-{
-    uint64_t zigzag = take_varint(reader);
-
-    return (int64_t)(zigzag >> 1) ^ -(int64_t)(zigzag & 1);
-}
-
-static uint8_t
-take_byte(struct reader *reader)
-{
-    if (reader->is_bad || reader->at == reader->end) {
-        reader->is_bad = true;
-        return 0;
-    }
-    return *reader->at++;
-}
-
-static struct slice
-take_bytes(struct reader *reader)
-{
-    uint64_t size = take_varint(reader);
-    struct slice bytes;
-
-    if (reader->is_bad || size > (uint64_t)(reader->end - reader->at)) {
-        reader->is_bad = true;
-        return slice_of(NULL, 0);
-    }
-    bytes = arena_copy(reader->arena, slice_of(reader->at, size));
-    reader->at += size;
-    return bytes;
-}
-
-static uint16_t
-take_count(struct reader *reader, uint64_t max)
-{
-    uint64_t count = take_varint(reader);
-
-    if (count > max) {
-        reader->is_bad = true;
-    }
-    return reader->is_bad ? 0 : (uint16_t)count;
-}
-
-static void
-column_decode(struct reader *reader, struct column *column)
-{
-    uint8_t flags;
-
-    column->name = take_bytes(reader);
-    column->type = type_by_oid((oid_t)take_varint(reader));
-    column->typmod = (int32_t)take_signed(reader);
-    flags = take_byte(reader);
-    column->is_not_null = (flags & COLUMN_NOT_NULL) != 0;
-    column->is_dropped = (flags & COLUMN_DROPPED) != 0;
-    column->is_generated = (flags & COLUMN_GENERATED) != 0;
-    column->identity = (char)take_byte(reader);
-    column->default_sql = take_bytes(reader);
-    reader->is_bad = reader->is_bad || column->type == NULL;
-}
-
-static void
-index_decode(struct reader *reader, struct index *index, uint16_t column_count)
-{
-    uint8_t flags;
-
-    index->oid = (oid_t)take_varint(reader);
-    index->storage = (uint32_t)take_varint(reader);
-    index->name = take_bytes(reader);
-    flags = take_byte(reader);
-    index->is_unique = (flags & INDEX_UNIQUE) != 0;
-    index->is_primary = (flags & INDEX_PRIMARY) != 0;
-    index->column_count = take_count(reader, INDEX_COLUMNS_MAX);
-    for (uint32_t i = 0; i < index->column_count; i++) {
-        uint64_t packed = take_varint(reader);
-
-        index->columns[i] = (uint16_t)(packed >> 1);
-        index->is_descending[i] = (packed & 1) != 0;
-        reader->is_bad = reader->is_bad || packed >> 1 >= column_count;
-    }
-}
-
-static void
-sequence_decode(struct reader *reader, struct sequence *sequence)
-{
-    sequence->start = take_signed(reader);
-    sequence->increment = take_signed(reader);
-    sequence->min = take_signed(reader);
-    sequence->max = take_signed(reader);
-    sequence->cache = take_signed(reader);
-    sequence->is_cycled = take_byte(reader) != 0;
-    sequence->type = (oid_t)take_varint(reader);
-}
-
-static void *
-zeroed(struct arena *arena, size_t size)
-{
-    void *memory = arena_alloc(arena, size);
-
-    memset(memory, 0, size);
-    return memory;
-}
-
-static void
-primary_find(struct relation *relation)
-{
-    relation->primary = NULL;
-    for (uint32_t i = 0; i < relation->index_count; i++) {
-        if (relation->indexes[i].is_primary) {
-            relation->primary = &relation->indexes[i];
-        }
-    }
-}
-
-static err_t
-relation_decode(struct slice stored, oid_t oid, struct arena *arena, struct relation *out)
-{
-    struct reader reader = {stored.data, stored.data + stored.size, arena, false};
-
-    *out = (struct relation){.oid = oid};
-    out->schema = (oid_t)take_varint(&reader);
-    out->owner = (oid_t)take_varint(&reader);
-    out->storage = (uint32_t)take_varint(&reader);
-    out->kind = (char)take_byte(&reader);
-    out->name = take_bytes(&reader);
-    out->view_sql = take_bytes(&reader);
-    sequence_decode(&reader, &out->sequence);
-    out->column_count = take_count(&reader, RELATION_COLUMNS_MAX);
-    out->columns = zeroed(arena, out->column_count * sizeof(*out->columns));
-    for (uint32_t i = 0; i < out->column_count; i++) {
-        column_decode(&reader, &out->columns[i]);
-    }
-    out->index_count = take_count(&reader, UINT16_MAX);
-    out->index_count = reader.is_bad ? 0 : out->index_count;
-    out->indexes = zeroed(arena, out->index_count * sizeof(*out->indexes));
-    for (uint32_t i = 0; i < out->index_count; i++) {
-        index_decode(&reader, &out->indexes[i], out->column_count);
-    }
-    out->check_count = take_count(&reader, UINT16_MAX);
-    out->checks = zeroed(arena, out->check_count * sizeof(*out->checks));
-    for (uint32_t i = 0; i < out->check_count; i++) {
-        out->checks[i].name = take_bytes(&reader);
-        out->checks[i].sql = take_bytes(&reader);
-    }
-    primary_find(out);
-    if (reader.is_bad || reader.at != reader.end) {
-        return err_set(ERR_CORRUPT, "the catalog's entry of relation %u is malformed", oid);
-    }
-    return ERR_OK;
 }
 
 /* ---- The tree ---- */
@@ -321,7 +66,7 @@ catalog_drop(struct catalog **catalog)
 }
 
 static uint32_t
-relation_place(const struct catalog *catalog, oid_t oid)
+relation_search(const struct catalog *catalog, oid_t oid)
 {
     uint32_t low = 0, high = catalog->relation_count;
 
@@ -358,7 +103,7 @@ relations_grow(struct catalog *catalog)
 static void
 relation_insert(struct catalog *catalog, struct relation *relation)
 {
-    uint32_t place = relation_place(catalog, relation->oid);
+    uint32_t place = relation_search(catalog, relation->oid);
 
     if (place < catalog->relation_count && catalog->relations[place]->oid == relation->oid) {
         catalog->relations[place] = relation;
@@ -371,43 +116,19 @@ relation_insert(struct catalog *catalog, struct relation *relation)
     catalog->relation_count++;
 }
 
-static struct relation *
-relation_copy(struct arena *arena, const struct relation *from)
-{
-    struct relation *to = arena_alloc(arena, sizeof(*to));
-    size_t columns = from->column_count * sizeof(struct column);
-    size_t indexes = from->index_count * sizeof(struct index);
-    size_t checks = from->check_count * sizeof(struct check);
-
-    *to = *from;
-    to->name = arena_copy(arena, from->name);
-    to->view_sql = arena_copy(arena, from->view_sql);
-    to->columns =
-        (struct column *)(uintptr_t)arena_copy(arena, slice_of(from->columns, columns)).data;
-    for (uint32_t i = 0; i < to->column_count; i++) {
-        to->columns[i].name = arena_copy(arena, from->columns[i].name);
-        to->columns[i].default_sql = arena_copy(arena, from->columns[i].default_sql);
-    }
-    to->indexes =
-        (struct index *)(uintptr_t)arena_copy(arena, slice_of(from->indexes, indexes)).data;
-    for (uint32_t i = 0; i < to->index_count; i++) {
-        to->indexes[i].name = arena_copy(arena, from->indexes[i].name);
-    }
-    to->checks = (struct check *)(uintptr_t)arena_copy(arena, slice_of(from->checks, checks)).data;
-    for (uint32_t i = 0; i < to->check_count; i++) {
-        to->checks[i].name = arena_copy(arena, from->checks[i].name);
-        to->checks[i].sql = arena_copy(arena, from->checks[i].sql);
-    }
-    primary_find(to);
-    return to;
-}
-
 static void
 schema_insert(struct catalog *catalog, const struct schema *schema)
 {
-    struct schema *grown =
-        arena_alloc(&catalog->arena, (catalog->schema_count + 1) * sizeof(*grown));
+    struct schema *grown;
 
+    for (uint32_t i = 0; i < catalog->schema_count; i++) {
+        if (catalog->schemas[i].oid == schema->oid) {
+            catalog->schemas[i] = *schema;
+            catalog->schemas[i].name = arena_copy(&catalog->arena, schema->name);
+            return;
+        }
+    }
+    grown = arena_alloc(&catalog->arena, (catalog->schema_count + 1) * sizeof(*grown));
     for (uint32_t i = 0; i < catalog->schema_count; i++) {
         grown[i] = catalog->schemas[i];
     }
@@ -415,6 +136,124 @@ schema_insert(struct catalog *catalog, const struct schema *schema)
     grown[catalog->schema_count].name = arena_copy(&catalog->arena, schema->name);
     catalog->schemas = grown;
     catalog->schema_count++;
+}
+
+/* ---- Objects of other classes ---- */
+
+static int
+object_compare(const struct object *object, uint8_t class, oid_t oid, uint32_t part)
+{
+    if (object->class != class) {
+        return object->class < class ? -1 : 1;
+    }
+    if (object->oid != oid) {
+        return object->oid < oid ? -1 : 1;
+    }
+    return object->part == part ? 0 : object->part < part ? -1 : 1;
+}
+
+/* The first that is not below. */
+static uint32_t
+object_search(const struct catalog *catalog, uint8_t class, oid_t oid, uint32_t part)
+{
+    uint32_t low = 0, high = catalog->object_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (object_compare(&catalog->objects[middle], class, oid, part) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static void
+objects_grow(struct catalog *catalog)
+{
+    uint32_t capacity = MAX((uint32_t)RELATIONS_FIRST, catalog->object_capacity * 2);
+    struct object *grown;
+
+    if (catalog->object_count < catalog->object_capacity) {
+        return;
+    }
+    grown = arena_alloc(&catalog->arena, capacity * sizeof(*grown));
+    ASSERT(grown != NULL);
+    if (catalog->object_count > 0) {
+        memcpy(grown, catalog->objects, catalog->object_count * sizeof(*grown));
+    }
+    catalog->objects = grown;
+    catalog->object_capacity = capacity;
+}
+
+/* Reads what the class keeps decoded. */
+static err_t
+object_decode(struct catalog *catalog, struct object *object)
+{
+    (void)catalog;
+    object->decoded = NULL;
+    return ERR_OK;
+}
+
+/* The body is copied. */
+static err_t
+object_insert(struct catalog *catalog, uint8_t class, oid_t oid, uint32_t part, struct slice body)
+{
+    struct object object = {.class = class, .oid = oid, .part = part};
+    uint32_t at;
+    err_t err;
+
+    object.body = arena_copy(&catalog->arena, body);
+    TRY(object_decode(catalog, &object));
+    at = object_search(catalog, class, oid, part);
+    if (at == catalog->object_count ||
+        object_compare(&catalog->objects[at], class, oid, part) != 0) {
+        objects_grow(catalog);
+        memmove(catalog->objects + at + 1, catalog->objects + at,
+                (catalog->object_count - at) * sizeof(object));
+        catalog->object_count++;
+    }
+    catalog->objects[at] = object;
+out:
+    return err;
+}
+
+/* Which relations foreign keys refer to. */
+static void
+references_derive(struct catalog *catalog)
+{
+    for (uint32_t i = 0; i < catalog->relation_count; i++) {
+        catalog->relations[i]->is_referenced = false;
+    }
+    for (uint32_t i = 0; i < catalog->relation_count; i++) {
+        const struct relation *relation = catalog->relations[i];
+
+        for (uint32_t j = 0; j < relation->constraint_count; j++) {
+            oid_t other = relation->constraints[j].other;
+            uint32_t place = relation_search(catalog, other);
+
+            if (other != 0 && place < catalog->relation_count &&
+                catalog->relations[place]->oid == other) {
+                catalog->relations[place]->is_referenced = true;
+            }
+        }
+    }
+}
+
+/* Types that users made belong to a catalog: to this one from now on. */
+static void
+relation_types_renew(const struct catalog *catalog, struct relation *relation)
+{
+    for (uint32_t i = 0; i < relation->column_count; i++) {
+        relation->columns[i].type = catalog_type(catalog, relation->columns[i].type->oid);
+        ASSERT(relation->columns[i].type != NULL);
+    }
+    for (uint32_t i = 0; i < relation->virtual_count; i++) {
+        relation->virtuals[i].type = catalog_type(catalog, relation->virtuals[i].type->oid);
+        ASSERT(relation->virtuals[i].type != NULL);
+    }
 }
 
 struct catalog *
@@ -428,8 +267,18 @@ catalog_clone(const struct catalog *catalog)
     for (uint32_t i = 0; i < catalog->schema_count; i++) {
         schema_insert(clone, &catalog->schemas[i]);
     }
+    /* They were decoded before, and types come before the relations that name them. */
+    for (uint32_t i = 0; i < catalog->object_count; i++) {
+        const struct object *object = &catalog->objects[i];
+        err_t err = object_insert(clone, object->class, object->oid, object->part, object->body);
+
+        ASSERT(err == ERR_OK);
+    }
     for (uint32_t i = 0; i < catalog->relation_count; i++) {
-        relation_insert(clone, relation_copy(&clone->arena, catalog->relations[i]));
+        struct relation *copy = relation_copy(&clone->arena, catalog->relations[i]);
+
+        relation_types_renew(clone, copy);
+        relation_insert(clone, copy);
     }
     return clone;
 }
@@ -463,11 +312,87 @@ catalog_relation(const struct catalog *catalog, oid_t schema, struct slice name)
 const struct relation *
 catalog_relation_by_oid(const struct catalog *catalog, oid_t oid)
 {
-    uint32_t place = relation_place(catalog, oid);
+    uint32_t place = relation_search(catalog, oid);
 
     return place < catalog->relation_count && catalog->relations[place]->oid == oid
                ? catalog->relations[place]
                : NULL;
+}
+
+const struct schema *
+catalog_schema_by_oid(const struct catalog *catalog, oid_t oid)
+{
+    for (uint32_t i = 0; i < catalog->schema_count; i++) {
+        if (catalog->schemas[i].oid == oid) {
+            return &catalog->schemas[i];
+        }
+    }
+    return NULL;
+}
+
+const struct object *
+catalog_object(const struct catalog *catalog, enum catalog_class class, oid_t oid, uint32_t part)
+{
+    uint32_t at = object_search(catalog, class, oid, part);
+
+    return at < catalog->object_count &&
+                   object_compare(&catalog->objects[at], class, oid, part) == 0
+               ? &catalog->objects[at]
+               : NULL;
+}
+
+const struct object *
+catalog_objects(const struct catalog *catalog, enum catalog_class class, uint32_t *count_out)
+{
+    uint32_t first = object_search(catalog, class, 0, 0);
+
+    *count_out = object_search(catalog, class + 1, 0, 0) - first;
+    return catalog->objects + first;
+}
+
+const struct type *
+catalog_type(const struct catalog *catalog, oid_t oid)
+{
+    const struct object *object;
+
+    if (oid < OID_FIRST_USER) {
+        return type_by_oid(oid);
+    }
+    object = catalog_object(catalog, CATALOG_TYPE, oid, 0);
+    return object != NULL ? object->decoded : NULL;
+}
+
+const struct constraint *
+relation_constraint(const struct relation *relation, struct slice name)
+{
+    for (uint32_t i = 0; i < relation->constraint_count; i++) {
+        if (slice_equal(relation->constraints[i].name, name)) {
+            return &relation->constraints[i];
+        }
+    }
+    return NULL;
+}
+
+const struct index *
+relation_index_by_oid(const struct relation *relation, oid_t oid)
+{
+    for (uint32_t i = 0; i < relation->index_count; i++) {
+        if (relation->indexes[i].oid == oid) {
+            return &relation->indexes[i];
+        }
+    }
+    return NULL;
+}
+
+uint16_t
+relation_column(const struct relation *relation, struct slice name)
+{
+    for (uint16_t i = 0; i < relation->column_count; i++) {
+        if (!relation->columns[i].is_dropped && slice_equal(relation->columns[i].name, name)) {
+            return i;
+        }
+    }
+    return UINT16_MAX;
 }
 
 const struct relation *
@@ -509,17 +434,18 @@ catalog_relation_put(struct catalog *catalog, struct txn *txn, const struct rela
     struct buf encoded;
 
     relation_insert(catalog, copy);
+    references_derive(catalog);
     buf_init(&encoded, MEM_RUNTIME);
     relation_encode(&encoded, copy);
-    txn_put(txn, CATALOG_SLOT, entry_key(key, CLASS_RELATION, relation->oid), buf_slice(&encoded),
-            0);
+    txn_put(txn, CATALOG_SLOT, entry_key(key, CATALOG_RELATION, relation->oid, 0),
+            buf_slice(&encoded), 0);
     buf_fini(&encoded);
 }
 
 void
 catalog_relation_delete(struct catalog *catalog, struct txn *txn, oid_t oid)
 {
-    uint32_t place = relation_place(catalog, oid);
+    uint32_t place = relation_search(catalog, oid);
     uint8_t key[ENTRY_KEY_BYTES];
 
     ASSERT(place < catalog->relation_count);
@@ -527,7 +453,9 @@ catalog_relation_delete(struct catalog *catalog, struct txn *txn, oid_t oid)
     catalog->relation_count--;
     memmove(catalog->relations + place, catalog->relations + place + 1,
             (catalog->relation_count - place) * sizeof(struct relation *));
-    txn_delete(txn, CATALOG_SLOT, entry_key(key, CLASS_RELATION, oid));
+    references_derive(catalog);
+    catalog_notes_delete(catalog, txn, oid, 0);
+    txn_delete(txn, CATALOG_SLOT, entry_key(key, CATALOG_RELATION, oid, 0));
 }
 
 static void
@@ -539,7 +467,8 @@ schema_write(struct txn *txn, const struct schema *schema)
     buf_init(&encoded, MEM_RUNTIME);
     buf_append_varint(&encoded, schema->owner);
     buf_append(&encoded, schema->name.data, schema->name.size);
-    txn_put(txn, CATALOG_SLOT, entry_key(key, CLASS_SCHEMA, schema->oid), buf_slice(&encoded), 0);
+    txn_put(txn, CATALOG_SLOT, entry_key(key, CATALOG_SCHEMA, schema->oid, 0), buf_slice(&encoded),
+            0);
     buf_fini(&encoded);
 }
 
@@ -562,7 +491,53 @@ catalog_schema_delete(struct catalog *catalog, struct txn *txn, oid_t oid)
         }
     }
     catalog->schema_count = kept;
-    txn_delete(txn, CATALOG_SLOT, entry_key(key, CLASS_SCHEMA, oid));
+    txn_delete(txn, CATALOG_SLOT, entry_key(key, CATALOG_SCHEMA, oid, 0));
+}
+
+err_t
+catalog_object_put(struct catalog *catalog, struct txn *txn, enum catalog_class class, oid_t oid,
+                   uint32_t part, struct slice body)
+{
+    uint8_t key[ENTRY_KEY_BYTES];
+    err_t err = object_insert(catalog, (uint8_t) class, oid, part, body);
+
+    if (err == ERR_OK) {
+        txn_put(txn, CATALOG_SLOT, entry_key(key, (uint8_t) class, oid, part), body, 0);
+    }
+    return err;
+}
+
+void
+catalog_object_delete(struct catalog *catalog, struct txn *txn, enum catalog_class class, oid_t oid,
+                      uint32_t part)
+{
+    uint32_t at = object_search(catalog, class, oid, part);
+    uint8_t key[ENTRY_KEY_BYTES];
+
+    if (at == catalog->object_count ||
+        object_compare(&catalog->objects[at], class, oid, part) != 0) {
+        return;
+    }
+    catalog->object_count--;
+    memmove(catalog->objects + at, catalog->objects + at + 1,
+            (catalog->object_count - at) * sizeof(struct object));
+    txn_delete(txn, CATALOG_SLOT, entry_key(key, (uint8_t) class, oid, part));
+}
+
+void
+catalog_notes_delete(struct catalog *catalog, struct txn *txn, oid_t oid, uint32_t part)
+{
+    static const enum catalog_class classes[] = {CATALOG_COMMENT, CATALOG_ACL};
+
+    for (uint32_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
+        uint32_t at = object_search(catalog, classes[i], oid, part);
+
+        while (at < catalog->object_count && catalog->objects[at].class == classes[i] &&
+               catalog->objects[at].oid == oid &&
+               (part == 0 || catalog->objects[at].part == part)) {
+            catalog_object_delete(catalog, txn, classes[i], oid, catalog->objects[at].part);
+        }
+    }
 }
 
 err_t
@@ -581,7 +556,7 @@ catalog_version_put(struct catalog *catalog, struct txn *txn)
     buf_append_varint(&encoded, catalog->version);
     buf_append_varint(&encoded, catalog->next_oid);
     buf_append_varint(&encoded, catalog->next_storage);
-    txn_put(txn, CATALOG_SLOT, entry_key(key, CLASS_VERSION, 0), buf_slice(&encoded), 0);
+    txn_put(txn, CATALOG_SLOT, entry_key(key, CATALOG_VERSION, 0, 0), buf_slice(&encoded), 0);
     buf_fini(&encoded);
     return txn_flush(txn);
 }
@@ -591,22 +566,33 @@ catalog_version_put(struct catalog *catalog, struct txn *txn)
 static err_t
 version_decode(struct slice stored, struct catalog *catalog)
 {
-    struct reader reader = {stored.data, stored.data + stored.size, &catalog->arena, false};
+    const uint8_t *at = stored.data, *end = stored.data + stored.size;
+    uint64_t numbers[3];
 
-    catalog->version = take_varint(&reader);
-    catalog->next_oid = (oid_t)take_varint(&reader);
-    catalog->next_storage = (uint32_t)take_varint(&reader);
-    return reader.is_bad ? err_set(ERR_CORRUPT, "the catalog's version is malformed") : ERR_OK;
+    for (uint32_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        size_t used = get_varint(at, end, &numbers[i]);
+
+        if (used == 0) {
+            return err_set(ERR_CORRUPT, "the catalog's version is malformed");
+        }
+        at += used;
+    }
+    catalog->version = numbers[0];
+    catalog->next_oid = (oid_t)numbers[1];
+    catalog->next_storage = (uint32_t)numbers[2];
+    return ERR_OK;
 }
 
 static err_t
 schema_decode(struct slice stored, oid_t oid, struct catalog *catalog)
 {
-    struct reader reader = {stored.data, stored.data + stored.size, &catalog->arena, false};
-    struct schema schema = {.oid = oid, .owner = (oid_t)take_varint(&reader)};
+    struct schema schema = {.oid = oid};
+    uint64_t owner;
+    size_t used = get_varint(stored.data, stored.data + stored.size, &owner);
 
-    schema.name = slice_of(reader.at, (size_t)(reader.end - reader.at));
-    if (reader.is_bad) {
+    schema.owner = (oid_t)owner;
+    schema.name = slice_of(stored.data + used, stored.size - used);
+    if (used == 0) {
         return err_set(ERR_CORRUPT, "the catalog's entry of schema %u is malformed", oid);
     }
     schema_insert(catalog, &schema);
@@ -617,6 +603,7 @@ static err_t
 entry_load(struct catalog *catalog, struct slice key, struct slice value)
 {
     struct relation *relation;
+    uint32_t part;
     oid_t oid;
     err_t err;
 
@@ -624,18 +611,27 @@ entry_load(struct catalog *catalog, struct slice key, struct slice value)
         return err_set(ERR_CORRUPT, "a key of the catalog has %zu bytes", key.size);
     }
     oid = get_be32(key.data + STORAGE_PREFIX_BYTES + 1);
+    part = get_be32(key.data + STORAGE_PREFIX_BYTES + 5);
     switch (key.data[STORAGE_PREFIX_BYTES]) {
-    case CLASS_VERSION:
+    case CATALOG_VERSION:
         return version_decode(value, catalog);
-    case CLASS_SCHEMA:
+    case CATALOG_SCHEMA:
         return schema_decode(value, oid, catalog);
-    case CLASS_RELATION:
+    case CATALOG_RELATION:
         relation = arena_alloc(&catalog->arena, sizeof(*relation));
-        err = relation_decode(value, oid, &catalog->arena, relation);
+        err = relation_decode(catalog, value, oid, &catalog->arena, relation);
         if (err == ERR_OK) {
             relation_insert(catalog, relation);
         }
         return err;
+    case CATALOG_TYPE:
+    case CATALOG_COMMENT:
+    case CATALOG_ACL:
+    case CATALOG_DEFAULT_ACL:
+    case CATALOG_ROLE:
+    case CATALOG_MEMBER:
+    case CATALOG_DATABASE:
+        return object_insert(catalog, key.data[STORAGE_PREFIX_BYTES], oid, part, value);
     default:
         return err_set(ERR_CORRUPT, "an entry of the catalog has the unknown class %u",
                        key.data[STORAGE_PREFIX_BYTES]);
@@ -677,6 +673,7 @@ catalog_load(struct txn *txn, struct catalog **catalog_out)
     }
     if (err == ERR_OK) {
         initial_add(catalog);
+        references_derive(catalog);
         *catalog_out = catalog;
         catalog = NULL;
     }

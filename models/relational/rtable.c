@@ -13,9 +13,9 @@
 /* ---- Keys ----
  *
  * A value in a key: 1 and the type's key bytes, or 2 for null (so nulls sort last); of a descending
- * column all of it complemented (nulls first). */
+ * column all of it complemented (nulls first). Where nulls are to lie at the other end, 0 is null. */
 
-enum { KEY_VALUE = 1, KEY_NULL = 2 };
+enum { KEY_NULL_BEFORE = 0, KEY_VALUE = 1, KEY_NULL = 2 };
 
 void
 rtable_key_value_put(const struct type *type, struct datum value, bool is_null, bool is_descending,
@@ -38,6 +38,16 @@ rtable_slot(struct slice key)
     return crc16(key) % SLOT_COUNT;
 }
 
+static void
+null_put(const struct index *index, uint32_t part, struct buf *out)
+{
+    uint8_t flag =
+        index->nulls_first[part] == index->is_descending[part] ? KEY_NULL : KEY_NULL_BEFORE;
+
+    buf_append_byte(out, index->is_descending[part] ? (uint8_t)~flag : flag);
+}
+
+/* True: a null is among them. */
 static bool
 index_values_put(const struct relation *relation, const struct index *index, const struct row *row,
                  struct buf *out)
@@ -45,13 +55,37 @@ index_values_put(const struct relation *relation, const struct index *index, con
     bool has_null = false;
 
     for (uint32_t i = 0; i < index->column_count; i++) {
-        uint16_t column = index->columns[i];
+        uint32_t place = relation_place(relation, index->columns[i]);
 
-        has_null = has_null || row->nulls[column] != 0;
-        rtable_key_value_put(relation->columns[column].type, row->values[column],
-                             row->nulls[column] != 0, index->is_descending[i], out);
+        if (row->nulls[place] != 0) {
+            has_null = true;
+            null_put(index, i, out);
+        } else {
+            rtable_key_value_put(relation_place_type(relation, index->columns[i]),
+                                 row->values[place], false, index->is_descending[i], out);
+        }
     }
     return has_null;
+}
+
+bool
+rtable_index_key_put(const struct relation *relation, const struct index *index,
+                     const struct row *row, struct buf *out)
+{
+    return index_values_put(relation, index, row, out);
+}
+
+/* Is there an entry for the row at all? */
+static bool
+index_takes(const struct relation *relation, const struct index *index, const struct row *row)
+{
+    uint32_t place;
+
+    if (index->predicate == 0) {
+        return true;
+    }
+    place = relation_place(relation, index->predicate);
+    return row->nulls[place] == 0 && row->values[place].i != 0;
 }
 
 void
@@ -166,7 +200,12 @@ row_reader_next(struct row_reader *reader, struct slice *bytes_out, bool *is_nul
     const struct type *type = reader->relation->columns[column].type;
     uint64_t size;
 
-    *is_null_out = column >= reader->stored || (reader->bits[column / 8] >> column % 8 & 1) != 0;
+    if (column >= reader->stored) { /* It was added after the row was written. */
+        *is_null_out = !reader->relation->columns[column].has_missing;
+        *bytes_out = reader->relation->columns[column].missing;
+        return ERR_OK;
+    }
+    *is_null_out = (reader->bits[column / 8] >> column % 8 & 1) != 0;
     if (*is_null_out) {
         return ERR_OK;
     }
@@ -275,20 +314,23 @@ writes_ask(const struct rtable_writes *writes, struct slice key)
 
 /* ---- Constraints of keys ---- */
 
-static void
-values_describe(const struct relation *relation, const struct index *index, const struct row *row,
-                struct buf *out)
+void
+rtable_key_describe(const struct relation *relation, const struct index *index,
+                    const struct row *row, struct buf *out)
 {
     buf_append(out, "Key (", 5);
     for (uint32_t i = 0; i < index->column_count; i++) {
-        struct slice name = relation->columns[index->columns[i]].name;
+        uint16_t part = index->columns[i];
+        struct slice name = part < INDEX_EXPRESSION
+                                ? relation->columns[part].name
+                                : relation->virtuals[part - INDEX_EXPRESSION].sql;
 
         buf_printf(out, "%s%.*s", i > 0 ? ", " : "", (int)name.size, (const char *)name.data);
     }
     buf_append(out, ")=(", 3);
     for (uint32_t i = 0; i < index->column_count; i++) {
-        uint16_t column = index->columns[i];
-        const struct type *type = relation->columns[column].type;
+        uint32_t column = relation_place(relation, index->columns[i]);
+        const struct type *type = relation_place_type(relation, index->columns[i]);
 
         buf_append(out, ", ", i > 0 ? 2 : 0);
         if (row->nulls[column] != 0) {
@@ -309,7 +351,7 @@ duplicate(const struct relation *relation, const struct index *index, const stru
     (void)sql_error("23505", "duplicate key value violates unique constraint \"%.*s\"",
                     (int)index->name.size, (const char *)index->name.data);
     buf_init(&detail, MEM_SESSIONS);
-    values_describe(relation, index, row, &detail);
+    rtable_key_describe(relation, index, row, &detail);
     err = sql_detail("%.*s already exists.", (int)detail.size, (const char *)detail.data);
     buf_fini(&detail);
     return err;
@@ -343,7 +385,8 @@ index_entry_make(const struct relation *relation, const struct index *index, str
     buf_clear(&entry->key);
     prefix_append(&entry->key, index->storage);
     has_null = index_values_put(relation, index, row, &entry->key);
-    entry->is_global = index->is_unique && !has_null;
+    entry->is_global =
+        index->is_unique && !index->is_deferrable && (!has_null || index->nulls_equal);
     if (entry->is_global) {
         entry->slot = rtable_slot(slice_of(entry->key.data + STORAGE_PREFIX_BYTES,
                                            entry->key.size - STORAGE_PREFIX_BYTES));
@@ -380,6 +423,9 @@ index_row_with(struct txn *txn, const struct relation *relation, const struct in
     struct buf value;
     err_t err = ERR_OK;
 
+    if (!index_takes(relation, index, row)) {
+        return ERR_OK;
+    }
     index_entry_make(relation, index, row_key, row, entry);
     if (entry->key.size > LSM_KEY_BYTES_MAX) {
         return sql_error("54000", "index row size %zu exceeds the maximum %d for index \"%.*s\"",
@@ -517,7 +563,7 @@ rtable_insert(struct txn *txn, const struct relation *relation, const struct row
     TRY(row_key_make(relation, row, &change.row_key));
     TRY(primary_check(txn, relation, row, writes, &change));
     for (uint32_t i = 0; i < relation->index_count; i++) {
-        if (!relation->indexes[i].is_primary) {
+        if (&relation->indexes[i] != relation->primary) {
             TRY(index_row_with(txn, relation, &relation->indexes[i], buf_slice(&change.row_key),
                                row, writes, &change.arena, &change.entry));
         }
@@ -536,7 +582,11 @@ conflict_of(struct txn *txn, const struct relation *relation, const struct index
     struct lsm_value taken;
     err_t err;
 
-    if (index->is_primary) {
+    *found_out = slice_of(NULL, 0);
+    if (!index_takes(relation, index, row)) {
+        return ERR_OK;
+    }
+    if (index == relation->primary) {
         buf_clear(&change->row_key);
         rtable_key_put(relation, row, &change->row_key);
         stored_key(&change->key, relation->storage, buf_slice(&change->row_key));
@@ -547,7 +597,6 @@ conflict_of(struct txn *txn, const struct relation *relation, const struct index
         return ERR_OK;
     }
     index_entry_make(relation, index, slice_of(NULL, 0), row, &change->entry);
-    *found_out = slice_of(NULL, 0);
     if (!change->entry.is_global) {
         return ERR_OK;
     }
@@ -575,7 +624,8 @@ rtable_conflict_find(struct txn *txn, const struct relation *relation, const str
     for (uint32_t i = 0; i < relation->index_count && found_out->size == 0; i++) {
         const struct index *candidate = &relation->indexes[i];
 
-        if (candidate->is_unique && (index == NULL || index == candidate)) {
+        if (candidate->is_unique && !candidate->is_deferrable &&
+            (index == NULL || index->oid == candidate->oid)) {
             *index_out = candidate;
             TRY(conflict_of(txn, relation, candidate, row, writes, arena, &change, found_out));
         }
@@ -592,6 +642,9 @@ index_row_remove(struct txn *txn, const struct relation *relation, const struct 
                  struct slice row_key, const struct row *row, struct rtable_writes *writes,
                  struct index_entry *entry)
 {
+    if (!index_takes(relation, index, row)) {
+        return;
+    }
     index_entry_make(relation, index, row_key, row, entry);
     txn_delete(txn, entry->slot, buf_slice(&entry->key));
     if (entry->is_global) {
@@ -620,7 +673,7 @@ rtable_delete(struct txn *txn, const struct relation *relation, struct slice row
     buf_init(&key, MEM_SESSIONS);
     buf_init(&entry.key, MEM_SESSIONS);
     for (uint32_t i = 0; i < relation->index_count; i++) {
-        if (!relation->indexes[i].is_primary) {
+        if (&relation->indexes[i] != relation->primary) {
             index_row_remove(txn, relation, &relation->indexes[i], row_key, old, writes, &entry);
         }
     }
@@ -633,9 +686,12 @@ static bool
 index_changes(const struct relation *relation, const struct index *index, const struct row *old,
               const struct row *new)
 {
+    if (index_takes(relation, index, old) != index_takes(relation, index, new)) {
+        return true;
+    }
     for (uint32_t i = 0; i < index->column_count; i++) {
-        uint16_t column = index->columns[i];
-        const struct type *type = relation->columns[column].type;
+        uint32_t column = relation_place(relation, index->columns[i]);
+        const struct type *type = relation_place_type(relation, index->columns[i]);
 
         if (old->nulls[column] != new->nulls[column] ||
             (old->nulls[column] == 0 &&
@@ -663,7 +719,7 @@ rtable_update(struct txn *txn, const struct relation *relation, struct slice row
     for (uint32_t i = 0; i < relation->index_count; i++) {
         const struct index *index = &relation->indexes[i];
 
-        if (index->is_primary || !index_changes(relation, index, old, new)) {
+        if (index == relation->primary || !index_changes(relation, index, old, new)) {
             continue;
         }
         index_row_remove(txn, relation, index, row_key, old, writes, &change.entry);
@@ -677,18 +733,22 @@ out:
 }
 
 void
-rtable_truncate(struct txn *txn, const struct relation *relation)
+rtable_storage_delete(struct txn *txn, uint32_t storage)
 {
     uint8_t start[STORAGE_PREFIX_BYTES], end[STORAGE_PREFIX_BYTES];
 
-    storage_prefix(start, relation->storage);
-    storage_prefix(end, relation->storage + 1);
+    storage_prefix(start, storage);
+    storage_prefix(end, storage + 1);
     txn_delete_range_all(txn, slice_of(start, sizeof(start)), slice_of(end, sizeof(end)));
+}
+
+void
+rtable_truncate(struct txn *txn, const struct relation *relation)
+{
+    rtable_storage_delete(txn, relation->storage);
     for (uint32_t i = 0; i < relation->index_count; i++) {
-        if (!relation->indexes[i].is_primary) {
-            storage_prefix(start, relation->indexes[i].storage);
-            storage_prefix(end, relation->indexes[i].storage + 1);
-            txn_delete_range_all(txn, slice_of(start, sizeof(start)), slice_of(end, sizeof(end)));
+        if (&relation->indexes[i] != relation->primary) {
+            rtable_storage_delete(txn, relation->indexes[i].storage);
         }
     }
 }
@@ -710,7 +770,7 @@ err_t
 rtable_scan_open(struct txn *txn, const struct rtable_scan_options *options,
                  struct rtable_scan **scan_out)
 {
-    uint32_t storage = options->index == NULL || options->index->is_primary
+    uint32_t storage = options->index == NULL || options->index->storage == 0
                            ? options->relation->storage
                            : options->index->storage;
     struct rtable_scan *scan = MEM_NEW(MEM_SESSIONS, struct rtable_scan);
@@ -725,7 +785,7 @@ rtable_scan_open(struct txn *txn, const struct rtable_scan_options *options,
     buf_append(&upper, options->upper.data, options->upper.size);
     scan->txn = txn;
     scan->relation = options->relation;
-    scan->index = options->index != NULL && options->index->is_primary ? NULL : options->index;
+    scan->index = options->index != NULL && options->index->storage == 0 ? NULL : options->index;
     scan->columns = options->columns;
     scan->column_count = options->column_count;
     scan->is_backward = options->is_backward;
@@ -880,8 +940,8 @@ rtable_get(struct txn *txn, const struct relation *relation, struct slice row_ke
     if (!value.is_found) {
         goto out;
     }
-    row_out->values = arena_alloc(arena, relation->column_count * sizeof(*row_out->values));
-    row_out->nulls = arena_alloc(arena, relation->column_count);
+    row_out->values = arena_alloc(arena, relation_width(relation) * sizeof(*row_out->values));
+    row_out->nulls = arena_alloc(arena, relation_width(relation));
     TRY(row_reader_open(&reader, relation, value.value));
     for (uint32_t i = 0; i < relation->column_count; i++) {
         struct slice bytes;

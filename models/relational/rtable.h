@@ -6,7 +6,8 @@
 
 #include "models/relational/catalog.h"
 
-/* A row as it is passed about: one value a column of the relation, dropped ones null. */
+/* A row as it is passed about: one value a column of the relation, dropped ones null; where it is
+ * written, the values of relation.virtuals behind them (relation_width). */
 struct row {
     struct datum *values;
     uint8_t *nulls;
@@ -39,6 +40,14 @@ YIELDS err_t rtable_update(struct txn *txn, const struct relation *relation, str
                            struct rtable_writes *writes);
 void rtable_delete(struct txn *txn, const struct relation *relation, struct slice row_key,
                    const struct row *old, struct rtable_writes *writes);
+/* "Key (a, b)=(1, 2)", for details of errors. */
+void rtable_key_describe(const struct relation *relation, const struct index *index,
+                         const struct row *row, struct buf *out);
+/* The values of the index's parts, as its entries begin. True: a null is among them. */
+bool rtable_index_key_put(const struct relation *relation, const struct index *index,
+                          const struct row *row, struct buf *out);
+/* All entries of a storage number. */
+void rtable_storage_delete(struct txn *txn, uint32_t storage);
 /* Everything: rows and index entries, by range deletes. */
 void rtable_truncate(struct txn *txn, const struct relation *relation);
 /* The entries of one index for a row: CREATE INDEX. 23505. */

@@ -59,14 +59,11 @@ pg_error(struct pg_conn *conn, err_t err, uint32_t position, const char *severit
 }
 
 static void
-notice_put(void *arg, const char *severity, const char *sqlstate, const char *message)
+notice_put(void *arg, const char *severity, const struct sql_report *report)
 {
     struct pg_conn *conn = arg;
-    struct sql_report report = {0};
 
-    (void)snprintf(report.sqlstate, sizeof(report.sqlstate), "%s", sqlstate);
-    (void)snprintf(report.message, sizeof(report.message), "%s", message);
-    report_put(&conn->output, 'N', severity, &report, 0);
+    report_put(&conn->output, 'N', severity, report, 0);
 }
 
 /* ---- Parameters ---- */

@@ -99,16 +99,19 @@ checks_bind(struct binder *binder, const struct relation *relation, struct state
     };
     err_t err = ERR_OK;
 
-    out->checks = bind_zeroed(binder, (relation->check_count + 1U) * sizeof(*out->checks));
-    for (uint32_t i = 0; err == ERR_OK && i < relation->check_count; i++) {
+    out->checks = bind_zeroed(binder, (relation->constraint_count + 1U) * sizeof(*out->checks));
+    for (uint32_t i = 0; err == ERR_OK && i < relation->constraint_count; i++) {
+        const struct constraint *constraint = &relation->constraints[i];
+        struct check_expr *check = &out->checks[out->check_count];
         struct source *source = NULL;
 
-        out->checks[i].name = relation->checks[i].name;
-        err = bind_table_expr(&options, relation, relation->checks[i].sql, &source,
-                              &out->checks[i].expr);
-        out->checks[i].source = source;
+        if (constraint->kind == CONSTRAINT_CHECK) {
+            check->name = constraint->name;
+            err = bind_table_expr(&options, relation, constraint->sql, &source, &check->expr);
+            check->source = source;
+            out->check_count++;
+        }
     }
-    out->check_count = relation->check_count;
     return err;
 }
 

@@ -16,12 +16,12 @@ bound_put(struct operator* operator, const struct expr * expr, uint32_t at, stru
           bool *is_null_out)
 {
     const struct plan *plan = operator->plan;
-    const struct column *column = &plan->relation->columns[plan->index->columns[at]];
+    const struct type *type = relation_place_type(plan->relation, plan->index->columns[at]);
     struct datum value;
     err_t err = eval_value(operator->exec, &operator->arena, expr, &value, is_null_out);
 
     if (err == ERR_OK && !*is_null_out) {
-        rtable_key_value_put(column->type, value, false, plan->index->is_descending[at], out);
+        rtable_key_value_put(type, value, false, plan->index->is_descending[at], out);
     }
     return err;
 }
@@ -80,7 +80,7 @@ static bool
 is_point(const struct plan *plan)
 {
     return plan->index != NULL && plan->equal_count == plan->index->column_count &&
-           plan->index->is_unique;
+           plan->index->is_unique && !plan->index->is_deferrable;
 }
 
 static err_t scan_start(struct operator* operator)

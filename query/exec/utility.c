@@ -1,6 +1,7 @@
 /* query/exec/utility.c - CREATE, DROP, TRUNCATE. */
 #include "query/exec/utility.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "models/types/sql_error.h"
@@ -127,12 +128,27 @@ is_taken(const struct utility *utility, oid_t schema, struct slice name)
            catalog_index(utility->catalog, schema, name, &index) != NULL;
 }
 
+/* detail NULL: none. */
+static void __attribute__((format(printf, 4, 5)))
+notice(struct utility *utility, const char *sqlstate, const char *detail, const char *format, ...)
+{
+    struct sql_report report = {0};
+    va_list args;
+
+    (void)snprintf(report.sqlstate, sizeof(report.sqlstate), "%s", sqlstate);
+    va_start(args, format);
+    (void)vsnprintf(report.message, sizeof(report.message), format, args);
+    va_end(args);
+    (void)snprintf(report.detail, sizeof(report.detail), "%s", detail != NULL ? detail : "");
+    utility->sink->notice(utility->sink->arg, "NOTICE", &report);
+}
+
 static err_t
 already_exists(struct utility *utility, bool is_fine, struct slice name)
 {
     if (is_fine) {
-        utility->notice = slice_from_text(arena_printf(
-            utility->exec->arena, "relation \"%.*s\" already exists, skipping", SLICE_ARGS(name)));
+        notice(utility, "42P07", NULL, "relation \"%.*s\" already exists, skipping",
+               SLICE_ARGS(name));
         return ERR_OK;
     }
     return sql_error("42P07", "relation \"%.*s\" already exists", SLICE_ARGS(name));
@@ -144,8 +160,8 @@ struct definition {
     struct relation relation;
     struct column *columns;
     struct index *indexes;
-    struct check *checks;
-    uint32_t column_capacity, index_capacity, check_capacity;
+    struct constraint *constraints;
+    uint32_t column_capacity, index_capacity, constraint_capacity;
 };
 
 static void *
@@ -217,6 +233,19 @@ column_find(struct utility *utility, const struct definition *definition, const 
                          name);
 }
 
+static void
+constraint_put(struct utility *utility, struct definition *definition,
+               const struct constraint *constraint)
+{
+    uint32_t count = definition->relation.constraint_count;
+
+    definition->constraints =
+        enlarge(utility, definition->constraints, count, &definition->constraint_capacity,
+                sizeof(*definition->constraints));
+    definition->constraints[count] = *constraint;
+    definition->relation.constraint_count++;
+}
+
 /* keys: of String, or NIL: the column that the constraint stands at. */
 static err_t
 key_add(struct utility *utility, struct definition *definition, const Constraint *constraint,
@@ -224,6 +253,7 @@ key_add(struct utility *utility, struct definition *definition, const Constraint
 {
     bool is_primary = constraint->contype == CONSTR_PRIMARY;
     struct index index = {.is_unique = true, .is_primary = is_primary};
+    struct constraint key = {.kind = is_primary ? CONSTRAINT_PRIMARY : CONSTRAINT_UNIQUE};
     const ListCell *cell;
     err_t err = ERR_OK;
 
@@ -258,6 +288,12 @@ key_add(struct utility *utility, struct definition *definition, const Constraint
     definition->indexes = enlarge(utility, definition->indexes, definition->relation.index_count,
                                   &definition->index_capacity, sizeof(*definition->indexes));
     definition->indexes[definition->relation.index_count++] = index;
+    key.oid = catalog_oid_take(utility->catalog);
+    key.name = index.name;
+    key.index = index.oid;
+    key.column_count = index.column_count;
+    memcpy(key.columns, index.columns, sizeof(key.columns));
+    constraint_put(utility, definition, &key);
 out:
     return err;
 }
@@ -266,14 +302,16 @@ static err_t
 check_add(struct utility *utility, struct definition *definition, const Constraint *constraint)
 {
     struct slice text = text_parenthesized(text_from(utility, constraint->location));
-    struct check check = {.sql = arena_copy(utility->exec->arena, text)};
+    struct constraint check = {
+        .kind = CONSTRAINT_CHECK,
+        .oid = catalog_oid_take(utility->catalog),
+        .sql = arena_copy(utility->exec->arena, text),
+    };
 
     if (constraint->conname != NULL) {
         check.name = name_of(utility, constraint->conname);
     }
-    definition->checks = enlarge(utility, definition->checks, definition->relation.check_count,
-                                 &definition->check_capacity, sizeof(*definition->checks));
-    definition->checks[definition->relation.check_count++] = check;
+    constraint_put(utility, definition, &check);
     return ERR_OK;
 }
 
@@ -308,9 +346,7 @@ check_name_choose(struct utility *utility, const struct relation *relation, cons
         name = slice_from_text(arena_printf(utility->exec->arena, "%.*s%s%.*s_check%.0u",
                                             SLICE_ARGS(relation->name), part.size > 0 ? "_" : "",
                                             SLICE_ARGS(part), number++));
-        for (uint32_t i = 0; i < relation->check_count; i++) {
-            is_used = is_used || slice_equal(relation->checks[i].name, name);
-        }
+        is_used = relation_constraint(relation, name) != NULL;
     } while (is_used);
     return name;
 }
@@ -479,15 +515,20 @@ definition_check(struct utility *utility, struct relation *relation)
                                    utility->exec->settings));
         }
     }
-    for (uint32_t i = 0; i < relation->check_count; i++) {
-        TRY(bind_table_expr(&options, relation, relation->checks[i].sql, &source, &expr));
+    for (uint32_t i = 0; i < relation->constraint_count; i++) {
+        struct constraint *check = &relation->constraints[i];
+
+        if (check->kind != CONSTRAINT_CHECK) {
+            continue;
+        }
+        TRY(bind_table_expr(&options, relation, check->sql, &source, &expr));
         if (expr->type->oid != OID_BOOL) {
             err = sql_error("42804", "argument of CHECK must be type boolean, not type %s",
                             expr->type->display);
             goto out;
         }
-        if (relation->checks[i].name.size == 0) {
-            relation->checks[i].name = check_name_choose(utility, relation, expr);
+        if (check->name.size == 0) {
+            check->name = check_name_choose(utility, relation, expr);
         }
     }
 out:
@@ -516,6 +557,7 @@ create_table(struct utility *utility, const CreateStmt *node)
         .schema = schema->oid,
         .owner = schema->owner,
         .kind = RELATION_TABLE,
+        .persistence = RELATION_PERMANENT,
         .name = name_of(utility, name->relname),
     };
     if (is_taken(utility, schema->oid, definition.relation.name)) {
@@ -526,7 +568,7 @@ create_table(struct utility *utility, const CreateStmt *node)
     TRY(elements_read(utility, &definition, node->tableElts));
     definition.relation.columns = definition.columns;
     definition.relation.indexes = definition.indexes;
-    definition.relation.checks = definition.checks;
+    definition.relation.constraints = definition.constraints;
     TRY(definition_check(utility, &definition.relation));
     catalog_relation_put(utility->catalog, utility->exec->txn, &definition.relation);
 out:
@@ -565,6 +607,9 @@ index_read(struct utility *utility, const IndexStmt *node, const struct relation
         TRY(column_find(utility, &definition, element->name, -1,
                         &index->columns[index->column_count]));
         index->is_descending[index->column_count] = element->ordering == SORTBY_DESC;
+        index->nulls_first[index->column_count] =
+            element->nulls_ordering == SORTBY_NULLS_FIRST ||
+            (element->nulls_ordering == SORTBY_NULLS_DEFAULT && element->ordering == SORTBY_DESC);
         if (relation->columns[index->columns[index->column_count]].type->compare == NULL) {
             return utility_error(utility, -1, "42704", "column \"%s\" has a type that has no order",
                                  element->name);
@@ -679,7 +724,7 @@ create_view(struct utility *utility, const ViewStmt *node)
         .search_path = utility->search_path,
     };
     struct slice sql = text_behind_as(text_from(utility, node->view->location));
-    struct relation view = {.kind = RELATION_VIEW};
+    struct relation view = {.kind = RELATION_VIEW, .persistence = RELATION_PERMANENT};
     const struct relation *old;
     const struct schema *schema;
     struct statement statement;
@@ -726,8 +771,7 @@ static err_t
 missing(struct utility *utility, const DropStmt *node, const char *kind, const char *name)
 {
     if (node->missing_ok) {
-        utility->notice = slice_from_text(
-            arena_printf(utility->exec->arena, "%s \"%s\" does not exist, skipping", kind, name));
+        notice(utility, "00000", NULL, "%s \"%s\" does not exist, skipping", kind, name);
         return ERR_OK;
     }
     return sql_error(strcmp(kind, "schema") == 0  ? "3F000"
@@ -853,11 +897,11 @@ drop_schema(struct utility *utility, const DropStmt *node, const char *name)
         catalog_relation_delete(utility->catalog, utility->exec->txn, relation->oid);
     }
     if (count == 1) {
-        utility->notice = slice_from_text(arena_printf(
-            utility->exec->arena, "%.*s", (int)dropped.size, (const char *)dropped.data));
+        notice(utility, "00000", NULL, "%.*s", (int)dropped.size, (const char *)dropped.data);
     } else if (count > 1) {
-        utility->notice = slice_from_text(
-            arena_printf(utility->exec->arena, "drop cascades to %u other objects", count));
+        buf_append_byte(&dropped, 0);
+        notice(utility, "00000", (const char *)dropped.data, "drop cascades to %u other objects",
+               count);
     }
     buf_fini(&dropped);
     catalog_schema_delete(utility->catalog, utility->exec->txn, schema->oid);
@@ -953,8 +997,8 @@ create_schema(struct utility *utility, const CreateSchemaStmt *node)
     schema.name = name_of(utility, node->schemaname);
     if (catalog_schema(utility->catalog, schema.name) != NULL) {
         if (node->if_not_exists) {
-            utility->notice = slice_from_text(arena_printf(
-                utility->exec->arena, "schema \"%s\" already exists, skipping", node->schemaname));
+            notice(utility, "42P06", NULL, "schema \"%s\" already exists, skipping",
+                   node->schemaname);
             return ERR_OK;
         }
         return sql_error("42P06", "schema \"%s\" already exists", node->schemaname);

@@ -2,16 +2,17 @@
 #pragma once
 
 #include "query/exec/exec.h"
+#include "query/session.h"
 
 struct utility {
     struct exec *exec;
-    struct catalog *catalog; /* A clone of the transaction's own: it is changed. */
+    const struct sql_sink *sink; /* For notices. */
+    struct catalog *catalog;     /* A clone of the transaction's own: it is changed. */
     const char *search_path;
-    struct slice text;   /* Of the statement. */
-    const char *tag;     /* Out. */
-    int32_t position;    /* Out, on errors: byte offset in the whole text, -1: none. */
-    struct slice notice; /* Out: empty, or what to say; in the exec's arena. */
-    int32_t text_start;  /* Offset of `text` in the whole text. */
+    struct slice text;  /* Of the statement. */
+    const char *tag;    /* Out. */
+    int32_t position;   /* Out, on errors: byte offset in the whole text, -1: none. */
+    int32_t text_start; /* Offset of `text` in the whole text. */
 };
 
 /* Does the statement change the catalog? */

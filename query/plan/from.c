@@ -294,6 +294,9 @@ path_of(const struct from *from, const struct source *source, const struct index
     struct path path = {.index = index};
     enum comparison found;
 
+    if (index->predicate != 0) { /* It does not have every row. */
+        return path;
+    }
     while (path.equals < index->column_count &&
            bound_find(from, source->id, index->columns[path.equals], COMPARE_EQUAL, COMPARE_EQUAL,
                       &found) != NULL) {

@@ -227,6 +227,7 @@ definition_run(struct session_run *run, const RawStmt *raw)
     struct sql_session *session = run->session;
     struct exec exec;
     struct utility utility = {.exec = &exec,
+                              .sink = run->sink,
                               .tag = "",
                               .position = -1,
                               .search_path = sql_session_parameter(session, "search_path")};
@@ -249,9 +250,6 @@ definition_run(struct session_run *run, const RawStmt *raw)
         err = txn_flush(session->txn);
     }
     run->position = utility.position;
-    if (err == ERR_OK && utility.notice.size > 0) {
-        run->sink->notice(run->sink->arg, "NOTICE", "00000", (const char *)utility.notice.data);
-    }
     (void)snprintf(run->tag, sizeof(run->tag), "%s", utility.tag);
     exec_fini(&exec);
     return err;

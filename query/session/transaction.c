@@ -1,6 +1,8 @@
 /* query/session/transaction.c - transactions of a session, and its savepoints. */
 #include "query/session/internal.h"
 
+#include <stdio.h>
+
 #include "engine/io/io.h"
 #include "models/relational/relational.h"
 #include "models/types/sql_error.h"
@@ -191,7 +193,11 @@ savepoint_release(struct sql_session *session, const char *name)
 static void
 warn(const struct sql_sink *sink, const char *sqlstate, const char *message)
 {
-    sink->notice(sink->arg, "WARNING", sqlstate, message);
+    struct sql_report report = {0};
+
+    (void)snprintf(report.sqlstate, sizeof(report.sqlstate), "%s", sqlstate);
+    (void)snprintf(report.message, sizeof(report.message), "%s", message);
+    sink->notice(sink->arg, "WARNING", &report);
 }
 
 err_t
