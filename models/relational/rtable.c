@@ -231,10 +231,13 @@ row_reader_next(struct row_reader *reader, struct slice *bytes_out, bool *is_nul
 
 enum { WRITES_FIRST = 64 };
 
+enum written { WRITTEN_NOT, WRITTEN_THERE, WRITTEN_GONE, SEEN_FREE };
+
 /* An open hash table of hashes of stored keys: with 128 bits there is no other key. */
 struct write_entry {
     XXH128_hash_t hash;
-    bool is_used, is_there;
+    bool is_used;
+    uint8_t written; /* enum written */
 };
 struct rtable_writes {
     struct write_entry *entries;
@@ -285,7 +288,7 @@ writes_grow(struct rtable_writes *writes)
 }
 
 static void
-writes_note(struct rtable_writes *writes, struct slice key, bool is_there)
+writes_note(struct rtable_writes *writes, struct slice key, enum written written)
 {
     XXH128_hash_t hash = XXH3_128bits(key.data, key.size);
     struct write_entry *entry;
@@ -295,10 +298,8 @@ writes_note(struct rtable_writes *writes, struct slice key, bool is_there)
     }
     entry = writes_find(writes, hash);
     writes->count += !entry->is_used;
-    *entry = (struct write_entry){.hash = hash, .is_used = true, .is_there = is_there};
+    *entry = (struct write_entry){.hash = hash, .is_used = true, .written = (uint8_t)written};
 }
-
-enum written { WRITTEN_NOT, WRITTEN_THERE, WRITTEN_GONE };
 
 static enum written
 writes_ask(const struct rtable_writes *writes, struct slice key)
@@ -309,7 +310,7 @@ writes_ask(const struct rtable_writes *writes, struct slice key)
         return WRITTEN_NOT;
     }
     entry = writes_find(writes, XXH3_128bits(key.data, key.size));
-    return !entry->is_used ? WRITTEN_NOT : entry->is_there ? WRITTEN_THERE : WRITTEN_GONE;
+    return entry->is_used ? (enum written)entry->written : WRITTEN_NOT;
 }
 
 /* ---- Constraints of keys ---- */
@@ -438,7 +439,7 @@ index_row_with(struct txn *txn, const struct relation *relation, const struct in
             err = duplicate(relation, index, row);
             goto out;
         }
-        writes_note(writes, buf_slice(&entry->key), true);
+        writes_note(writes, buf_slice(&entry->key), WRITTEN_THERE);
     }
     buf_init(&value, MEM_SESSIONS);
     index_entry_put(txn, entry, row_key, &value);
@@ -547,8 +548,71 @@ primary_check(struct txn *txn, const struct relation *relation, const struct row
         err = duplicate(relation, relation->primary, row);
     }
     if (err == ERR_OK) {
-        writes_note(writes, buf_slice(&change->key), true);
+        writes_note(writes, buf_slice(&change->key), WRITTEN_THERE);
     }
+    return err;
+}
+
+/* Adds the key to those to look at, when the statement knows nothing of it. */
+static void
+look_add(struct txn_key *keys, uint32_t *count, struct slice key, uint16_t slot,
+         const struct rtable_writes *writes, struct arena *arena)
+{
+    if (key.size <= LSM_KEY_BYTES_MAX && writes_ask(writes, key) == WRITTEN_NOT) {
+        keys[(*count)++] = (struct txn_key){.slot = slot, .key = arena_copy(arena, key)};
+    }
+}
+
+static void
+look_row(const struct relation *relation, const struct row *row, const struct rtable_writes *writes,
+         struct change *change, struct txn_key *keys, uint32_t *count)
+{
+    for (uint32_t i = 0; i < relation->index_count; i++) {
+        const struct index *index = &relation->indexes[i];
+
+        if (index->is_primary) {
+            buf_clear(&change->row_key);
+            rtable_key_put(relation, row, &change->row_key);
+            stored_key(&change->key, relation->storage, buf_slice(&change->row_key));
+            look_add(keys, count, buf_slice(&change->key), rtable_slot(buf_slice(&change->row_key)),
+                     writes, &change->arena);
+        } else if (index->is_unique) {
+            index_entry_make(relation, index, slice_of(NULL, 0), row, &change->entry);
+            if (change->entry.is_global) {
+                look_add(keys, count, buf_slice(&change->entry.key), change->entry.slot, writes,
+                         &change->arena);
+            }
+        }
+    }
+}
+
+err_t
+rtable_look(struct txn *txn, const struct relation *relation, const struct row *rows,
+            uint32_t count, struct rtable_writes *writes)
+{
+    struct change change;
+    struct txn_key *keys;
+    struct lsm_value *values;
+    uint32_t found = 0;
+    err_t err = ERR_OK;
+
+    if (relation->index_count == 0) {
+        return ERR_OK;
+    }
+    change_init(&change);
+    keys = arena_alloc(&change.arena, (size_t)count * relation->index_count * sizeof(*keys));
+    for (uint32_t i = 0; i < count; i++) {
+        look_row(relation, &rows[i], writes, &change, keys, &found);
+    }
+    values = arena_alloc(&change.arena, (found + 1) * sizeof(*values));
+    TRY(txn_multi_get(txn, keys, found, &change.arena, values));
+    for (uint32_t i = 0; i < found; i++) {
+        if (!values[i].is_found) {
+            writes_note(writes, keys[i].key, SEEN_FREE);
+        }
+    }
+out:
+    change_fini(&change);
     return err;
 }
 
@@ -648,7 +712,7 @@ index_row_remove(struct txn *txn, const struct relation *relation, const struct 
     index_entry_make(relation, index, row_key, row, entry);
     txn_delete(txn, entry->slot, buf_slice(&entry->key));
     if (entry->is_global) {
-        writes_note(writes, buf_slice(&entry->key), false);
+        writes_note(writes, buf_slice(&entry->key), WRITTEN_GONE);
     }
 }
 
@@ -659,7 +723,7 @@ row_remove(struct txn *txn, const struct relation *relation, struct slice row_ke
     stored_key(key, relation->storage, row_key);
     txn_delete(txn, rtable_slot(row_key), buf_slice(key));
     if (relation->primary != NULL) {
-        writes_note(writes, buf_slice(key), false);
+        writes_note(writes, buf_slice(key), WRITTEN_GONE);
     }
 }
 

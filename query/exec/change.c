@@ -366,6 +366,27 @@ out:
     return err;
 }
 
+/* Which keys of a batch are free is asked at once, not row by row. */
+static err_t
+batch_look(struct change *change, const struct batch *batch)
+{
+    struct arena arena;
+    struct row *rows;
+    err_t err;
+
+    if (change->statement->kind != STATEMENT_INSERT || batch->rows < 2) {
+        return ERR_OK;
+    }
+    arena_init(&arena, MEM_SESSIONS);
+    rows = arena_alloc(&arena, batch->rows * sizeof(*rows));
+    for (uint32_t i = 0; i < batch->rows; i++) {
+        row_take(change, batch, i, 0, &arena, &rows[i]);
+    }
+    err = rtable_look(change->exec->txn, change->relation, rows, batch->rows, change->writes);
+    arena_fini(&arena);
+    return err;
+}
+
 static err_t
 rows_change(struct change *change, const struct plan *plan)
 {
@@ -376,6 +397,7 @@ rows_change(struct change *change, const struct plan *plan)
     TRY(operator_open(change->exec, plan, &operator));
     for (err = operator_next(operator, & batch); err == ERR_OK && batch != NULL;
          err = operator_next(operator, & batch)) {
+        TRY(batch_look(change, batch));
         for (uint32_t i = 0; i < batch->rows; i++) {
             arena_reset(&change->arena);
             TRY(row_change(change, batch, i));
