@@ -111,8 +111,8 @@ class Target:
             PG_ABS_BUILDDIR=self.results, PG_LIBDIR=self.results, PG_DLSUFFIX=".so",
             PGAPPNAME=f"pg_regress/{name}", PGCONNECT_TIMEOUT="10")
         command = ["psql", "-X", "-a", "-q", "-v", "HIDE_TABLEAM=on", "-v",
-                   "HIDE_TOAST_COMPRESSION=on", "-h", server.HOST, "-p", str(self.port), "-U", "orbit",
-                   "-d", "orbit"]
+                   "HIDE_TOAST_COMPRESSION=on", "-h", server.HOST, "-p", str(self.port),
+                   "-U", "orbit", "-d", "orbit"]
         with open(os.path.join(self.suite, "sql", name + ".sql"), "rb") as script, \
                 open(os.path.join(self.results, name + ".out"), "wb") as output:
             psql = subprocess.Popen(command, stdin=script, stdout=output, stderr=subprocess.STDOUT,
