@@ -14,6 +14,7 @@ struct call;
 struct catalog;
 struct expr;
 struct query;
+struct set_function;
 struct sql_session;
 struct txn;
 
@@ -64,6 +65,14 @@ struct subquery {
     uint32_t number;        /* Of its state. */
 };
 
+/* The fields of rows: of a record, or of what a function in FROM returns. */
+struct shape {
+    uint32_t count;
+    struct slice *names;
+    const struct type **types;
+    int32_t *typmods;
+};
+
 struct expr {
     enum expr_kind kind;
     const struct type *type;
@@ -87,6 +96,7 @@ struct expr {
         struct aggregate *aggregate;
         struct subquery *subquery;
     };
+    const struct shape *shape;      /* Of a record, or of the rows of a set. NULL: not known. */
     const struct function *compare; /* EXPR_IN, EXPR_DISTINCT, EXPR_NULLIF: equality. */
     uint32_t number;                /* Of its vector in the state of who evaluates it. */
 };
@@ -138,6 +148,7 @@ struct function {
     uint8_t comparison;                       /* enum comparison */
     bool is_strict, is_volatile, is_variadic; /* Variadic: the last argument repeats. */
     YIELDS err_t (*run)(struct call *call, const struct datum *args, struct datum *out);
+    const struct set_function *set; /* It returns rows (query/fn/set.h) and is not `run`. */
 };
 
 /* ---- Aggregates ---- */

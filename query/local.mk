@@ -10,3 +10,9 @@ query_sources += query/parameter.c query/parse/parse.c query/plan/from.c query/p
     query/search_path.c
 query_sources += query/session/prepared.c query/session/session.c query/session/set.c \
     query/session/transaction.c
+# Functions that return rows, LATERAL.
+query_sources += query/bind/bind_set.c
+query_sources += query/exec/lateral.c
+query_sources += query/exec/set.c
+query_sources += query/fn/series.c
+query_sources += query/plan/set.c

@@ -9,7 +9,7 @@ enum { SQL_DEPTH_MAX = 1000, TARGETS_MAX = 1664, PARAMS_MAX = 65535 };
 enum source_kind {
     SOURCE_TABLE,
     SOURCE_QUERY,     /* A subquery, a view, a WITH query. */
-    SOURCE_SERIES,    /* generate_series */
+    SOURCE_FUNCTION,  /* Functions in FROM, side by side. */
     SOURCE_AGGREGATE, /* What GROUP BY and aggregates make of a query's rows: its own columns. */
 };
 
@@ -17,7 +17,8 @@ struct source_column {
     struct slice name;
     const struct type *type;
     int32_t typmod;
-    bool is_used; /* Somewhere in the statement. */
+    const struct shape *shape; /* Of a record; NULL: not known. */
+    bool is_used;              /* Somewhere in the statement. */
 };
 
 struct source {
@@ -27,8 +28,10 @@ struct source {
     struct source_column *columns;
     const struct relation *relation;
     struct query *query;
-    struct expr *series[3]; /* From, to, step (NULL: 1). */
-    bool is_lateral;
+    struct slice alias;      /* FUNCTION: its name where none is given. */
+    uint32_t function_count; /* FUNCTION: each has the columns of its expression's shape. */
+    struct expr **functions;
+    bool has_ordinality; /* Another column, the row's number, comes last. */
     bool needs_row_keys; /* UPDATE and DELETE: another column, the row's key, comes last. */
 };
 
@@ -69,6 +72,7 @@ struct query {
     uint32_t target_count;
     struct target *targets;
 
+    bool has_sets;   /* Its list, or GROUP BY, has functions that return rows. */
     bool is_grouped; /* GROUP BY, HAVING or an aggregate. */
     uint32_t group_count;
     struct expr **groups;

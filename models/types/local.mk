@@ -1,3 +1,4 @@
 # models/types: values of SQL.
 models_sources += models/types/numeric.c models/types/numeric_math.c models/types/numeric_text.c \
     models/types/sql_error.c models/types/type.c models/types/type_io.c
+models_sources += models/types/tuple.c

@@ -3,6 +3,7 @@
 
 #include "engine/base/assert.h"
 #include "models/types/sql_error.h"
+#include "models/types/tuple.h"
 #include "models/types/type_io.h"
 
 #include "engine/base/poison.h"
@@ -81,6 +82,7 @@ static const struct type types[] = {
     TYPE(OID_NUMERIC, 1231, "numeric", "numeric", -1, 'N', false, REP_NUMERIC, decimal,
          compare_numeric),
     TYPE(OID_VOID, 0, "void", "void", 4, 'P', false, REP_BYTES, text, NULL),
+    TYPE(OID_RECORD, 2287, "record", "record", -1, 'P', false, REP_BYTES, tuple, tuple_compare),
     TYPE(OID_UUID, 2951, "uuid", "uuid", 16, 'U', false, REP_BYTES, uuid, compare_bytes),
 };
 enum { TYPE_COUNT = sizeof(types) / sizeof(types[0]) };
@@ -201,6 +203,10 @@ type_hash_put(const struct type *type, struct datum value, struct buf *out)
         buf_append(out, &value.i, sizeof(value.i));
         return;
     case REP_BYTES:
+        if (type->oid == OID_RECORD) {
+            tuple_hash_put(value, out);
+            return;
+        }
         bytes = type->oid == OID_BPCHAR ? bpchar_trim(value.bytes) : value.bytes;
         buf_append_varint(out, bytes.size);
         buf_append(out, bytes.data, bytes.size);

@@ -214,6 +214,7 @@ insert_values(struct binder *binder, const SelectStmt *select, const struct rela
 
     insert_targets(binder, relation, query);
     query->values_count = (uint32_t)list_length(select->valuesLists);
+    scope.may_set = query->values_count == 1;
     query->values = bind_zeroed(binder, query->values_count * sizeof(*query->values));
     foreach(cell, select->valuesLists)
     {
@@ -233,6 +234,12 @@ insert_values(struct binder *binder, const SelectStmt *select, const struct rela
         }
         TRY(row_complete(binder, relation, exprs));
         query->values[at++].exprs = exprs;
+    }
+    if (query->has_sets) { /* One row that becomes several, as SELECT makes them. */
+        for (uint32_t i = 0; i < relation->column_count; i++) {
+            query->targets[i].expr = query->values[0].exprs[i];
+        }
+        query->values_count = 0;
     }
 out:
     return err;

@@ -678,6 +678,23 @@ bind_min_max(struct binder *binder, struct scope *scope, const MinMaxExpr *node,
                        is_greatest ? "GREATEST" : "LEAST", node->args, node->location, expr_out);
 }
 
+/* What may be evaluated or not cannot return rows. */
+static err_t
+bind_conditional(struct binder *binder, struct scope *scope, const Node *node,
+                 struct expr **expr_out)
+{
+    const CoalesceExpr *coalesce = (const CoalesceExpr *)node;
+    const char *before = binder->no_sets;
+    err_t err;
+
+    binder->no_sets = IsA(node, CaseExpr) ? "CASE" : "COALESCE";
+    err = IsA(node, CaseExpr) ? bind_case(binder, scope, (const CaseExpr *)node, expr_out)
+                              : bind_choice(binder, scope, EXPR_COALESCE, "COALESCE",
+                                            coalesce->args, coalesce->location, expr_out);
+    binder->no_sets = before;
+    return err;
+}
+
 static err_t
 bind_node(struct binder *binder, struct scope *scope, const Node *node, struct expr **expr_out)
 {
@@ -697,11 +714,8 @@ bind_node(struct binder *binder, struct scope *scope, const Node *node, struct e
     case T_BooleanTest:
         return bind_boolean_test(binder, scope, (const BooleanTest *)node, expr_out);
     case T_CaseExpr:
-        return bind_case(binder, scope, (const CaseExpr *)node, expr_out);
     case T_CoalesceExpr:
-        return bind_choice(binder, scope, EXPR_COALESCE, "COALESCE",
-                           ((const CoalesceExpr *)node)->args,
-                           ((const CoalesceExpr *)node)->location, expr_out);
+        return bind_conditional(binder, scope, node, expr_out);
     case T_MinMaxExpr:
         return bind_min_max(binder, scope, (const MinMaxExpr *)node, expr_out);
     case T_TypeCast:

@@ -35,7 +35,7 @@ source_of_relation(struct binder *binder, const struct relation *relation)
     return source;
 }
 
-static struct source *
+struct source *
 source_of_query(struct binder *binder, struct query *query)
 {
     uint32_t count = 0;
@@ -50,6 +50,7 @@ source_of_query(struct binder *binder, struct query *query)
         source->columns[i].name = query->targets[i].name;
         source->columns[i].type = query->targets[i].expr->type;
         source->columns[i].typmod = query->targets[i].expr->typmod;
+        source->columns[i].shape = query->targets[i].expr->shape;
     }
     return source;
 }
@@ -60,6 +61,7 @@ expr_column(struct arena *arena, struct source *source, uint32_t column)
     struct expr *expr = expr_new(arena, EXPR_COLUMN, source->columns[column].type, 0, -1);
 
     expr->typmod = source->columns[column].typmod;
+    expr->shape = source->columns[column].shape;
     expr->column.source = source->id;
     expr->column.column = column;
     source->columns[column].is_used = true;
@@ -160,6 +162,13 @@ column_in_scope(struct binder *binder, struct scope *scope, struct slice table, 
         if (column == UINT32_MAX) {
             continue;
         }
+        if (item->is_refused) {
+            (void)bind_error(binder, location, "42P10",
+                             "invalid reference to FROM-clause entry for table \"%.*s\"",
+                             SLICE_ARGS(item->alias));
+            return sql_detail(
+                "The combining JOIN type must be INNER or LEFT for a LATERAL reference.");
+        }
         if (*expr_out != NULL) {
             return ambiguous(binder, name, location);
         }
@@ -191,6 +200,7 @@ outer_reference(struct binder *binder, struct query *query, struct expr *expr)
     }
     reference = expr_new(binder->arena, EXPR_OUTER, expr->type, 0, expr->position);
     reference->typmod = expr->typmod;
+    reference->shape = expr->shape;
     reference->param = query->outers[found].param;
     return reference;
 }
@@ -224,6 +234,23 @@ has_table(const struct scope *scope, struct slice table)
     return false;
 }
 
+/* Is there such a table where this part of the query cannot look? */
+static bool
+is_hidden_table(const struct scope *scope, struct slice table)
+{
+    if (has_table(scope, table)) {
+        return false;
+    }
+    for (; scope != NULL; scope = scope->outer) {
+        for (uint32_t i = 0; scope->hidden != NULL && i < scope->hidden->item_count; i++) {
+            if (slice_equal(scope->hidden->items[i].alias, table)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 err_t
 bind_column(struct binder *binder, struct scope *scope, const ColumnRef *reference,
             struct expr **expr_out)
@@ -244,6 +271,14 @@ bind_column(struct binder *binder, struct scope *scope, const ColumnRef *referen
     err = column_resolve(binder, scope, table, name, reference->location, expr_out);
     if (err != ERR_OK || *expr_out != NULL) {
         return err;
+    }
+    if (parts > 1 && is_hidden_table(scope, table)) {
+        (void)bind_error(binder, reference->location, "42P01",
+                         "invalid reference to FROM-clause entry for table \"%.*s\"",
+                         SLICE_ARGS(table));
+        return sql_hint("There is an entry for table \"%.*s\", but it cannot be referenced from "
+                        "this part of the query.",
+                        SLICE_ARGS(table));
     }
     if (parts > 1 && !has_table(scope, table)) {
         return bind_error(binder, reference->location, "42P01",
@@ -380,8 +415,8 @@ bind_relation(struct binder *binder, const RangeVar *name, const struct relation
     return ERR_OK;
 }
 
-static err_t
-aliases_apply(struct binder *binder, struct source *source, const Alias *alias)
+err_t
+bind_alias_columns(struct binder *binder, struct source *source, const Alias *alias)
 {
     int count = alias != NULL ? list_length(alias->colnames) : 0;
 
@@ -481,10 +516,26 @@ range_var(struct binder *binder, struct scope *scope, const RangeVar *node, stru
             goto out;
         }
     }
-    TRY(aliases_apply(binder, source, node->alias));
+    TRY(bind_alias_columns(binder, source, node->alias));
     TRY(alias_check(binder, scope, slice_from_text(alias)));
     scope_add(binder, scope, bind_text(binder, alias), source);
     *join_out = leaf(binder, source);
+out:
+    return err;
+}
+
+/* An item of FROM with the alias, or with none. */
+static err_t
+source_named(struct binder *binder, struct scope *scope, const Alias *alias, struct source *source)
+{
+    err_t err = ERR_OK;
+
+    if (alias == NULL) {
+        scope_add(binder, scope, SLICE(""), source);
+        return ERR_OK;
+    }
+    TRY(alias_check(binder, scope, slice_from_text(alias->aliasname)));
+    scope_add(binder, scope, bind_text(binder, alias->aliasname), source);
 out:
     return err;
 }
@@ -493,27 +544,22 @@ static err_t
 range_subselect(struct binder *binder, struct scope *scope, const RangeSubselect *node,
                 struct join **join_out)
 {
+    /* Unless LATERAL it sees what lies around this query, but not its neighbours. */
+    struct scope around = {
+        .outer = scope->outer,
+        .query = scope->query,
+        .with = scope->with,
+        .hidden = scope,
+    };
     struct source *source;
     struct query *query;
     err_t err;
 
-    if (node->lateral) {
-        return bind_error(binder, -1, "0A000", "LATERAL is not supported yet");
-    }
-    {
-        /* It sees what lies around this query, but not its neighbours. */
-        struct scope around = {.outer = scope->outer, .query = scope->query, .with = scope->with};
-
-        TRY(bind_query(binder, &around, (const SelectStmt *)node->subquery, &query));
-    }
+    TRY(bind_query(binder, node->lateral ? scope : &around, (const SelectStmt *)node->subquery,
+                   &query));
     source = source_of_query(binder, query);
-    if (node->alias != NULL) {
-        TRY(aliases_apply(binder, source, node->alias));
-        TRY(alias_check(binder, scope, slice_from_text(node->alias->aliasname)));
-        scope_add(binder, scope, bind_text(binder, node->alias->aliasname), source);
-    } else {
-        scope_add(binder, scope, SLICE(""), source);
-    }
+    TRY(bind_alias_columns(binder, source, node->alias));
+    TRY(source_named(binder, scope, node->alias, source));
     *join_out = leaf(binder, source);
 out:
     return err;
@@ -523,42 +569,16 @@ static err_t
 range_function(struct binder *binder, struct scope *scope, const RangeFunction *node,
                struct join **join_out)
 {
-    const List *pair = linitial(node->functions);
-    const FuncCall *call = linitial(pair);
-    const struct type *type;
     struct source *source;
-    uint32_t count;
-    err_t err = ERR_OK;
+    err_t err;
 
-    if (!IsA(call, FuncCall) || strcmp(strVal(llast(call->funcname)), "generate_series") != 0 ||
-        list_length(node->functions) != 1 || node->ordinality) {
-        return bind_error(binder, -1, "0A000",
-                          "functions in FROM other than generate_series are not supported yet");
-    }
-    count = (uint32_t)list_length(call->args);
-    if (count < 2 || count > 3) {
-        return bind_error(binder, call->location, "42883",
-                          "function generate_series takes two or three arguments");
-    }
-    source = source_new(binder, SOURCE_SERIES, 1);
-    for (uint32_t i = 0; err == ERR_OK && i < count; i++) {
-        err = bind_expr(binder, scope, list_nth(call->args, (int)i), &source->series[i]);
-    }
-    TRY(err);
-    TRY(bind_common(binder, "generate_series", source->series, count, &type));
-    if (type->rep != REP_INT) {
-        err = bind_error(binder, call->location, "0A000",
-                         "generate_series of type %s is not supported yet", type->display);
-        goto out;
-    }
-    source->columns[0].type = type;
-    source->columns[0].typmod = -1;
-    source->columns[0].name =
-        bind_text(binder, node->alias != NULL ? node->alias->aliasname : "generate_series");
-    TRY(aliases_apply(binder, source, node->alias));
-    scope_add(binder, scope, source->columns[0].name, source);
-    if (node->alias != NULL) {
-        scope->items[scope->item_count - 1].alias = bind_text(binder, node->alias->aliasname);
+    TRY(bind_range_function(binder, scope, node, &source));
+    TRY(bind_alias_columns(binder, source, node->alias));
+    if (node->alias == NULL) { /* Its name is the function's. */
+        TRY(alias_check(binder, scope, source->alias));
+        scope_add(binder, scope, source->alias, source);
+    } else {
+        TRY(source_named(binder, scope, node->alias, source));
     }
     *join_out = leaf(binder, source);
 out:
@@ -736,7 +756,13 @@ join_expr(struct binder *binder, struct scope *scope, const JoinExpr *node, stru
     }
     TRY(from_item(binder, scope, node->larg, &join->left));
     middle = scope->item_count;
+    for (uint32_t i = first; i < middle; i++) {
+        scope->items[i].is_refused = join->kind == FROM_RIGHT || join->kind == FROM_FULL;
+    }
     TRY(from_item(binder, scope, node->rarg, &join->right));
+    for (uint32_t i = first; i < middle; i++) {
+        scope->items[i].is_refused = false;
+    }
     TRY(join_condition(binder, scope, node, first, middle, join));
     *join_out = join;
 out:

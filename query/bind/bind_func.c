@@ -235,7 +235,10 @@ bind_func(struct binder *binder, struct scope *scope, const FuncCall *call, stru
         return err;
     }
     TRY(err);
-    err = bind_call(binder, name, args, count, call->location, expr_out);
+    TRY(bind_call(binder, name, args, count, call->location, expr_out));
+    if ((*expr_out)->kind == EXPR_CALL && (*expr_out)->function->set != NULL) {
+        err = bind_set_call(binder, scope, *expr_out);
+    }
 out:
     return err;
 }

@@ -319,6 +319,7 @@ bind_values(struct binder *binder, struct scope *scope, struct query *query, con
     uint32_t columns = (uint32_t)list_length(linitial(lists));
     err_t err = ERR_OK;
 
+    scope->clause = "VALUES";
     query->values_count = (uint32_t)list_length(lists);
     query->values = bind_zeroed(binder, query->values_count * sizeof(*query->values));
     query->target_count = columns;
@@ -411,15 +412,19 @@ bind_plain(struct binder *binder, struct scope *scope, struct query *query,
         TRY(bind_condition(binder, scope, select->whereClause, "argument of WHERE", &query->where));
     }
     scope->may_aggregate = true;
+    scope->may_set = true;
     TRY(bind_targets(binder, scope, select->targetList, &query->targets, &query->target_count));
     scope->may_aggregate = false;
     scope->clause = "GROUP BY";
     TRY(bind_group_by(binder, scope, query, select->groupClause));
     scope->may_aggregate = true;
     if (select->havingClause != NULL) {
+        scope->may_set = false;
+        scope->clause = "HAVING";
         TRY(bind_condition(binder, scope, select->havingClause, "argument of HAVING",
                            &query->having));
         query->is_grouped = true;
+        scope->may_set = true;
     }
     for (uint32_t i = 0; i < query->target_count; i++) {
         TRY(bind_settle(binder, &query->targets[i].expr));
@@ -464,11 +469,14 @@ bind_query(struct binder *binder, struct scope *outer, const SelectStmt *select,
 {
     struct query *query = bind_zeroed(binder, sizeof(*query));
     struct scope scope = {.outer = outer, .query = query};
+    const char *no_sets = binder->no_sets;
     err_t err;
 
     TRY(bind_depth_check(binder));
     binder->depth++;
+    binder->no_sets = NULL;
     err = bind_query_body(binder, &scope, select);
+    binder->no_sets = no_sets;
     binder->depth--;
     *query_out = query;
 out:

@@ -11,8 +11,8 @@
 struct scope_item {
     struct slice alias;
     struct source *source;
-    bool is_hidden; /* Its columns are reached by alias only: inside of JOIN ... AS, or merged. */
-    bool is_lateral_only;
+    bool is_hidden;  /* Its columns are reached by alias only: inside of JOIN ... AS, or merged. */
+    bool is_refused; /* LATERAL may not take its columns: the join keeps the other side. */
 };
 
 /* What USING or NATURAL has merged: found by name alone. */
@@ -31,12 +31,14 @@ struct with_query {
 
 struct scope {
     struct scope *outer;
+    const struct scope *hidden; /* Its items are there, but not to be seen: neighbours in FROM. */
     struct query *query;
     struct scope_item *items;
     uint32_t item_count, item_capacity;
     struct merged_column *merged;
     uint32_t merged_count;
     struct with_query *with;
+    bool may_set;         /* Functions that return rows are allowed. */
     bool may_aggregate;   /* Here aggregates are allowed, */
     bool is_in_aggregate; /* and this is an argument of one. */
     const char *clause;   /* For errors: "WHERE", "GROUP BY", ... */
@@ -52,6 +54,7 @@ struct binder {
     uint32_t param_count, param_capacity;
     const struct type **param_types; /* NULL: not known yet. */
     uint32_t outer_count, subquery_count;
+    const char *no_sets; /* "CASE", "COALESCE": what is bound lies inside of one. */
     int32_t position;
 };
 
@@ -110,6 +113,19 @@ err_t bind_relation(struct binder *binder, const RangeVar *name,
 /* Expands * and t.*, binds targets. */
 err_t bind_targets(struct binder *binder, struct scope *scope, const List *list,
                    struct target **targets_out, uint32_t *count_out);
+
+struct source *source_of_query(struct binder *binder, struct query *query);
+err_t bind_alias_columns(struct binder *binder, struct source *source, const Alias *alias);
+
+/* ---- Functions that return rows: bind_set.c ---- */
+/* A call in an expression: is it allowed there? Gives it its shape. */
+err_t bind_set_call(struct binder *binder, struct scope *scope, struct expr *call);
+/* A function in FROM, and its columns' names and types. */
+err_t bind_range_function(struct binder *binder, struct scope *scope, const RangeFunction *node,
+                          struct source **source_out);
+/* name: of the only column when there is one. */
+const struct shape *bind_shape_of(struct binder *binder, const struct expr *expr,
+                                  struct slice name);
 
 /* ---- Changes: bind_change.c ---- */
 err_t bind_insert(struct binder *binder, const InsertStmt *insert, struct statement *out);

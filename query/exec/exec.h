@@ -112,6 +112,8 @@ struct operator
 
 err_t scan_open(struct operator* operator);
 err_t join_open(struct operator* operator);
+err_t lateral_open(struct operator* operator);
+err_t set_functions_open(struct operator* operator);
 err_t aggregate_open(struct operator* operator);
 err_t sort_open(struct operator* operator);
 err_t set_open(struct operator* operator);

@@ -44,8 +44,7 @@ exec_work(struct exec *exec, uint32_t rows)
 
 struct once_state {
     uint32_t at;
-    struct datum from, to, step;
-    bool is_started, is_ended;
+    bool is_ended;
 };
 
 static err_t once_reset(struct operator* operator)
@@ -95,58 +94,6 @@ values_next(struct operator* operator, const struct batch ** batch_out)
     }
     state->at += count;
     *batch_out = count > 0 ? &operator->batch : NULL;
-out:
-    return err;
-}
-
-static err_t series_start(struct operator* operator, struct once_state * state)
-{
-    struct datum *places[3] = {&state->from, &state->to, &state->step};
-    err_t err = ERR_OK;
-
-    state->is_started = true;
-    state->step = datum_int(1);
-    for (uint32_t i = 0; i < operator->plan->expr_count; i++) {
-        bool is_null;
-
-        TRY(eval_value(operator->exec, &operator->arena, operator->plan->exprs[i], places[i],
-                       &is_null));
-        state->is_ended = state->is_ended || is_null;
-    }
-    if (state->step.i == 0) {
-        err = sql_error("22023", "step size cannot equal zero");
-    }
-out:
-    return err;
-}
-
-static err_t
-series_next(struct operator* operator, const struct batch ** batch_out)
-{
-    struct once_state *state = operator->state;
-    uint32_t count = 0;
-    err_t err = ERR_OK;
-
-    arena_reset(&operator->arena);
-    if (!state->is_started) {
-        TRY(series_start(operator, state));
-    }
-    batch_make(&operator->batch, &operator->arena, 1, BATCH_ROWS_MAX);
-    memset(operator->batch.columns[0].nulls, 0, BATCH_ROWS_MAX);
-    while (count < BATCH_ROWS_MAX && !state->is_ended) {
-        bool is_within =
-            state->step.i > 0 ? state->from.i <= state->to.i : state->from.i >= state->to.i;
-
-        if (!is_within) {
-            state->is_ended = true;
-            break;
-        }
-        operator->batch.columns[0].values[count++] = state->from;
-        state->is_ended = __builtin_add_overflow(state->from.i, state->step.i, &state->from.i);
-    }
-    operator->batch.rows = count;
-    *batch_out = count > 0 ? &operator->batch : NULL;
-    TRY(exec_work(operator->exec, count));
 out:
     return err;
 }
@@ -331,9 +278,9 @@ static err_t own_open(struct operator* operator)
     case PLAN_VALUES:
         once_open(operator, values_next);
         return ERR_OK;
-    case PLAN_SERIES:
-        once_open(operator, series_next);
-        return ERR_OK;
+    case PLAN_FUNCTION:
+    case PLAN_PROJECT_SET:
+        return set_functions_open(operator);
     case PLAN_FILTER:
         operator->next = filter_next;
         return ERR_OK;
@@ -351,6 +298,8 @@ static err_t own_open(struct operator* operator)
     case PLAN_JOIN_LOOP:
     case PLAN_JOIN_HASH:
         return join_open(operator);
+    case PLAN_JOIN_LATERAL:
+        return lateral_open(operator);
     case PLAN_AGGREGATE:
         return aggregate_open(operator);
     case PLAN_SORT:
@@ -371,13 +320,16 @@ static err_t outers_set(struct operator* operator)
     struct exec *exec = operator->exec;
     err_t err = ERR_OK;
 
-    for (uint32_t i = 0; err == ERR_OK && i < plan->outer_count; i++) {
+    for (uint32_t i = 0; plan->kind != PLAN_JOIN_LATERAL && i < plan->outer_count; i++) {
         uint32_t param = plan->outers[i].param;
         bool is_null = false;
 
         err = eval_value(exec, &operator->arena, plan->outers[i].expr, &exec->outers[param],
                          &is_null);
         exec->outer_nulls[param] = is_null;
+        if (err != ERR_OK) {
+            break;
+        }
     }
     return err;
 }

@@ -21,7 +21,7 @@ sql_stack_check(void)
     return sql_hint("The statement is nested too deeply.");
 }
 
-enum { PART_COUNT = 3, CANDIDATES_MAX = 128 };
+enum { PART_COUNT = 4, CANDIDATES_MAX = 128 };
 
 static const struct function_part *
 part_at(uint32_t index)
@@ -30,6 +30,7 @@ part_at(uint32_t index)
         &fn_part_math,
         &fn_part_compare,
         &fn_part_text,
+        &fn_part_series,
     };
 
     return parts[index];

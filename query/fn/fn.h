@@ -42,6 +42,6 @@ struct function_part {
     const struct operator_row *rows;
     uint32_t count;
 };
-extern const struct function_part fn_part_math, fn_part_compare, fn_part_text;
+extern const struct function_part fn_part_math, fn_part_compare, fn_part_text, fn_part_series;
 extern const struct aggregate_function fn_aggregates[];
 extern const uint32_t fn_aggregate_count;

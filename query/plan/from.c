@@ -4,6 +4,7 @@
  * then items are joined one by one, the next always one that an equality connects, where there is
  * one, with the fewest rows expected. */
 #include "engine/base/assert.h"
+#include "models/types/sql_error.h"
 #include "query/plan/internal.h"
 
 #include "engine/base/poison.h"
@@ -45,6 +46,17 @@ set_contains(const struct planner *planner, source_set set, source_set part)
         }
     }
     return true;
+}
+
+static bool
+set_meets(const struct planner *planner, source_set a, source_set b)
+{
+    for (uint32_t i = 0; i < set_words(planner); i++) {
+        if ((a[i] & b[i]) != 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool
@@ -90,6 +102,9 @@ struct item {
     source_set sources;
     double rows;
     bool is_done;
+    /* LATERAL: values that must be set from columns of others before it runs. */
+    uint32_t outer_count;
+    struct outer_reference *outers;
 };
 
 struct from {
@@ -428,6 +443,36 @@ renamed(struct planner *planner, struct plan *plan, const struct source *source)
     return copy;
 }
 
+static void
+outer_add(struct planner *planner, struct outer_reference **outers, uint32_t *count,
+          const struct outer_reference *added)
+{
+    struct outer_reference *larger = plan_zeroed(planner, (*count + 1) * sizeof(*larger));
+
+    if (*count > 0) {
+        memcpy(larger, *outers, *count * sizeof(*larger));
+    }
+    larger[(*count)++] = *added;
+    *outers = larger;
+}
+
+/* What a query in FROM takes from around it: what is known when it is opened, and what a join with
+ * its neighbours sets. */
+static void
+outers_split(struct planner *planner, const struct query *query, struct item *item)
+{
+    for (uint32_t i = 0; i < query->outer_count; i++) {
+        source_set sources = set_new(planner);
+
+        expr_sources(query->outers[i].expr, sources);
+        if (set_is_empty(planner, sources)) {
+            outer_add(planner, &item->plan->outers, &item->plan->outer_count, &query->outers[i]);
+        } else {
+            outer_add(planner, &item->outers, &item->outer_count, &query->outers[i]);
+        }
+    }
+}
+
 static err_t
 query_source_plan(struct planner *planner, const struct source *source, struct item *item)
 {
@@ -436,27 +481,29 @@ query_source_plan(struct planner *planner, const struct source *source, struct i
 
     if (err == ERR_OK) {
         item->plan = renamed(planner, plan, source);
-        item->plan->outer_count = source->query->outer_count;
-        item->plan->outers = source->query->outers;
+        outers_split(planner, source->query, item);
         item->rows = ROWS_UNKNOWN;
     }
     return err;
 }
 
 static err_t
-series_plan(struct planner *planner, const struct source *source, struct item *item)
+functions_plan(struct planner *planner, const struct source *source, struct item *item)
 {
-    struct plan *series = plan_new(planner, PLAN_SERIES, NULL, 1);
+    struct plan *plan = plan_new(planner, PLAN_FUNCTION, NULL, source->column_count);
     err_t err = ERR_OK;
 
-    series->columns[0] =
-        (struct plan_column){.source = source->id, .column = 0, .type = source->columns[0].type};
-    series->exprs = plan_zeroed(planner, 3 * sizeof(*series->exprs));
-    for (uint32_t i = 0; err == ERR_OK && i < 3 && source->series[i] != NULL; i++) {
-        err = plan_resolve(planner, series, source->series[i], &series->exprs[i]);
-        series->expr_count++;
+    for (uint32_t i = 0; i < source->column_count; i++) {
+        plan->columns[i] = (struct plan_column){
+            .source = source->id, .column = i, .type = source->columns[i].type};
     }
-    item->plan = series;
+    plan->expr_count = source->function_count;
+    plan->exprs = plan_zeroed(planner, (source->function_count + 1) * sizeof(*plan->exprs));
+    plan->has_ordinality = source->has_ordinality;
+    for (uint32_t i = 0; err == ERR_OK && i < source->function_count; i++) {
+        err = plan_resolve(planner, plan, source->functions[i], &plan->exprs[i]);
+    }
+    item->plan = plan;
     item->rows = ROWS_UNKNOWN;
     return err;
 }
@@ -470,8 +517,8 @@ leaf_plan(const struct from *from, const struct source *source, struct item *ite
         return table_plan(from, source, item);
     case SOURCE_QUERY:
         return query_source_plan(from->planner, source, item);
-    case SOURCE_SERIES:
-        return series_plan(from->planner, source, item);
+    case SOURCE_FUNCTION:
+        return functions_plan(from->planner, source, item);
     case SOURCE_AGGREGATE:
         break;
     }
@@ -557,12 +604,56 @@ join_conditions(struct from *from, struct plan *join, source_set left, source_se
             continue;
         }
         condition->is_done = true;
-        if (key_of(from->planner, condition->expr, left, right, &left_key, &right_key)) {
+        if (join->kind != PLAN_JOIN_LATERAL &&
+            key_of(from->planner, condition->expr, left, right, &left_key, &right_key)) {
             TRY(key_add(from->planner, join, left_key, right_key));
         } else {
             TRY(condition_attach(from->planner, join, join, condition->expr));
         }
     }
+out:
+    return err;
+}
+
+/* Can the outer value be set from these sources? */
+static bool
+outer_fits(struct planner *planner, const struct outer_reference *outer, source_set sources)
+{
+    source_set needed = set_new(planner);
+
+    expr_sources(outer->expr, needed);
+    return set_contains(planner, sources, needed);
+}
+
+/* A join of two items; LATERAL when the right one takes values of the left. What others still have
+ * to set goes on to *item. */
+static err_t
+items_join(struct planner *planner, enum from_kind kind, const struct item *left,
+           const struct item *right, struct item *item, struct plan **join_out)
+{
+    struct plan *join = join_new(planner, kind, left->plan, right->plan);
+    err_t err = ERR_OK;
+
+    item->outers = NULL;
+    item->outer_count = 0;
+    for (uint32_t i = 0; i < left->outer_count; i++) {
+        outer_add(planner, &item->outers, &item->outer_count, &left->outers[i]);
+    }
+    for (uint32_t i = 0; i < right->outer_count; i++) {
+        if (!outer_fits(planner, &right->outers[i], left->sources)) {
+            outer_add(planner, &item->outers, &item->outer_count, &right->outers[i]);
+            continue;
+        }
+        join->kind = PLAN_JOIN_LATERAL;
+        outer_add(planner, &join->outers, &join->outer_count, &right->outers[i]);
+        TRY(plan_resolve(planner, left->plan, right->outers[i].expr,
+                         &join->outers[join->outer_count - 1].expr));
+    }
+    if (join->kind == PLAN_JOIN_LATERAL && kind != FROM_INNER && kind != FROM_LEFT) {
+        (void)sql_error("42P10", "invalid reference to FROM-clause entry");
+        return sql_detail("The combining JOIN type must be INNER or LEFT for a LATERAL reference.");
+    }
+    *join_out = join;
 out:
     return err;
 }
@@ -624,7 +715,8 @@ outer_join_plan(struct planner *planner, const struct join *join, const struct f
     }
     TRY(from_plan(&left, &left_item));
     TRY(from_plan(&right, &right_item));
-    joined = join_new(planner, join->kind, left_item.plan, right_item.plan);
+    left_item.sources = left_set;
+    TRY(items_join(planner, join->kind, &left_item, &right_item, item, &joined));
     set_union(planner, item->sources, left_set);
     set_union(planner, item->sources, right_set);
     TRY(join_conditions(&on, joined, left_set, right_set, item->sources));
@@ -683,6 +775,25 @@ is_connected(const struct from *from, source_set left, source_set right)
     return false;
 }
 
+/* Does it take values of items that are not joined yet? */
+static bool
+waits_for_others(const struct from *from, const struct item *item, const struct item *items,
+                 uint32_t count)
+{
+    for (uint32_t i = 0; i < item->outer_count; i++) {
+        source_set needed = set_new(from->planner);
+
+        expr_sources(item->outers[i].expr, needed);
+        for (uint32_t j = 0; j < count; j++) {
+            if (&items[j] != item && !items[j].is_done &&
+                set_meets(from->planner, needed, items[j].sources)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static struct item *
 item_next(const struct from *from, struct item *items, uint32_t count, source_set joined)
 {
@@ -692,7 +803,7 @@ item_next(const struct from *from, struct item *items, uint32_t count, source_se
     for (uint32_t i = 0; i < count; i++) {
         bool connects;
 
-        if (items[i].is_done) {
+        if (items[i].is_done || waits_for_others(from, &items[i], items, count)) {
             continue;
         }
         connects = joined != NULL && is_connected(from, joined, items[i].sources);
@@ -723,10 +834,12 @@ from_plan(struct from *from, struct item *item_out)
     set_union(from->planner, item_out->sources, first->sources);
     for (uint32_t i = 1; i < from->join_count; i++) {
         struct item *next = item_next(from, items, from->join_count, item_out->sources);
-        struct plan *join = join_new(from->planner, FROM_INNER, item_out->plan, next->plan);
         source_set both = set_new(from->planner);
+        struct plan *join;
+        struct item left = *item_out;
 
         next->is_done = true;
+        TRY(items_join(from->planner, FROM_INNER, &left, next, item_out, &join));
         set_union(from->planner, both, item_out->sources);
         set_union(from->planner, both, next->sources);
         TRY(join_conditions(from, join, item_out->sources, next->sources, both));

@@ -4,7 +4,7 @@
 #include "query/plan/plan.h"
 
 /* A column whose number is that of the input's. */
-enum { SOURCE_RESOLVED = UINT32_MAX };
+enum { SOURCE_RESOLVED = UINT32_MAX, SOURCE_SETS = UINT32_MAX - 1 };
 
 struct planner {
     struct arena *arena;
@@ -23,5 +23,9 @@ err_t plan_resolve(struct planner *planner, const struct plan *input, const stru
 err_t plan_resolve_leaves(struct planner *planner, const struct expr *expr, uint32_t column,
                           struct expr **expr_out);
 err_t plan_query(struct planner *planner, struct query *query, struct plan **plan_out);
+/* Functions that return rows among the expressions: operators for them go onto the plan, and
+ * columns come in their places. set.c */
+err_t plan_sets(struct planner *planner, struct expr **const *exprs, uint32_t count,
+                struct plan **plan);
 /* FROM and WHERE: from.c */
 err_t plan_from(struct planner *planner, const struct query *query, struct plan **plan_out);

@@ -133,6 +133,17 @@ out:
 }
 
 static err_t
+exprs_plan_sets(struct planner *planner, struct expr **exprs, uint32_t count, struct plan **plan)
+{
+    struct expr ***places = plan_zeroed(planner, (count + 1) * sizeof(*places));
+
+    for (uint32_t i = 0; i < count; i++) {
+        places[i] = &exprs[i];
+    }
+    return plan_sets(planner, places, count, plan);
+}
+
+static err_t
 aggregate_add(struct planner *planner, const struct query *query, struct plan **plan)
 {
     const struct source *source = query->aggregate_source;
@@ -144,6 +155,10 @@ aggregate_add(struct planner *planner, const struct query *query, struct plan **
     added->aggregate_count = query->aggregate_count;
     added->aggregates =
         plan_zeroed(planner, (query->aggregate_count + 1) * sizeof(*added->aggregates));
+    if (query->has_sets) {
+        TRY(exprs_plan_sets(planner, query->groups, query->group_count, plan));
+        added->left = *plan;
+    }
     for (uint32_t i = 0; i < query->group_count; i++) {
         TRY(plan_resolve(planner, *plan, query->groups[i], &added->exprs[i]));
     }
@@ -162,11 +177,26 @@ out:
 }
 
 static err_t
+targets_plan_sets(struct planner *planner, const struct query *query, struct plan **plan)
+{
+    struct expr ***places = plan_zeroed(planner, (query->target_count + 1) * sizeof(*places));
+
+    for (uint32_t i = 0; i < query->target_count; i++) {
+        places[i] = &query->targets[i].expr;
+    }
+    return plan_sets(planner, places, query->target_count, plan);
+}
+
+static err_t
 project_add(struct planner *planner, const struct query *query, struct plan **plan)
 {
-    struct plan *project = plan_new(planner, PLAN_PROJECT, *plan, query->target_count);
+    struct plan *project;
     err_t err = ERR_OK;
 
+    if (query->has_sets) {
+        TRY(targets_plan_sets(planner, query, plan));
+    }
+    project = plan_new(planner, PLAN_PROJECT, *plan, query->target_count);
     project->expr_count = query->target_count;
     project->exprs = plan_zeroed(planner, (query->target_count + 1) * sizeof(*project->exprs));
     for (uint32_t i = 0; err == ERR_OK && i < query->target_count; i++) {
@@ -175,6 +205,7 @@ project_add(struct planner *planner, const struct query *query, struct plan **pl
             .source = SOURCE_RESOLVED, .column = i, .type = query->targets[i].expr->type};
     }
     *plan = project;
+out:
     return err;
 }
 

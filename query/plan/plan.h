@@ -8,12 +8,14 @@
 enum plan_kind {
     PLAN_ONE_ROW,
     PLAN_VALUES,
-    PLAN_SERIES,
+    PLAN_FUNCTION,    /* Functions in FROM: exprs, side by side. */
+    PLAN_PROJECT_SET, /* The columns below, then those of functions that return rows: exprs. */
     PLAN_SCAN,
     PLAN_FILTER,
     PLAN_PROJECT,
     PLAN_JOIN_LOOP, /* Each pair of rows is tried. */
     PLAN_JOIN_HASH,
+    PLAN_JOIN_LATERAL, /* The right side runs for each row of the left, which sets outers. */
     PLAN_AGGREGATE,
     PLAN_SORT,
     PLAN_DISTINCT,    /* Of the first `distinct_count` columns. */
@@ -39,7 +41,7 @@ struct plan {
     uint32_t column_count;
     struct plan_column *columns;
 
-    uint32_t expr_count; /* PROJECT, VALUES (rows of column_count), SERIES, AGGREGATE: groups */
+    uint32_t expr_count; /* PROJECT, VALUES (rows of column_count), sets, AGGREGATE: groups */
     struct expr **exprs;
     struct expr *condition; /* FILTER; joins: over left and right columns. NULL: none. */
 
@@ -51,6 +53,8 @@ struct plan {
     uint32_t equal_count;    /* Of the index's columns, equal to exprs[0..]; */
     struct expr *low, *high; /* bounds of the next one. NULL: none. */
     bool is_low_open, is_high_open;
+
+    bool has_ordinality; /* FUNCTION */
 
     enum from_kind join;
     uint32_t key_count; /* HASH: left_keys[i] = right_keys[i] */
@@ -68,7 +72,8 @@ struct plan {
 
     struct expr *limit, *offset;
 
-    /* What must be set before it runs: values of EXPR_OUTER, from those around. */
+    /* What must be set before it runs: values of EXPR_OUTER, from those around. JOIN_LATERAL: over
+     * the left side's columns, before each run of the right. */
     uint32_t outer_count;
     struct outer_reference *outers;
 };
