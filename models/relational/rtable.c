@@ -819,15 +819,19 @@ rtable_truncate(struct txn *txn, const struct relation *relation)
 
 /* ---- Reading ---- */
 
+/* Rows that an index scan fetches together: at first, doubled each time, and at most. */
+enum { ROWS_AT_ONCE_FIRST = 16, ROWS_AT_ONCE_MAX = 1024 };
+
 struct rtable_scan {
     struct txn *txn;
     const struct relation *relation;
     const struct index *index;
     const uint16_t *columns;
     uint32_t column_count;
-    bool is_backward, is_started, is_ended;
-    struct txn_scan *scan;
-    struct buf key;
+    bool is_backward, is_point, is_started, is_ended;
+    uint32_t rows_at_once;
+    struct txn_scan *scan; /* NULL: of a point. */
+    struct buf key;        /* The stored key of a point, then of what was fetched last. */
 };
 
 err_t
@@ -839,7 +843,7 @@ rtable_scan_open(struct txn *txn, const struct rtable_scan_options *options,
                            : options->index->storage;
     struct rtable_scan *scan = MEM_NEW(MEM_SESSIONS, struct rtable_scan);
     struct buf lower, upper;
-    err_t err;
+    err_t err = ERR_OK;
 
     buf_init(&lower, MEM_SESSIONS);
     buf_init(&upper, MEM_SESSIONS);
@@ -853,8 +857,14 @@ rtable_scan_open(struct txn *txn, const struct rtable_scan_options *options,
     scan->columns = options->columns;
     scan->column_count = options->column_count;
     scan->is_backward = options->is_backward;
+    scan->is_point = options->is_point;
+    scan->rows_at_once = ROWS_AT_ONCE_FIRST;
     buf_init(&scan->key, MEM_SESSIONS);
-    err = txn_scan_open(txn, options->slot, buf_slice(&lower), buf_slice(&upper), &scan->scan);
+    if (scan->is_point) {
+        buf_append(&scan->key, lower.data, lower.size);
+    } else {
+        err = txn_scan_open(txn, options->slot, buf_slice(&lower), buf_slice(&upper), &scan->scan);
+    }
     buf_fini(&lower);
     buf_fini(&upper);
     if (err != ERR_OK) {
@@ -916,7 +926,7 @@ row_decode(const struct rtable_scan *scan, struct slice stored, struct arena *ar
 
 /* The row's key that an index entry leads to. */
 static err_t
-entry_row_key(const struct rtable_scan *scan, const struct lsm_entry *entry, struct slice value,
+entry_row_key(const struct rtable_scan *scan, struct slice key, struct slice value,
               struct slice *row_key_out)
 {
     uint64_t length = 0;
@@ -927,24 +937,104 @@ entry_row_key(const struct rtable_scan *scan, const struct lsm_entry *entry, str
     }
     if (value.size < 2 || value.data[0] != ENTRY_LOCAL ||
         get_varint(value.data + 1, value.data + value.size, &length) != value.size - 1 ||
-        length > entry->key.size) {
+        length > key.size) {
         return row_corrupt(scan->relation);
     }
-    *row_key_out = slice_of(entry->key.data + entry->key.size - length, length);
+    *row_key_out = slice_of(key.data + key.size - length, length);
     return ERR_OK;
 }
 
+/* The row of a unique key: without a scan, as that would be two messages more. */
 static err_t
-row_fetch(struct rtable_scan *scan, struct slice row_key, struct arena *arena,
-          struct slice *stored_out, bool *is_found_out)
+point_next(struct rtable_scan *scan, struct arena *arena, struct vector *columns,
+           struct slice *keys, uint32_t *count_out)
 {
+    struct slice row_key =
+        slice_of(scan->key.data + STORAGE_PREFIX_BYTES, scan->key.size - STORAGE_PREFIX_BYTES);
     struct lsm_value value;
     err_t err;
 
-    stored_key(&scan->key, scan->relation->storage, row_key);
-    err = txn_get(scan->txn, rtable_slot(row_key), buf_slice(&scan->key), arena, &value);
-    *is_found_out = err == ERR_OK && value.is_found;
-    *stored_out = err == ERR_OK ? value.value : slice_of(NULL, 0);
+    scan->is_ended = true;
+    TRY(txn_get(scan->txn, rtable_slot(row_key), buf_slice(&scan->key), arena, &value));
+    if (value.is_found && scan->index != NULL) {
+        TRY(entry_row_key(scan, buf_slice(&scan->key), value.value, &row_key));
+        stored_key(&scan->key, scan->relation->storage, row_key);
+        TRY(txn_get(scan->txn, rtable_slot(row_key), buf_slice(&scan->key), arena, &value));
+    }
+    if (value.is_found) {
+        if (keys != NULL) {
+            keys[0] = arena_copy(arena, row_key);
+        }
+        TRY(row_decode(scan, value.value, arena, 0, columns));
+        *count_out = 1;
+    }
+out:
+    return err;
+}
+
+/* The next entries of an index, and then their rows, all at once: of few at first, as the one who
+ * asks may need no more. */
+static err_t
+index_next(struct rtable_scan *scan, struct arena *arena, uint32_t rows, struct vector *columns,
+           struct slice *keys, uint32_t *count_out)
+{
+    uint32_t wanted = MIN(rows, scan->rows_at_once), found = 0;
+    struct txn_key *stored = arena_alloc(arena, wanted * sizeof(*stored));
+    struct lsm_value *values = arena_alloc(arena, wanted * sizeof(*values));
+    err_t err = ERR_OK;
+
+    scan->rows_at_once = MIN(2 * scan->rows_at_once, (uint32_t)ROWS_AT_ONCE_MAX);
+    while (found < wanted && !scan->is_ended) {
+        struct slice value, row_key;
+
+        TRY(scan_step(scan));
+        scan->is_ended = !txn_scan_is_valid(scan->scan);
+        if (scan->is_ended) {
+            break;
+        }
+        TRY(txn_scan_value(scan->scan, arena, &value));
+        TRY(entry_row_key(scan, txn_scan_entry(scan->scan)->key, value, &row_key));
+        stored_key(&scan->key, scan->relation->storage, row_key);
+        stored[found++] = (struct txn_key){.slot = rtable_slot(row_key),
+                                           .key = arena_copy(arena, buf_slice(&scan->key))};
+    }
+    TRY(txn_multi_get(scan->txn, stored, found, arena, values));
+    for (uint32_t i = 0; i < found; i++) {
+        if (values[i].is_found) {
+            if (keys != NULL) {
+                keys[*count_out] = slice_of(stored[i].key.data + STORAGE_PREFIX_BYTES,
+                                            stored[i].key.size - STORAGE_PREFIX_BYTES);
+            }
+            TRY(row_decode(scan, values[i].value, arena, (*count_out)++, columns));
+        }
+    }
+out:
+    return err;
+}
+
+static err_t
+table_next(struct rtable_scan *scan, struct arena *arena, uint32_t rows, struct vector *columns,
+           struct slice *keys, uint32_t *count_out)
+{
+    err_t err = ERR_OK;
+
+    while (*count_out < rows) {
+        struct slice stored, key;
+
+        TRY(scan_step(scan));
+        scan->is_ended = !txn_scan_is_valid(scan->scan);
+        if (scan->is_ended) {
+            break;
+        }
+        TRY(txn_scan_value(scan->scan, arena, &stored));
+        key = txn_scan_entry(scan->scan)->key;
+        if (keys != NULL) {
+            keys[*count_out] = arena_copy(
+                arena, slice_of(key.data + STORAGE_PREFIX_BYTES, key.size - STORAGE_PREFIX_BYTES));
+        }
+        TRY(row_decode(scan, stored, arena, (*count_out)++, columns));
+    }
+out:
     return err;
 }
 
@@ -952,39 +1042,18 @@ err_t
 rtable_scan_next(struct rtable_scan *scan, struct arena *arena, uint32_t rows,
                  struct vector *columns, struct slice *keys, uint32_t *count_out)
 {
-    uint32_t count = 0;
     err_t err = ERR_OK;
 
-    while (count < rows && !scan->is_ended) {
-        const struct lsm_entry *entry;
-        struct slice stored, row_key;
-        bool is_found = true;
-
-        TRY(scan_step(scan));
-        if (!txn_scan_is_valid(scan->scan)) {
-            scan->is_ended = true;
-            break;
+    *count_out = 0;
+    while (err == ERR_OK && *count_out == 0 && !scan->is_ended) {
+        if (scan->is_point) {
+            err = point_next(scan, arena, columns, keys, count_out);
+        } else if (scan->index != NULL) {
+            err = index_next(scan, arena, rows, columns, keys, count_out);
+        } else {
+            err = table_next(scan, arena, rows, columns, keys, count_out);
         }
-        TRY(txn_scan_value(scan->scan, arena, &stored));
-        entry = txn_scan_entry(scan->scan);
-        row_key = slice_of(entry->key.data + STORAGE_PREFIX_BYTES,
-                           entry->key.size - STORAGE_PREFIX_BYTES);
-        if (scan->index != NULL) {
-            TRY(entry_row_key(scan, entry, stored, &row_key));
-            row_key = arena_copy(arena, row_key);
-            TRY(row_fetch(scan, row_key, arena, &stored, &is_found));
-        }
-        if (!is_found) {
-            continue;
-        }
-        if (keys != NULL) {
-            keys[count] = scan->index != NULL ? row_key : arena_copy(arena, row_key);
-        }
-        TRY(row_decode(scan, stored, arena, count, columns));
-        count++;
     }
-    *count_out = count;
-out:
     return err;
 }
 

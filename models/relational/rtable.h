@@ -73,6 +73,8 @@ struct rtable_scan_options {
     const uint16_t *columns;   /* To decode, ascending; others are null. Borrowed. */
     uint32_t column_count;
     bool is_backward;
+    bool
+        is_point; /* `lower` is a whole key of the unique index: at most one row, got by its key. */
 };
 struct rtable_scan;
 YIELDS err_t rtable_scan_open(struct txn *txn, const struct rtable_scan_options *options,

@@ -106,6 +106,7 @@ static err_t scan_start(struct operator* operator)
         options.upper = buf_slice(&upper);
         if (is_point(plan)) {
             options.slot = rtable_slot(buf_slice(&lower));
+            options.is_point = true;
         }
     }
     if (!state->is_ended) {
