@@ -93,6 +93,11 @@ struct orbit_options {
     uint32_t block_bytes;
     bool no_compression;
     uint64_t index_bytes; /* Memory for indexes and filters, all shards; 0: as it fits. */
+    /* History, for reads of the past and change feeds: what is replaced, and the log, are kept
+     * for so many seconds (0: what is open keeps what it needs), but of the log no more than so
+     * many bytes, all shards together; 0: 10 GiB. */
+    uint32_t retention_s;
+    uint64_t retention_bytes;
 };
 
 struct orbit; /* Opaque. */
@@ -339,6 +344,82 @@ struct orbit_run_options {
 typedef int (*orbit_txn_fn)(struct orbit_txn *txn, void *arg);
 int orbit_txn_run(struct orbit *db, const struct orbit_run_options *options, orbit_txn_fn fn,
                   void *arg, uint64_t *commit_us_out);
+
+/* ---- The change feed: what was committed, transaction after transaction. ----
+ *
+ *     orbit_feed_open(db, &options, &feed);
+ *     while (orbit_feed_next(feed, 1000, &txn) == ORBIT_OK) {
+ *         while (orbit_feed_changes(feed, changes, 100, &count) == ORBIT_OK) { ... }
+ *         ... remember txn.place together with what was made of the changes ...
+ *     }
+ *
+ * Every transaction of every shard, whole, in the order of their commits, and none that a power cut
+ * could take back. Nothing is kept for a reader between two feeds: one that is opened behind the
+ * last place misses and repeats nothing, also after a crash. A feed reads the log, and so goes back
+ * as far as the log does; what an open one has still to read is kept, up to 256 MiB a shard. */
+struct orbit_feed;
+
+/* Where a transaction stands among all others. Keep both numbers, as they are. */
+struct orbit_feed_place {
+    uint64_t commit;
+    uint32_t shard;
+};
+
+#define ORBIT_FEED_NOW UINT64_MAX
+
+/* Zero means the default. */
+struct orbit_feed_options {
+    uint64_t from_us; /* Of which commit time on: microseconds since 1970, that one included;
+                         ORBIT_FEED_NOW: what follows the call. 0: everything there has been. */
+    const struct orbit_feed_place *behind; /* What follows this one, instead of from_us. */
+    const orbit_keyspace *keyspace; /* Transactions that changed it, and of those only that. NULL:
+                                       all keyspaces. */
+};
+
+struct orbit_feed_txn {
+    struct orbit_feed_place place;
+    uint64_t commit_us; /* As orbit_txn_commit gave it, and orbit_txn_options.as_of_us takes it. */
+    const char *principal, *protocol, *tag; /* Until the next transaction. */
+};
+
+enum orbit_change_kind {
+    ORBIT_CHANGE_PUT = 0,
+    ORBIT_CHANGE_DELETE = 1,
+    ORBIT_CHANGE_DELETE_RANGE = 2, /* Of all keys in [key, value); NULL: no bound on that side. */
+};
+
+struct orbit_change {
+    enum orbit_change_kind kind;
+    orbit_keyspace keyspace;
+    const void *key;
+    size_t key_size;
+    const void *value; /* Of a put; NULL, with is_gone, of a large one (over 64 KiB) that has been
+                          replaced since and collected: a later transaction says by what. */
+    size_t value_size;
+    uint64_t expire_ms; /* As in orbit_put. */
+    bool is_gone;
+};
+
+/* ORBIT_INVALID (in the future), ORBIT_SNAPSHOT_TOO_OLD (the log does not go back so far; the
+ * message says how far it does), ORBIT_LIMIT (64 feeds are open). Free it before orbit_close. A
+ * feed belongs to one thread at a time. */
+int orbit_feed_open(struct orbit *db, const struct orbit_feed_options *options,
+                    struct orbit_feed **feed_out);
+/* Accepts a pointer to NULL; clears it. */
+void orbit_feed_free(struct orbit_feed **feed);
+/* The next transaction, waited for so long; ORBIT_TIMEOUT: there is none yet. What is left of the
+ * changes of the one before is passed over. After any other error the feed is to be freed and
+ * opened anew; ORBIT_SNAPSHOT_TOO_OLD: it was left so far behind that the log is gone. Inline the
+ * thread that waits is the one that would commit: 0 ms is enough there. */
+int orbit_feed_next(struct orbit_feed *feed, uint32_t timeout_ms, struct orbit_feed_txn *txn_out);
+/* 1..capacity of its changes, ORBIT_NOT_FOUND behind the last one; what they point to stays until
+ * the next call with this feed. Made in this order they give what the transaction left: deleted
+ * ranges come first, and of what it wrote twice the first may be missing. Those of an ingest and of
+ * a transaction of any size are all there. ORBIT_SNAPSHOT_TOO_OLD: such a large one has been merged
+ * with later writes, older than the retention, so that its rows are not all kept; the feed goes on
+ * with the next transaction. */
+int orbit_feed_changes(struct orbit_feed *feed, struct orbit_change *changes, size_t capacity,
+                       size_t *count_out);
 
 /* ---- Maintenance. ---- */
 

@@ -342,6 +342,19 @@ lsm_ingest_check(struct slice description)
     return description_read(description, &read);
 }
 
+err_t
+lsm_ingest_described(struct slice description, uint64_t *file_number_out, uint64_t *rows_out)
+{
+    struct description is;
+    err_t err;
+
+    TRY(description_read(description, &is));
+    *file_number_out = is.file_number;
+    *rows_out = is.entries;
+out:
+    return err;
+}
+
 void
 lsm_ingest_keep(struct lsm_ingest *ingest)
 {

@@ -60,6 +60,8 @@ YIELDS err_t lsm_ingest_reopen(struct lsm_ingest *ingest, struct slice descripti
 void lsm_ingest_keep(struct lsm_ingest *ingest);
 /* Is it one? Checks the bytes only. */
 err_t lsm_ingest_check(struct slice description);
+/* The number of the table's file, and of its rows. ERR_CORRUPT. */
+err_t lsm_ingest_described(struct slice description, uint64_t *file_number_out, uint64_t *rows_out);
 
 /* ---- Settling: for flush.c, lsm_commit.c and lsm.c. ---- */
 

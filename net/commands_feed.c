@@ -13,6 +13,7 @@
 #include "net/dispatch.h"
 #include "txn/clock.h"
 #include "txn/feed.h"
+#include "txn/feed_rows.h"
 
 #include "engine/base/poison.h"
 
@@ -21,7 +22,9 @@ enum {
     FEED_COUNT_MAX = 100000,
     FEED_BLOCK_MS_MAX = 3600 * 1000,
     FEED_REPLY_BYTES = 16 << 20, /* A reply ends with the transaction that reaches this. */
-    FEED_LOOK_US = 50 * 1000,    /* A client that has gone is noticed so soon. */
+    FEED_ROWS_BYTES_MAX =
+        64 << 20,             /* Rows of a transaction that came in tables: announced above. */
+    FEED_LOOK_US = 50 * 1000, /* A client that has gone is noticed so soon. */
     FEED_ID_BYTES_MAX = 48,
     FEED_WRITE_FIELDS = 4,
 };
@@ -200,11 +203,83 @@ out:
     return err;
 }
 
+/* ---- Rows that came in tables. ---- */
+
 static YIELDS err_t
-reply_txn(struct reply *reply, const struct feed_txn *txn)
+rows_append(const struct feed *feed, const struct feed_txn *txn, uint32_t shard,
+            struct reply *writes, uint64_t *count)
 {
+    const struct feed_write *batch;
+    struct feed_rows *rows = NULL;
+    uint32_t batch_count;
+    err_t err;
+
+    TRY(feed_rows_open(feed, txn, shard, &rows));
+    do {
+        TRY(feed_rows_next(rows, &batch, &batch_count));
+        for (uint32_t i = 0; i < batch_count; i++) {
+            TRY(reply_write(writes, &batch[i]));
+        }
+        *count += batch_count;
+    } while (batch_count > 0 && writes->buf.size < FEED_ROWS_BYTES_MAX);
+    if (batch_count > 0) {
+        err =
+            err_set(ERR_LIMIT, "a transaction's rows take more than %d bytes", FEED_ROWS_BYTES_MAX);
+    }
+out:
+    feed_rows_close(&rows);
+    return err;
+}
+
+/* All rows of a shard's tables, or one entry that says that there are some: they are too many for
+ * a reply, or no longer all kept. */
+static YIELDS err_t
+rows_or_announce(const struct feed *feed, const struct feed_txn *txn,
+                 const struct feed_write *write, struct reply *writes, uint64_t *count)
+{
+    size_t before = writes->buf.size;
+    uint64_t count_before = *count;
+    err_t err = rows_append(feed, txn, write->shard, writes, count);
+
+    if (err == ERR_LIMIT || err == ERR_SNAPSHOT_TOO_OLD) {
+        writes->buf.size = before;
+        *count = count_before + 1;
+        err = reply_write(writes, write);
+    }
+    return err;
+}
+
+static YIELDS err_t
+writes_append(const struct feed *feed, const struct feed_txn *txn, struct reply *writes,
+              uint64_t *count)
+{
+    uint32_t shard = UINT32_MAX; /* Whose tables were read last: they stand together. */
     err_t err = ERR_OK;
 
+    for (uint32_t i = 0; i < txn->count; i++) {
+        const struct feed_write *write = &txn->writes[i];
+
+        if (write->kind != FEED_INGEST) {
+            TRY(reply_write(writes, write));
+            ++*count;
+        } else if (write->shard != shard) {
+            shard = write->shard;
+            TRY(rows_or_announce(feed, txn, write, writes, count));
+        }
+    }
+out:
+    return err;
+}
+
+static YIELDS err_t
+reply_txn(struct reply *reply, const struct feed *feed, const struct feed_txn *txn)
+{
+    struct reply writes;
+    uint64_t count = 0;
+    err_t err;
+
+    reply_init(&writes, reply->resp);
+    TRY(writes_append(feed, txn, &writes, &count));
     reply_array(reply, 5);
     reply_bulk_printf(reply, "%" PRIu64 "-%" PRIu64 "-%" PRIu32,
                       txn->place.ts >> CLOCK_COUNTER_BITS,
@@ -212,11 +287,10 @@ reply_txn(struct reply *reply, const struct feed_txn *txn)
     reply_bulk(reply, txn->principal);
     reply_bulk(reply, txn->protocol);
     reply_bulk(reply, txn->tag);
-    reply_array(reply, txn->count);
-    for (uint32_t i = 0; i < txn->count; i++) {
-        TRY(reply_write(reply, &txn->writes[i]));
-    }
+    reply_array(reply, count);
+    buf_append(&reply->buf, writes.buf.data, writes.buf.size);
 out:
+    reply_fini(&writes);
     return err;
 }
 
@@ -248,7 +322,7 @@ feed_reply(struct session *session, const struct feed_request *request, struct f
             TRY(feed_wait(feed, MIN(look_us, request->deadline_us), &txn, &is_there));
         }
         if (is_there) {
-            TRY(reply_txn(rows, &txn));
+            TRY(reply_txn(rows, feed, &txn));
             ++*count_out;
         }
     }

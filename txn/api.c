@@ -25,6 +25,8 @@ enum {
     API_VALUE_HEADER_BYTES = 16, /* Keeps the value aligned. */
 };
 
+#define API_RETENTION_BYTES_DEFAULT (UINT64_C(10) << 30)
+
 /* ---- Errors. ---- */
 
 /* Of the application's thread, as errno is; shards have their own diagnostics. */
@@ -345,6 +347,8 @@ shard_open(void *arg)
         .memory_bytes = db->memory_bytes,
         .durability = db->durability,
         .interval_us = db->interval_us,
+        .retention_us = db->retention_us,
+        .retention_bytes = db->retention_bytes,
         .lsm = {.block_bytes = db->block_bytes,
                 .plain_levels = db->no_compression ? UINT32_MAX : 0,
                 .guide_bytes = db->index_bytes},
@@ -413,6 +417,10 @@ options_apply(struct orbit *db, const struct orbit_options *options)
     db->memory_bytes = memory / db->shards;
     db->block_bytes = options->block_bytes;
     db->no_compression = options->no_compression;
+    db->retention_us = UINT64_C(1000000) * options->retention_s;
+    db->retention_bytes =
+        (options->retention_bytes != 0 ? options->retention_bytes : API_RETENTION_BYTES_DEFAULT) /
+        db->shards;
     db->index_bytes = (options->index_bytes + db->shards - 1) / db->shards;
     return ERR_OK;
 }

@@ -39,6 +39,8 @@ struct orbit {
     bool no_compression;
     enum wal_durability durability;
     uint64_t interval_us;
+    uint64_t retention_us;
+    uint64_t retention_bytes;   /* Of each shard. */
     pthread_t owner;            /* ORBIT_INLINE: who may call. */
     struct runtime *runtime;    /* ORBIT_THREADS */
     struct api_inline *inline_; /* ORBIT_INLINE */

@@ -9,6 +9,7 @@
 #include "engine/base/assert.h"
 #include "engine/rt/shard.h"
 #include "txn/api.h"
+#include "txn/closed.h"
 #include "txn/txns.h"
 
 #include "engine/base/poison.h"
@@ -33,24 +34,6 @@ struct hold {
     struct store_snapshot *parts;
 };
 
-/* Parts that were prepared before the clock was raised: each ends by its outcome. */
-static YIELDS void
-undecided_wait(struct txns *txns, uint64_t moment)
-{
-    struct list *node = txns->prepared.next;
-
-    while (node != &txns->prepared) {
-        struct part *part = LIST_ENTRY(node, struct part, prepared_link);
-
-        if (part->proposal <= moment) {
-            cond_wait_uncancelable(&part->locks.decided);
-            node = txns->prepared.next; /* It may be gone, and its neighbours too. */
-        } else {
-            node = node->next;
-        }
-    }
-}
-
 static YIELDS err_t
 hold_run(void *arg)
 {
@@ -64,7 +47,7 @@ hold_run(void *arg)
     }
     clock_raise(clock, hold->moment);
     lsm_snapshot_take(store_lsm(txns->store), hold->moment, &hold->parts[shard_id()].held);
-    undecided_wait(txns, hold->moment);
+    closed_wait_decided(txns, hold->moment); /* Prepared before the clock was raised. */
     return ERR_OK;
 }
 

@@ -20,6 +20,23 @@ closed_recount(struct txns *txns)
     }
 }
 
+void
+closed_wait_decided(struct txns *txns, uint64_t ts)
+{
+    struct list *node = txns->prepared.next;
+
+    while (node != &txns->prepared) {
+        struct part *part = LIST_ENTRY(node, struct part, prepared_link);
+
+        if (part->proposal <= ts) {
+            cond_wait_uncancelable(&part->locks.decided);
+            node = txns->prepared.next; /* It may be gone, and its neighbours too. */
+        } else {
+            node = node->next;
+        }
+    }
+}
+
 err_t
 closed_advance(struct store *store)
 {

@@ -22,6 +22,10 @@ closed_now(const struct store *of)
 /* A part is no longer prepared. */
 void closed_recount(struct txns *txns);
 
+/* Waits until nothing that was prepared at or below `ts` is undecided here: what has been decided
+ * is applied then. */
+YIELDS void closed_wait_decided(struct txns *txns, uint64_t ts);
+
 /* Takes the clock to the present, and to what other shards have committed: the closed timestamp
  * follows, but for open proposals. Costs an empty batch of the log when the ceiling is too low,
  * about twice a second on an idle shard that is asked all the time. ERR_NO_SPACE, ERR_IO. */

@@ -316,8 +316,8 @@ prefix_meets(struct slice prefix, const struct feed_write *write)
            slice_compare(write->value, prefix) > 0;
 }
 
-static bool
-is_wanted(const struct feed *feed, const struct feed_write *write)
+bool
+feed_wants(const struct feed *feed, const struct feed_write *write)
 {
     if (feed->prefix_count == 0 || write->kind == FEED_INGEST) {
         return true;
@@ -337,7 +337,7 @@ write_take(struct feed *feed, const struct record_op *op, uint32_t shard, enum f
 
     write.value = op->value;
     write.expire_us = kind == FEED_PUT || kind == FEED_PUT_LARGE ? op->expire_us : 0;
-    if (is_wanted(feed, &write)) {
+    if (feed_wants(feed, &write)) {
         buf_append(&feed->writes, &write, sizeof(write));
     }
 }

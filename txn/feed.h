@@ -43,8 +43,8 @@ enum feed_kind {
     FEED_PUT_LARGE,    /* The value comes by feed_value. */
     FEED_DELETE,       /* Of one key. */
     FEED_DELETE_RANGE, /* Of all keys of the shard in [key, value) that are older. */
-    /* Rows came in a table (an ingest, or a transaction too large for memory): they are not listed,
-     * and are announced whatever the prefixes are. */
+    /* Rows came in a table (an ingest, or a transaction too large for memory), one write for each.
+     * The rows are read by feed_rows.h. It is given whatever the prefixes are. */
     FEED_INGEST,
 };
 
@@ -53,7 +53,8 @@ struct feed_write {
     uint32_t shard; /* Whose writes it belongs to when it was committed. */
     uint16_t slot;
     struct slice key;
-    struct slice value; /* FEED_PUT_LARGE: what feed_value takes. */
+    struct slice value; /* FEED_PUT_LARGE: what feed_value takes. FEED_INGEST: what the log says of
+                           the table. */
     uint64_t expire_us; /* 0: never. */
 };
 
@@ -79,6 +80,8 @@ YIELDS err_t feed_next(struct feed *feed, struct feed_txn *txn_out, bool *is_the
 /* The same, but waits for one until the deadline. ERR_CANCELED. */
 YIELDS err_t feed_wait(struct feed *feed, uint64_t deadline_us, struct feed_txn *txn_out,
                        bool *is_there_out);
+/* Does a filter of the feed let the write pass? */
+bool feed_wants(const struct feed *feed, const struct feed_write *write);
 /* Behind everything that was given or filtered out. */
 struct feed_place feed_where(const struct feed *feed);
 /* The bytes of a large value, as long as some version of a key in the store has it; otherwise

@@ -82,7 +82,7 @@ def check_library(count, root, work):
                          f"--define-variable=includedir={root}/{PREFIX}/include",
                          "--cflags", "--libs", "orbit"], env=environment)
     count.case("pkg-config knows orbit", "" if status == 0 else flags)
-    for name in ("example", "transfer"):
+    for name in ("example", "feed", "transfer"):
         program = os.path.join(work, name)
         status, output = run(["gcc", "-std=gnu17", "-Wall", "-Wextra", "-Werror",
                               f"docs/{name}.c", "-o", program] + flags.split())
@@ -94,6 +94,18 @@ def check_library(count, root, work):
     status, output = run([os.path.join(work, "transfer")], cwd=work)
     is_good = status == 0 and "alice saves 80, bob has 120, together 200" in output
     count.case("docs/transfer.c moves money and keeps it", "" if is_good else output)
+    check_feed(count, os.path.join(work, "feed"), work)
+
+
+def check_feed(count, program, work):
+    """docs/feed.c gives each transaction once, in whichever run."""
+    status, first = run([program, "followed", "name", "anna"], cwd=work)
+    is_good = status == 0 and "put name = anna" in first and "1 transactions" in first
+    count.case("docs/feed.c prints what was committed", "" if is_good else first)
+    status, second = run([program, "followed", "name", "otto"], cwd=work)
+    is_good = (status == 0 and "put name = otto" in second and "anna" not in second
+               and "1 transactions" in second)
+    count.case("docs/feed.c goes on where it was", "" if is_good else second)
 
 
 def check_documents(count, root):
