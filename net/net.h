@@ -40,11 +40,12 @@ enum {
 /* Of the process; written before the shards start and not changed while they run. */
 struct server_options {
     const char *bind_address;
-    uint16_t redis_port;    /* 0: no Redis protocol. */
-    uint16_t postgres_port; /* 0: no PostgreSQL protocol. */
-    uint16_t cluster_port;  /* Of shard 0; the others' follow it. 0: none. */
-    uint32_t shards;        /* That run: as many as have data, and no fewer than */
-    uint32_t shards_wanted; /* those that share the slots, and listen. */
+    uint16_t redis_port;     /* 0: no Redis protocol. */
+    uint16_t postgres_port;  /* 0: no PostgreSQL protocol. */
+    const char *copy_folder; /* Of COPY's files on the server; "": none. */
+    uint16_t cluster_port;   /* Of shard 0; the others' follow it. 0: none. */
+    uint32_t shards;         /* That run: as many as have data, and no fewer than */
+    uint32_t shards_wanted;  /* those that share the slots, and listen. */
     uint64_t memory_bytes;
     const char *data_dir;
     const char *config_file; /* Absolute; "" when there is none. */

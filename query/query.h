@@ -10,6 +10,7 @@ enum source_kind {
     SOURCE_TABLE,
     SOURCE_QUERY,     /* A subquery, a view, a WITH query. */
     SOURCE_FUNCTION,  /* Functions in FROM, side by side. */
+    SOURCE_COPY,      /* Rows that COPY reads; the last column is the row's number. */
     SOURCE_AGGREGATE, /* What GROUP BY and aggregates make of a query's rows: its own columns. */
 };
 
@@ -144,4 +145,9 @@ struct statement {
     uint32_t outer_count;    /* of EXPR_OUTER, */
     uint32_t subquery_count; /* and of subqueries. */
     const void *utility;     /* The parse node. */
+
+    bool is_copy;               /* Of what COPY takes (INSERT, from SOURCE_COPY) or gives. */
+    bool has_row_numbers;       /* INSERT: the query's last target is the number of the row. */
+    uint32_t copy_column_count; /* INSERT: columns that are read, by number in the table. */
+    uint32_t *copy_columns;
 };

@@ -33,6 +33,13 @@ struct sql_sink {
     void (*empty)(void *arg);
     /* severity: "NOTICE", "WARNING", ... */
     void (*notice)(void *arg, const char *severity, const struct sql_report *report);
+    /* COPY to the client and from it; NULL: the protocol has none. A row is borrowed for the call.
+     * copy_in appends what the client has sent, nothing at the end. */
+    YIELDS err_t (*copy_out_begin)(void *arg, bool is_binary, uint32_t columns);
+    YIELDS err_t (*copy_out)(void *arg, struct slice row);
+    YIELDS err_t (*copy_out_end)(void *arg);
+    YIELDS err_t (*copy_in_begin)(void *arg, bool is_binary, uint32_t columns);
+    YIELDS err_t (*copy_in)(void *arg, struct buf *out);
     void *arg;
 };
 
@@ -46,8 +53,11 @@ const struct type_settings *sql_session_settings(const struct sql_session *sessi
 const char *sql_session_parameter(const struct sql_session *session, const char *name);
 /* Startup parameters: unknown ones are refused. */
 err_t sql_session_set(struct sql_session *session, const char *name, const char *value);
+/* The folder where COPY may read and write files, borrowed; NULL, as at first: nowhere. */
+void sql_session_copy_folder_set(struct sql_session *session, const char *folder);
 /* Another session's: what runs ends with 57014 soon. */
 void sql_session_cancel(struct sql_session *session);
+bool sql_session_is_cancelled(const struct sql_session *session);
 /* Does a statement run that is to end? Then its waits for locks are ended, on every shard; one may
  * begin after it was looked for, so that the caller repeats it as long as the answer is true. */
 YIELDS bool sql_session_cancel_waits(struct sql_session *session);

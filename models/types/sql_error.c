@@ -1,6 +1,6 @@
 /* models/types/sql_error.c - the parts of an SQL error in one diagnostic text.
  *
- *     SQLSTATE | message [ | detail [ | hint ]]      with SEPARATOR between */
+ *     SQLSTATE | message [ | detail [ | hint [ | context ]]]      with SEPARATOR between */
 #include "models/types/sql_error.h"
 
 #include <stdarg.h>
@@ -82,10 +82,28 @@ sql_hint(const char *format, ...)
     return err;
 }
 
+err_t
+sql_context(err_t err, const char *format, ...)
+{
+    va_list arguments;
+
+    if (err != ERR_SQL) {
+        char message[ERR_MESSAGE_BYTES_MAX];
+
+        (void)snprintf(message, sizeof(message), "%s", err_message(err));
+        (void)sql_error(err_sqlstate(err), "%s", message);
+    }
+    va_start(arguments, format);
+    err = part_append(4, format, arguments);
+    va_end(arguments);
+    return err;
+}
+
 void
 sql_report_get(err_t err, struct sql_report *report_out)
 {
-    char *parts[] = {report_out->message, report_out->detail, report_out->hint};
+    char *parts[] = {report_out->message, report_out->detail, report_out->hint,
+                     report_out->context};
     const char *at = err_message(err);
 
     *report_out = (struct sql_report){0};

@@ -13,6 +13,9 @@ err_t sql_error(const char *sqlstate, const char *format, ...)
  * detail first. */
 err_t sql_detail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 err_t sql_hint(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Where it happened: "COPY t, line 3". The last part; an error of the store becomes ERR_SQL with
+ * its SQLSTATE. */
+err_t sql_context(err_t err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The parts, copied; "" for what is missing. An error of the store has the SQLSTATE of its code. */
 struct sql_report {
@@ -20,5 +23,6 @@ struct sql_report {
     char message[ERR_MESSAGE_BYTES_MAX];
     char detail[ERR_MESSAGE_BYTES_MAX];
     char hint[ERR_MESSAGE_BYTES_MAX];
+    char context[ERR_MESSAGE_BYTES_MAX];
 };
 void sql_report_get(err_t err, struct sql_report *report_out);

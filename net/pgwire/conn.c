@@ -6,6 +6,7 @@
 #include "engine/base/assert.h"
 #include "engine/base/log.h"
 #include "engine/rt/msg.h"
+#include "models/types/sql_error.h"
 #include "net/pgwire/internal.h"
 
 #include "engine/base/poison.h"
@@ -122,16 +123,65 @@ message_take(struct pg_conn *conn, size_t size)
 static void
 input_compact(struct pg_conn *conn)
 {
-    if (conn->input_used > 0) {
+    /* Not for every message: what is behind it moves. */
+    if (conn->input_used == conn->input.size ||
+        (conn->input_used >= PG_INPUT_BYTES_COMPACT && conn->input_used * 2 >= conn->input.size)) {
         memmove(conn->input.data, conn->input.data + conn->input_used,
                 conn->input.size - conn->input_used);
         conn->input.size -= conn->input_used;
         conn->input_used = 0;
     }
-    if (conn->is_paused && conn->input.size < PG_INPUT_BYTES_HIGH && !conn->is_closing) {
+    if (conn->is_paused && !conn->is_closing &&
+        (conn->input.size - conn->input_used < PG_INPUT_BYTES_HIGH || message_size(conn) == 0)) {
         conn->is_paused = false;
         io_conn_resume(conn->conn);
     }
+}
+
+bool
+pg_message_is_there(const struct pg_conn *conn)
+{
+    size_t size = message_size(conn);
+
+    return size != 0 && size != SIZE_MAX;
+}
+
+err_t
+pg_message_wait(struct pg_conn *conn)
+{
+    pg_send_start(conn);
+    while (!conn->is_ended && !conn->is_closing && message_size(conn) == 0 &&
+           !sql_session_is_cancelled(conn->session)) {
+        cond_wait_uncancelable(&conn->arrived);
+    }
+    if (message_size(conn) == SIZE_MAX) {
+        conn->is_ended = true;
+        return err_set(ERR_PROTOCOL, "invalid message length");
+    }
+    if (message_size(conn) == 0 && (conn->is_ended || conn->is_closing)) {
+        return err_set(ERR_CLOSED, "unexpected EOF on client connection with an open transaction");
+    }
+    return sql_session_is_cancelled(conn->session)
+               ? sql_error("57014", "canceling statement due to user request")
+               : ERR_OK;
+}
+
+char
+pg_message_peek(const struct pg_conn *conn, struct slice *body_out)
+{
+    const uint8_t *at = conn->input.data + conn->input_used;
+    size_t size = message_size(conn);
+
+    ASSERT(size != 0 && size != SIZE_MAX);
+    *body_out = slice_of(at + HEADER_BYTES, size - HEADER_BYTES);
+    return (char)at[0];
+}
+
+void
+pg_message_skip(struct pg_conn *conn)
+{
+    conn->input_used += message_size(conn);
+    input_compact(conn);
 }
 
 static YIELDS void
@@ -204,6 +254,7 @@ pg_conn_cancel(struct pg_conn *conn)
         return;
     }
     sql_session_cancel(conn->session);
+    cond_broadcast(&conn->arrived);
     /* Without a fiber what waits for a lock hears of it when it has that. */
     conn->is_canceling = conn->is_canceling ||
                          (conn->is_running &&
@@ -219,11 +270,13 @@ on_data(void *owner, const uint8_t *data, size_t size)
     struct pg_conn *conn = owner;
 
     buf_append(&conn->input, data, size);
-    if (conn->input.size - conn->input_used > PG_MESSAGE_BYTES_MAX + PG_INPUT_BYTES_HIGH &&
-        !conn->is_paused) {
+    /* A message that is not whole yet is waited for, whatever it takes. */
+    if (conn->input.size - conn->input_used > PG_INPUT_BYTES_HIGH && !conn->is_paused &&
+        message_size(conn) != 0) {
         conn->is_paused = true;
         io_conn_pause(conn->conn);
     }
+    cond_broadcast(&conn->arrived);
     conn_wake(conn);
 }
 
@@ -247,6 +300,7 @@ on_end(void *owner, int result)
     conn->is_ended = true;
     pg_conn_cancel(conn);
     cond_broadcast(&conn->sent);
+    cond_broadcast(&conn->arrived);
     conn_wake(conn);
 }
 
@@ -259,6 +313,7 @@ on_closed(void *owner)
     conn->is_ended = true;
     conn->conn = NULL;
     cond_broadcast(&conn->sent);
+    cond_broadcast(&conn->arrived);
     if (conn->session != NULL) {
         conn_wake(conn); /* It ends the session. */
     }
@@ -293,6 +348,7 @@ on_accept(void *owner, struct io_conn *io_conn)
     buf_init(&conn->output, MEM_SESSIONS);
     buf_init(&conn->sending, MEM_SESSIONS);
     cond_init(&conn->sent);
+    cond_init(&conn->arrived);
     list_init(&conn->statements);
     list_init(&conn->portals);
     list_push_back(&pgwire->conns, &conn->link);
@@ -377,6 +433,7 @@ pgwire_close(struct pgwire **pgwire)
         conn->is_ended = true;
         pg_conn_cancel(conn);
         cond_broadcast(&conn->sent);
+        cond_broadcast(&conn->arrived);
         conn_wake(conn);
     }
     while (!list_is_empty(&closed->conns)) {

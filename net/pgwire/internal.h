@@ -15,8 +15,9 @@ enum {
     PG_OUTPUT_BYTES_FLUSH = 64 << 10,
     PG_OUTPUT_BYTES_HIGH = 1 << 20, /* Above, a statement waits for the client to read. */
     PG_INPUT_BYTES_HIGH = 1 << 20,  /* Beyond a message: receiving pauses. */
-    PG_STATEMENTS_MAX = 10000,      /* Prepared ones of a session, and portals. */
-    PG_STARTING_MAX = 64, /* Connections beyond the most, to be told that they are too many. */
+    PG_INPUT_BYTES_COMPACT = 64 << 10,
+    PG_STATEMENTS_MAX = 10000, /* Prepared ones of a session, and portals. */
+    PG_STARTING_MAX = 64,      /* Connections beyond the most, to be told that they are too many. */
 };
 
 struct pg_statement {
@@ -55,7 +56,9 @@ struct pg_conn {
     bool has_started;  /* The startup message was accepted. */
     bool is_canceling; /* A fiber ends the waits of what runs. */
     bool skips_to_sync;
+    bool has_copy_ended; /* The client has sent all rows of a COPY. */
     struct cond sent;
+    struct cond arrived; /* More input, or a reason not to wait for it. */
     struct sql_session *session;
     struct list statements, portals;
     uint32_t statement_count, portal_count;
@@ -87,6 +90,21 @@ void pg_send_start(struct pg_conn *conn);
 
 /* What runs is to end, also where it waits. Does not suspend. */
 void pg_conn_cancel(struct pg_conn *conn);
+
+/* Messages that a running statement reads itself: is a whole one there? */
+bool pg_message_is_there(const struct pg_conn *conn);
+/* Waits for one. Errors: ERR_CLOSED, 57014, ERR_PROTOCOL (its length). */
+YIELDS err_t pg_message_wait(struct pg_conn *conn);
+/* Its type; the body is borrowed until pg_message_skip. */
+char pg_message_peek(const struct pg_conn *conn, struct slice *body_out);
+void pg_message_skip(struct pg_conn *conn);
+
+/* ---- copy.c: for struct sql_sink. ---- */
+err_t pg_copy_out_begin(void *arg, bool is_binary, uint32_t columns);
+YIELDS err_t pg_copy_out(void *arg, struct slice row);
+err_t pg_copy_out_end(void *arg);
+err_t pg_copy_in_begin(void *arg, bool is_binary, uint32_t columns);
+YIELDS err_t pg_copy_in(void *arg, struct buf *out);
 
 /* ---- protocol.c ---- */
 /* One message. */

@@ -15,6 +15,7 @@ struct pgwire_options {
     uint16_t port;
     uint32_t connections_max; /* Of this shard: 53300 above. */
     bool dev_mode;            /* Who connects from the loopback is trusted. */
+    const char *copy_folder;  /* Whose files COPY may read and write; NULL: none. */
 };
 
 /* Listens. The relational model must be open. Errors: of io_listen. */

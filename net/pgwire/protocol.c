@@ -45,6 +45,7 @@ report_put(struct buf *out, char type, const char *severity, const struct sql_re
     field_put(out, 'D', report->detail);
     field_put(out, 'H', report->hint);
     field_put(out, 'P', number);
+    field_put(out, 'W', report->context);
     buf_append_byte(out, 0);
     message_end(out, begun);
 }
@@ -230,6 +231,7 @@ session_start(struct pg_conn *conn, struct message_reader *reader)
 
     TRY(admit(conn));
     conn->session = sql_session_new(slice_from_text(user), PG_CLIENT_BIT | conn->pid);
+    sql_session_copy_folder_set(conn->session, conn->pgwire->options.copy_folder);
     while (!reader->is_bad && reader->at < reader->end && *reader->at != '\0') {
         const char *name = message_text(reader);
         const char *value = message_text(reader);
@@ -403,6 +405,11 @@ sink_of(struct pg_conn *conn)
         .complete = sink_complete,
         .empty = sink_empty,
         .notice = notice_put,
+        .copy_out_begin = pg_copy_out_begin,
+        .copy_out = pg_copy_out,
+        .copy_out_end = pg_copy_out_end,
+        .copy_in_begin = pg_copy_in_begin,
+        .copy_in = pg_copy_in,
         .arg = conn,
     };
 }

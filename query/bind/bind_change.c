@@ -558,3 +558,115 @@ bind_delete(struct binder *binder, const DeleteStmt *delete_, struct statement *
 out:
     return err;
 }
+
+/* ---- COPY FROM ---- */
+
+/* What is read: the given columns, and the number of the row. */
+static struct source *
+copy_source(struct binder *binder, const struct relation *relation, const uint32_t *columns,
+            uint32_t count)
+{
+    struct source *source = source_new(binder, SOURCE_COPY, count + 1);
+
+    for (uint32_t i = 0; i < count; i++) {
+        source->columns[i].type = relation->columns[columns[i]].type;
+        source->columns[i].typmod = relation->columns[columns[i]].typmod;
+    }
+    source->columns[count].type = type_by_oid(OID_INT8);
+    source->columns[count].typmod = -1;
+    return source;
+}
+
+static struct join *
+from_one(struct binder *binder, struct source *source)
+{
+    struct join *from = bind_zeroed(binder, sizeof(*from));
+
+    from->kind = FROM_SOURCE;
+    from->source = source;
+    return from;
+}
+
+/* A target for each column of the table, and the number behind them. */
+static void
+copy_targets(struct binder *binder, const struct relation *relation, struct expr **exprs,
+             struct query *query)
+{
+    insert_targets(binder, relation, query);
+    query->targets = bind_zeroed(binder, (relation->column_count + 2U) * sizeof(*query->targets));
+    query->target_count = relation->column_count + 1U;
+    for (uint32_t i = 0; i <= relation->column_count; i++) {
+        query->targets[i].expr = exprs[i];
+        if (i < relation->column_count) {
+            query->targets[i].name = relation->columns[i].name;
+        }
+    }
+}
+
+/* WHERE sees whole rows: a query around the one that makes them. */
+static err_t
+copy_where(struct binder *binder, const Node *where, const struct relation *relation,
+           struct query **query)
+{
+    struct query *outer = bind_zeroed(binder, sizeof(*outer));
+    struct scope scope = {.query = outer, .clause = "COPY FROM WHERE conditions"};
+    struct source *source = source_new(binder, SOURCE_QUERY, relation->column_count + 1U);
+    struct expr **exprs = bind_zeroed(binder, (relation->column_count + 2U) * sizeof(*exprs));
+    err_t err;
+
+    source->query = *query;
+    for (uint32_t i = 0; i <= relation->column_count; i++) {
+        const struct target *target = &(*query)->targets[i];
+
+        source->columns[i].type = target->expr->type;
+        source->columns[i].typmod = target->expr->typmod;
+        if (i < relation->column_count && !relation->columns[i].is_dropped) {
+            source->columns[i].name = relation->columns[i].name;
+        }
+        exprs[i] = expr_column(binder->arena, source, i);
+    }
+    outer->from = from_one(binder, source);
+    scope_add(binder, &scope, relation->name, source);
+    TRY(bind_condition(binder, &scope, where, "argument of WHERE", &outer->where));
+    copy_targets(binder, relation, exprs, outer);
+    *query = outer;
+out:
+    return err;
+}
+
+err_t
+bind_copy_from(struct binder *binder, const CopyStmt *copy, struct statement *out)
+{
+    struct query *query = bind_zeroed(binder, sizeof(*query));
+    const struct relation *relation;
+    struct source *source;
+    struct expr **exprs;
+    uint32_t *columns = NULL, count = 0;
+    err_t err;
+
+    TRY(bind_relation(binder, copy->relation, &relation));
+    TRY(bind_copy_columns(binder, copy, relation, &columns, &count));
+    source = copy_source(binder, relation, columns, count);
+    exprs = bind_zeroed(binder, (relation->column_count + 2U) * sizeof(*exprs));
+    for (uint32_t i = 0; i < count; i++) {
+        exprs[columns[i]] = expr_column(binder->arena, source, i);
+    }
+    TRY(row_complete(binder, relation, exprs));
+    exprs[relation->column_count] = expr_column(binder->arena, source, count);
+    query->from = from_one(binder, source);
+    copy_targets(binder, relation, exprs, query);
+    if (copy->whereClause != NULL) {
+        TRY(copy_where(binder, copy->whereClause, relation, &query));
+    }
+    out->kind = STATEMENT_INSERT;
+    out->relation = relation;
+    out->query = query;
+    out->row_source = source_of_relation(binder, relation);
+    out->old_source = source_of_relation(binder, relation);
+    out->has_row_numbers = true;
+    out->copy_columns = columns;
+    out->copy_column_count = count;
+    err = checks_bind(binder, relation, out);
+out:
+    return err;
+}

@@ -543,6 +543,9 @@ bind_statement(const struct bind_options *options, const void *node,
         statement_out->kind = STATEMENT_DELETE;
         err = bind_delete(&binder, node, statement_out);
         break;
+    case T_CopyStmt:
+        err = bind_copy(&binder, node, statement_out);
+        break;
     default:
         err = ERR_OK;
         break;

@@ -131,3 +131,12 @@ const struct shape *bind_shape_of(struct binder *binder, const struct expr *expr
 err_t bind_insert(struct binder *binder, const InsertStmt *insert, struct statement *out);
 err_t bind_update(struct binder *binder, const UpdateStmt *update, struct statement *out);
 err_t bind_delete(struct binder *binder, const DeleteStmt *delete_, struct statement *out);
+/* COPY ... FROM: an INSERT of rows from SOURCE_COPY. */
+err_t bind_copy_from(struct binder *binder, const CopyStmt *copy, struct statement *out);
+
+/* ---- COPY: bind_copy.c ---- */
+err_t bind_copy(struct binder *binder, const CopyStmt *copy, struct statement *out);
+/* Columns that COPY names, or all that it can copy; by number in the table. */
+err_t bind_copy_columns(struct binder *binder, const CopyStmt *copy,
+                        const struct relation *relation, uint32_t **columns_out,
+                        uint32_t *count_out);

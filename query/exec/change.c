@@ -314,6 +314,10 @@ row_change(struct change *change, const struct batch *batch, uint32_t at)
     bool is_new;
 
     if (change->statement->kind == STATEMENT_INSERT) {
+        if (change->statement->has_row_numbers) {
+            change->exec->row_number =
+                (uint32_t)vector_value(&batch->columns[batch->column_count - 1], at).i;
+        }
         row_take(change, batch, at, 0, &change->arena, &row);
         return row_insert(change, &row);
     }

@@ -7,6 +7,13 @@
 
 struct operator;
 
+/* Rows from outside of the database: of COPY. */
+struct row_supplier {
+    /* *batch_out NULL at the end. Its rows are good until the next call. */
+    YIELDS err_t (*next)(void *arg, const struct batch **batch_out);
+    void *arg;
+};
+
 /* One run of a statement. */
 struct exec {
     struct txn *txn;
@@ -20,7 +27,9 @@ struct exec {
     uint8_t *outer_nulls;
     struct subquery_state **subqueries; /* By number; NULL: not opened yet. */
     uint32_t subquery_count;
-    bool *is_cancelled; /* Somebody else sets it: 57014. */
+    bool *is_cancelled;                  /* Somebody else sets it: 57014. */
+    const struct row_supplier *supplier; /* Of PLAN_COPY. */
+    uint32_t row_number; /* Of the row that is inserted now, as the supplier counts. */
 };
 
 /* outer_count, subquery_count: of the statement. */

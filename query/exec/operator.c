@@ -98,6 +98,15 @@ out:
     return err;
 }
 
+static err_t
+copy_next(struct operator* operator, const struct batch ** batch_out)
+{
+    const struct row_supplier *supplier = operator->exec->supplier;
+
+    ASSERT(supplier != NULL);
+    return supplier->next(supplier->arg, batch_out);
+}
+
 static void once_open(struct operator* operator,
                       err_t (*next)(struct operator* operator, const struct batch ** batch_out))
 {
@@ -281,6 +290,9 @@ static err_t own_open(struct operator* operator)
     case PLAN_FUNCTION:
     case PLAN_PROJECT_SET:
         return set_functions_open(operator);
+    case PLAN_COPY:
+        operator->next = copy_next;
+        return ERR_OK;
     case PLAN_FILTER:
         operator->next = filter_next;
         return ERR_OK;

@@ -508,6 +508,18 @@ functions_plan(struct planner *planner, const struct source *source, struct item
     return err;
 }
 
+static struct plan *
+copy_plan(struct planner *planner, const struct source *source)
+{
+    struct plan *copy = plan_new(planner, PLAN_COPY, NULL, source->column_count);
+
+    for (uint32_t i = 0; i < source->column_count; i++) {
+        copy->columns[i] = (struct plan_column){
+            .source = source->id, .column = i, .type = source->columns[i].type};
+    }
+    return copy;
+}
+
 static err_t
 leaf_plan(const struct from *from, const struct source *source, struct item *item)
 {
@@ -519,6 +531,10 @@ leaf_plan(const struct from *from, const struct source *source, struct item *ite
         return query_source_plan(from->planner, source, item);
     case SOURCE_FUNCTION:
         return functions_plan(from->planner, source, item);
+    case SOURCE_COPY:
+        item->plan = copy_plan(from->planner, source);
+        item->rows = ROWS_UNKNOWN;
+        return ERR_OK;
     case SOURCE_AGGREGATE:
         break;
     }

@@ -10,6 +10,7 @@ enum plan_kind {
     PLAN_VALUES,
     PLAN_FUNCTION,    /* Functions in FROM: exprs, side by side. */
     PLAN_PROJECT_SET, /* The columns below, then those of functions that return rows: exprs. */
+    PLAN_COPY, /* What the run's supplier gives. */
     PLAN_SCAN,
     PLAN_FILTER,
     PLAN_PROJECT,

@@ -24,6 +24,7 @@ struct sql_session {
     bool is_running;
     bool is_cancelled;
     uint64_t client;
+    const char *copy_folder;  /* NULL: COPY has no files. */
     struct statement_env env; /* Of the statement that runs. */
     int64_t transaction_us;
     struct arena arena; /* Of the statement. */

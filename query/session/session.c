@@ -9,6 +9,7 @@
 #include "models/types/sql_error.h"
 #include "models/types/type_io.h"
 #include "query/bind/bind.h"
+#include "query/copy/copy.h"
 #include "query/exec/utility.h"
 #include "query/parameter.h"
 #include "query/parse/parse.h"
@@ -74,9 +75,21 @@ sql_session_set(struct sql_session *session, const char *name, const char *value
 }
 
 void
+sql_session_copy_folder_set(struct sql_session *session, const char *folder)
+{
+    session->copy_folder = folder;
+}
+
+void
 sql_session_cancel(struct sql_session *session)
 {
     session->is_cancelled = session->is_running;
+}
+
+bool
+sql_session_is_cancelled(const struct sql_session *session)
+{
+    return session->is_running && session->is_cancelled;
 }
 
 static void
@@ -142,7 +155,9 @@ void
 session_columns(const struct statement *statement, struct arena *arena,
                 struct sql_column **columns_out, uint32_t *count_out)
 {
-    if (statement->kind == STATEMENT_SELECT) {
+    if (statement->is_copy) { /* Its rows are no result. */
+        *count_out = 0;
+    } else if (statement->kind == STATEMENT_SELECT) {
         columns_of(statement->query->targets, statement->query->target_count, arena, columns_out,
                    count_out);
     } else {
@@ -202,6 +217,36 @@ query_run(struct session_run *run, const struct statement *statement)
     err = statement->kind == STATEMENT_SELECT
               ? select_run(run, &exec, plan)
               : change_run(&exec, statement, plan, run_sink, run, &run->rows);
+out:
+    exec_fini(&exec);
+    return err;
+}
+
+static err_t
+copy_run(struct session_run *run, const struct statement *statement, const CopyStmt *node)
+{
+    struct sql_session *session = run->session;
+    struct plan *plan;
+    struct exec exec;
+    struct copy copy = {
+        .exec = &exec,
+        .statement = statement,
+        .node = node,
+        .sink = run->sink,
+        .folder = session->copy_folder,
+        .position = -1,
+    };
+    err_t err;
+
+    exec_init(&exec, &session->env, &session->arena, sql_session_settings(session), statement);
+    exec.is_cancelled = &session->is_cancelled;
+    TRY(plan_statement((struct statement *)(uintptr_t)statement, &session->arena, &plan));
+    copy.plan = plan;
+    run->is_described = true; /* The client cannot send it again. */
+    err = node->is_from ? copy_in_run(&copy) : copy_out_run(&copy);
+    run->position = copy.position;
+    run->rows = copy.rows;
+    (void)snprintf(run->tag, sizeof(run->tag), "COPY %llu", (unsigned long long)run->rows);
 out:
     exec_fini(&exec);
     return err;
@@ -290,6 +335,9 @@ bound_run(struct session_run *run, const RawStmt *raw)
     err_t err;
 
     TRY(bind_statement(&options, raw->stmt, &statement, &run->position));
+    if (statement.is_copy) {
+        return copy_run(run, &statement, (const CopyStmt *)raw->stmt);
+    }
     if (statement.kind != STATEMENT_UTILITY) {
         TRY(query_run(run, &statement));
         query_tag(run, statement.kind);

@@ -138,6 +138,7 @@ phase_pgwire(void *arg)
         .port = options->postgres_port,
         .connections_max = options->maxclients / shard_count() + 1,
         .dev_mode = options->dev_mode,
+        .copy_folder = options->copy_folder[0] != '\0' ? options->copy_folder : NULL,
     };
 
     phase_end(shard, options->postgres_port != 0 && shard_id() < options->shards_wanted

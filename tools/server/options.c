@@ -243,6 +243,15 @@ set_cpus(struct options *options, const char *value)
 }
 
 static err_t
+set_copy_dir(struct options *options, const char *value)
+{
+    if (value[0] != '/') {
+        return err_set(ERR_INVALID, "copy-dir: \"%s\" is not an absolute path", value);
+    }
+    return text_set(options->copy_dir, sizeof(options->copy_dir), value, "copy-dir");
+}
+
+static err_t
 set_password_file(struct options *options, const char *value)
 {
     return text_set(options->password_file, sizeof(options->password_file), value, "password-file");
@@ -251,6 +260,8 @@ set_password_file(struct options *options, const char *value)
 static const struct option_row option_rows[] = {
     {"config", "FILE", "read FILE first: \"key = value\" lines with the names of these flags",
      set_config},
+    {"copy-dir", "DIR", "folder of files that COPY of superusers may read and write (none)",
+     set_copy_dir},
     {"data-dir", "DIR", "folder of the data, made if missing (./orbit-data)", set_data_dir},
     {"shards", "N", "shards, each with a thread and a log of its own (one a processor)",
      set_shards},
@@ -475,6 +486,7 @@ pointers_set(struct options *options)
     }
     options->server.bind_address = options->bind_address;
     options->server.data_dir = options->data_dir;
+    options->server.copy_folder = options->copy_dir;
     options->server.config_file = options->config_file;
     options->server.executable = options->executable;
     options->server.password = options->password;

@@ -36,6 +36,7 @@ struct options {
     char config_file[4096];
     char executable[4096];
     char password_file[4096];
+    char copy_dir[4096]; /* "": none. */
     char password[512];
 };
 
