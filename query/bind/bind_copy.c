@@ -147,7 +147,11 @@ bind_copy(struct binder *binder, const CopyStmt *copy, struct statement *out)
     if (copy->relation == NULL) {
         return query_bind(binder, copy->query, out);
     }
-    TRY(bind_relation(binder, copy->relation, &relation));
+    err = bind_relation(binder, copy->relation, &relation);
+    if (err != ERR_OK) {
+        binder->position = -1; /* PostgreSQL gives no place here. */
+        goto out;
+    }
     TRY(kind_check(relation, copy->is_from));
     err =
         copy->is_from ? bind_copy_from(binder, copy, out) : table_bind(binder, copy, relation, out);

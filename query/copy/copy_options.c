@@ -13,6 +13,7 @@ struct given {
     bool format, freeze, header, encoding;
     const char *delimiter, *null, *quote, *escape;
     bool force_quote, force_not_null, force_null;
+    bool has_place; /* The error is about the option itself: where it stands is told. */
 };
 
 static err_t
@@ -71,7 +72,7 @@ header_read(const CopyStmt *node, const DefElem *option, struct copy_options *op
 }
 
 static err_t
-format_read(const DefElem *option, struct copy_options *options)
+format_read(const DefElem *option, struct given *given, struct copy_options *options)
 {
     const char *name = NULL;
     err_t err;
@@ -84,6 +85,7 @@ format_read(const DefElem *option, struct copy_options *options)
     } else if (strcmp(name, "binary") == 0) {
         options->format = COPY_BINARY;
     } else {
+        given->has_place = true;
         err = sql_error("22023", "COPY format \"%s\" not recognized", name);
     }
 out:
@@ -138,24 +140,35 @@ force_quote_read(const DefElem *option, struct copy_options *options)
     return names_read(option, &options->force_quote);
 }
 
+static err_t
+conflicting(struct given *given)
+{
+    given->has_place = true;
+    return sql_error("42601", "conflicting or redundant options");
+}
+
 /* Marks it as given; a second time is an error. */
 static err_t
-once(bool *is_given)
+once(struct given *given, bool *is_given)
 {
     if (*is_given) {
-        return sql_error("42601", "conflicting or redundant options");
+        return conflicting(given);
     }
     *is_given = true;
     return ERR_OK;
 }
 
 static err_t
-text_once(const DefElem *option, const char **text_out)
+text_once(struct given *given, const DefElem *option, const char **text_out)
 {
-    if (*text_out != NULL) {
-        return sql_error("42601", "conflicting or redundant options");
-    }
-    return option_text(option, text_out);
+    return *text_out != NULL ? conflicting(given) : option_text(option, text_out);
+}
+
+static err_t
+unknown(struct given *given, const char *name)
+{
+    given->has_place = true;
+    return sql_error("42601", "option \"%s\" not recognized", name);
 }
 
 static err_t
@@ -174,38 +187,38 @@ option_read(const CopyStmt *node, const DefElem *option, struct given *given,
     err_t err;
 
     if (strcmp(name, "format") == 0) {
-        TRY(once(&given->format));
-        return format_read(option, options);
+        TRY(once(given, &given->format));
+        return format_read(option, given, options);
     }
     if (strcmp(name, "freeze") == 0) {
-        TRY(once(&given->freeze));
+        TRY(once(given, &given->freeze));
         return freeze_read(option);
     }
     if (strcmp(name, "header") == 0) {
-        TRY(once(&given->header));
+        TRY(once(given, &given->header));
         return header_read(node, option, options);
     }
     if (strcmp(name, "encoding") == 0) {
-        TRY(once(&given->encoding));
+        TRY(once(given, &given->encoding));
         return encoding_check(option);
     }
     if (strcmp(name, "force_quote") == 0) {
-        TRY(once(&given->force_quote));
+        TRY(once(given, &given->force_quote));
         return force_quote_read(option, options);
     }
     if (strcmp(name, "force_not_null") == 0) {
-        TRY(once(&given->force_not_null));
+        TRY(once(given, &given->force_not_null));
         return names_read(option, &options->force_not_null);
     }
     if (strcmp(name, "force_null") == 0) {
-        TRY(once(&given->force_null));
+        TRY(once(given, &given->force_null));
         return names_read(option, &options->force_null);
     }
-    err = strcmp(name, "delimiter") == 0 ? text_once(option, &given->delimiter)
-          : strcmp(name, "null") == 0    ? text_once(option, &given->null)
-          : strcmp(name, "quote") == 0   ? text_once(option, &given->quote)
-          : strcmp(name, "escape") == 0  ? text_once(option, &given->escape)
-                                         : sql_error("42601", "option \"%s\" not recognized", name);
+    err = strcmp(name, "delimiter") == 0 ? text_once(given, option, &given->delimiter)
+          : strcmp(name, "null") == 0    ? text_once(given, option, &given->null)
+          : strcmp(name, "quote") == 0   ? text_once(given, option, &given->quote)
+          : strcmp(name, "escape") == 0  ? text_once(given, option, &given->escape)
+                                         : unknown(given, name);
 out:
     return err;
 }
@@ -341,10 +354,12 @@ copy_options_read(const CopyStmt *node, struct copy_options *options_out, int32_
     {
         const DefElem *option = lfirst(cell);
 
-        *position_out = option->location;
-        TRY(option_read(node, option, &given, options_out));
+        err = option_read(node, option, &given, options_out);
+        if (err != ERR_OK) {
+            *position_out = given.has_place ? option->location : -1;
+            goto out;
+        }
     }
-    *position_out = -1;
     err = options_check(node, &given, options_out);
 out:
     return err;

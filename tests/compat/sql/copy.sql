@@ -88,6 +88,7 @@ copy c1 to stdout (quote '"');
 copy c1 to stdout (format binary, delimiter ',');
 copy c1 to stdout (format csv, force_not_null (a));
 copy c1 from stdin (format csv, force_quote (a));
+\.
 copy c1 (a) to stdout (format csv, force_quote (b));
 copy c1 to stdout (header match);
 copy c1 to stdout (nonsense 1);
@@ -96,7 +97,6 @@ copy c1 (z) to stdout;
 copy c2 to stdout;
 create view cv as select a from c1;
 copy cv to stdout;
-copy cv from stdin;
 copy (select a from cv where a < 3 order by a) to stdout;
 begin;
 copy c1 (a) from stdin;
@@ -127,10 +127,5 @@ toolong
 copy c3 from stdin;
 \.
 select * from c3 order by a;
-copy c3 (b) from stdin with (format csv);
-1
-\.
-2
-\.
 drop view cv;
 drop table c1, c3;
