@@ -39,8 +39,13 @@ enum expr_kind {
     EXPR_NULLIF,
     EXPR_GREATEST,
     EXPR_LEAST,
-    EXPR_IN,        /* args[0] in the others; compared by `function`. */
-    EXPR_AGGREGATE, /* Until planning puts a column of the aggregation in its place. */
+    EXPR_IN,            /* args[0] in the others; compared by `function`. */
+    EXPR_ARRAY,         /* ARRAY[...]: elements, or arrays when it is_nested. */
+    EXPR_ARRAY_CAST,    /* Each element of an array by .each.element. */
+    EXPR_ANY_ARRAY,     /* args[0] operator ANY (args[1]), or ALL: .each */
+    EXPR_SUBSCRIPT,     /* A part of args[0]: .subscripts, whose bounds follow. */
+    EXPR_SUBSCRIPT_SET, /* args[0] with the part replaced by args[1]. */
+    EXPR_AGGREGATE,     /* Until planning puts a column of the aggregation in its place. */
     EXPR_SUBQUERY,
 };
 
@@ -53,7 +58,13 @@ enum boolean_test {
     TEST_NOT_UNKNOWN,
 };
 
-enum subquery_kind { SUBQUERY_SCALAR, SUBQUERY_EXISTS, SUBQUERY_ANY, SUBQUERY_ALL };
+enum subquery_kind {
+    SUBQUERY_SCALAR,
+    SUBQUERY_EXISTS,
+    SUBQUERY_ANY,
+    SUBQUERY_ALL,
+    SUBQUERY_ARRAY,
+};
 
 struct subquery {
     enum subquery_kind kind;
@@ -71,6 +82,14 @@ struct shape {
     struct slice *names;
     const struct type **types;
     int32_t *typmods;
+};
+
+/* Which bounds are given, for each subscript: their expressions stand one after the other. */
+enum { SUBSCRIPT_LOWER = 1, SUBSCRIPT_UPPER = 2 };
+struct subscripts {
+    uint32_t count;
+    bool is_slice;
+    uint8_t *bounds;
 };
 
 struct expr {
@@ -95,8 +114,15 @@ struct expr {
         bool is_not_in;
         struct aggregate *aggregate;
         struct subquery *subquery;
+        struct subscripts *subscripts;
+        bool is_nested;
+        struct {
+            struct expr *element; /* Over column 0 (ANY: the value) and 1 (ANY: the element). */
+            bool is_all;
+        } each;
     };
-    const struct shape *shape;      /* Of a record, or of the rows of a set. NULL: not known. */
+    const struct shape *shape; /* Of a record, or of the rows of a set. NULL: not known. */
+    bool is_variadic_array;    /* EXPR_CALL: VARIADIC: the last argument is an array of them. */
     const struct function *compare; /* EXPR_IN, EXPR_DISTINCT, EXPR_NULLIF: equality. */
     uint32_t number;                /* Of its vector in the state of who evaluates it. */
 };
@@ -129,6 +155,17 @@ struct call {
     uint32_t arg_count;
     bool is_null; /* Out. */
 };
+
+/* The type of an argument, also of those that VARIADIC has taken from an array. */
+static inline const struct type *
+call_arg_type(const struct call *call, uint32_t index)
+{
+    const struct expr *expr = call->expr;
+
+    return expr->is_variadic_array && index + 1 >= expr->arg_count
+               ? expr->args[expr->arg_count - 1]->type->element_type
+               : expr->args[index]->type;
+}
 
 enum comparison {
     COMPARE_NONE, /* It is no operator of the type's order. */

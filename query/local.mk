@@ -18,3 +18,7 @@ query_sources += query/exec/lateral.c
 query_sources += query/exec/set.c
 query_sources += query/fn/series.c
 query_sources += query/plan/set.c
+
+# Arrays, polymorphic functions.
+query_sources += query/bind/bind_array.c query/exec/eval_array.c query/fn/array.c \
+    query/fn/array_sort.c query/fn/polymorphic.c

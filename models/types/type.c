@@ -2,6 +2,7 @@
 #include "models/types/type.h"
 
 #include "engine/base/assert.h"
+#include "models/types/array.h"
 #include "models/types/sql_error.h"
 #include "models/types/tuple.h"
 #include "models/types/type_io.h"
@@ -51,59 +52,139 @@ compare_numeric(const struct type *type, struct datum a, struct datum b)
     return numeric_compare(a.n, b.n);
 }
 
-/* ---- The table: numbers and properties as in pg_type.dat ---- */
+/* ---- The table: numbers and properties as in pg_type.dat. For each type: its number and that of
+ * its array, names, length, category, is it preferred, representation, input and output, order.
+ * The array's own row comes from the same line. ---- */
 
-#define TYPE(number, array_oid, type_name, type_display, size, kind, preferred, member, io, order) \
+#define TYPES(X)                                                                                   \
+    X(OID_BOOL, 1000, "bool", "boolean", 1, 'B', true, REP_INT, bool, int)                         \
+    X(OID_BYTEA, 1001, "bytea", "bytea", -1, 'U', false, REP_BYTES, bytea, bytes)                  \
+    X(OID_CHAR, 1002, "char", "\"char\"", 1, 'Z', false, REP_INT, char, int)                       \
+    X(OID_NAME, 1003, "name", "name", 64, 'S', false, REP_BYTES, name, bytes)                      \
+    X(OID_INT8, 1016, "int8", "bigint", 8, 'N', false, REP_INT, int, int)                          \
+    X(OID_INT2, 1005, "int2", "smallint", 2, 'N', false, REP_INT, int, int)                        \
+    X(OID_INT4, 1007, "int4", "integer", 4, 'N', false, REP_INT, int, int)                         \
+    X(OID_TEXT, 1009, "text", "text", -1, 'S', true, REP_BYTES, text, bytes)                       \
+    X(OID_OID, 1028, "oid", "oid", 4, 'N', true, REP_INT, int, int)                                \
+    X(OID_FLOAT4, 1021, "float4", "real", 4, 'N', false, REP_FLOAT, float, float)                  \
+    X(OID_FLOAT8, 1022, "float8", "double precision", 8, 'N', true, REP_FLOAT, float, float)       \
+    X(OID_BPCHAR, 1014, "bpchar", "character", -1, 'S', false, REP_BYTES, bpchar, bpchar)          \
+    X(OID_VARCHAR, 1015, "varchar", "character varying", -1, 'S', false, REP_BYTES, varchar,       \
+      bytes)                                                                                       \
+    X(OID_NUMERIC, 1231, "numeric", "numeric", -1, 'N', false, REP_NUMERIC, decimal, numeric)      \
+    X(OID_RECORD, 2287, "record", "record", -1, 'P', false, REP_BYTES, tuple, tuple)               \
+    X(OID_UUID, 2951, "uuid", "uuid", 16, 'U', false, REP_BYTES, uuid, bytes)                      \
+    X(OID_INT2VECTOR, 1006, "int2vector", "int2vector", -1, 'A', false, REP_BYTES, vector, none)   \
+    X(OID_OIDVECTOR, 1013, "oidvector", "oidvector", -1, 'A', false, REP_BYTES, vector, array)
+/* Types without arrays: literals, and what parameters of functions are declared as. */
+#define PSEUDO_TYPES(X)                                                                            \
+    X(OID_UNKNOWN, "unknown", "unknown", -2, 'X', text)                                            \
+    X(OID_VOID, "void", "void", 4, 'P', text)                                                      \
+    X(OID_ANY, "any", "\"any\"", 4, 'P', pseudo)                                                   \
+    X(OID_ANYELEMENT, "anyelement", "anyelement", 4, 'P', pseudo)                                  \
+    X(OID_ANYARRAY, "anyarray", "anyarray", -1, 'P', pseudo)                                       \
+    X(OID_ANYNONARRAY, "anynonarray", "anynonarray", 4, 'P', pseudo)                               \
+    X(OID_ANYENUM, "anyenum", "anyenum", 4, 'P', pseudo)                                           \
+    X(OID_ANYCOMPATIBLE, "anycompatible", "anycompatible", 4, 'P', pseudo)                         \
+    X(OID_ANYCOMPATIBLEARRAY, "anycompatiblearray", "anycompatiblearray", -1, 'P', pseudo)         \
+    X(OID_ANYCOMPATIBLENONARRAY, "anycompatiblenonarray", "anycompatiblenonarray", 4, 'P', pseudo)
+
+#define compare_none          NULL
+#define array_compare_none    NULL
+#define array_compare_int     array_compare
+#define array_compare_float   array_compare
+#define array_compare_bytes   array_compare
+#define array_compare_bpchar  array_compare
+#define array_compare_numeric array_compare
+#define array_compare_array   array_compare
+#define compare_array         array_compare
+#define compare_tuple         tuple_compare
+#define array_compare_tuple   array_compare
+
+#define TYPE_INDEX(number, ...) INDEX_##number,
+enum { TYPES(TYPE_INDEX) TYPE_COUNT };
+#define PSEUDO_INDEX(number, ...) PSEUDO_##number,
+enum { PSEUDO_TYPES(PSEUDO_INDEX) PSEUDO_COUNT };
+enum { ARRAYS_FIRST = TYPE_COUNT, PSEUDO_FIRST = 2 * TYPE_COUNT };
+enum { ALL_COUNT = 2 * TYPE_COUNT + PSEUDO_COUNT };
+
+#define TYPE_ROW(number, array_oid, type_name, type_display, size, kind, preferred, member, io,    \
+                 order)                                                                            \
     {                                                                                              \
-        .oid = (number), .array = (array_oid), .name = (type_name), .display = (type_display),     \
-        .length = (size), .category = (kind), .is_preferred = (preferred), .rep = (member),        \
-        .input = io##_input, .output = io##_output, .receive = io##_receive, .send = io##_send,    \
-        .compare = (order),                                                                        \
-    }
+        .oid = (number),                                                                           \
+        .array = (array_oid),                                                                      \
+        .name = (type_name),                                                                       \
+        .display = (type_display),                                                                 \
+        .length = (size),                                                                          \
+        .category = (kind),                                                                        \
+        .is_preferred = (preferred),                                                               \
+        .rep = (member),                                                                           \
+        .input = io##_input,                                                                       \
+        .output = io##_output,                                                                     \
+        .receive = io##_receive,                                                                   \
+        .send = io##_send,                                                                         \
+        .compare = compare_##order,                                                                \
+        .array_type = &types[ARRAYS_FIRST + INDEX_##number],                                       \
+        .element = ELEMENT_OF(number),                                                             \
+        .element_type = ELEMENT_TYPE_OF(number),                                                   \
+    },
+#define ELEMENT_OF(number)                                                                         \
+    ((number) == OID_INT2VECTOR ? OID_INT2 : (number) == OID_OIDVECTOR ? OID_OID : 0)
+#define ELEMENT_TYPE_OF(number)                                                                    \
+    ((number) == OID_INT2VECTOR  ? &types[INDEX_OID_INT2]                                          \
+     : (number) == OID_OIDVECTOR ? &types[INDEX_OID_OID]                                           \
+                                 : NULL)
+#define ARRAY_ROW(number, array_oid, type_name, type_display, size, kind, preferred, member, io,   \
+                  order)                                                                           \
+    {                                                                                              \
+        .oid = (array_oid),                                                                        \
+        .name = "_" type_name,                                                                     \
+        .display = type_display "[]",                                                              \
+        .length = -1,                                                                              \
+        .category = 'A',                                                                           \
+        .rep = REP_BYTES,                                                                          \
+        .input = array_input,                                                                      \
+        .output = array_output,                                                                    \
+        .receive = array_receive,                                                                  \
+        .send = array_send,                                                                        \
+        .compare = array_compare_##order,                                                          \
+        .element = (number),                                                                       \
+        .element_type = &types[INDEX_##number],                                                    \
+    },
+#define PSEUDO_ROW(number, type_name, type_display, size, kind, io)                                \
+    {                                                                                              \
+        .oid = (number),                                                                           \
+        .name = (type_name),                                                                       \
+        .display = (type_display),                                                                 \
+        .length = (size),                                                                          \
+        .category = (kind),                                                                        \
+        .rep = REP_BYTES,                                                                          \
+        .input = io##_input,                                                                       \
+        .output = io##_output,                                                                     \
+        .receive = io##_receive,                                                                   \
+        .send = io##_send,                                                                         \
+    },
 
-static const struct type types[] = {
-    TYPE(OID_BOOL, 1000, "bool", "boolean", 1, 'B', true, REP_INT, bool, compare_int),
-    TYPE(OID_BYTEA, 1001, "bytea", "bytea", -1, 'U', false, REP_BYTES, bytea, compare_bytes),
-    TYPE(OID_CHAR, 1002, "char", "\"char\"", 1, 'Z', false, REP_INT, char, compare_int),
-    TYPE(OID_NAME, 1003, "name", "name", 64, 'S', false, REP_BYTES, name, compare_bytes),
-    TYPE(OID_INT8, 1016, "int8", "bigint", 8, 'N', false, REP_INT, int, compare_int),
-    TYPE(OID_INT2, 1005, "int2", "smallint", 2, 'N', false, REP_INT, int, compare_int),
-    TYPE(OID_INT4, 1007, "int4", "integer", 4, 'N', false, REP_INT, int, compare_int),
-    TYPE(OID_TEXT, 1009, "text", "text", -1, 'S', true, REP_BYTES, text, compare_bytes),
-    TYPE(OID_OID, 1028, "oid", "oid", 4, 'N', true, REP_INT, int, compare_int),
-    TYPE(OID_FLOAT4, 1021, "float4", "real", 4, 'N', false, REP_FLOAT, float, compare_float),
-    TYPE(OID_FLOAT8, 1022, "float8", "double precision", 8, 'N', true, REP_FLOAT, float,
-         compare_float),
-    TYPE(OID_UNKNOWN, 0, "unknown", "unknown", -2, 'X', false, REP_BYTES, text, NULL),
-    TYPE(OID_BPCHAR, 1014, "bpchar", "character", -1, 'S', false, REP_BYTES, bpchar,
-         compare_bpchar),
-    TYPE(OID_VARCHAR, 1015, "varchar", "character varying", -1, 'S', false, REP_BYTES, varchar,
-         compare_bytes),
-    TYPE(OID_NUMERIC, 1231, "numeric", "numeric", -1, 'N', false, REP_NUMERIC, decimal,
-         compare_numeric),
-    TYPE(OID_VOID, 0, "void", "void", 4, 'P', false, REP_BYTES, text, NULL),
-    TYPE(OID_RECORD, 2287, "record", "record", -1, 'P', false, REP_BYTES, tuple, tuple_compare),
-    TYPE(OID_UUID, 2951, "uuid", "uuid", 16, 'U', false, REP_BYTES, uuid, compare_bytes),
-};
-enum { TYPE_COUNT = sizeof(types) / sizeof(types[0]) };
+static const struct type types[ALL_COUNT] = {TYPES(TYPE_ROW) TYPES(ARRAY_ROW)
+                                                 PSEUDO_TYPES(PSEUDO_ROW)};
 
 uint32_t
 type_count(void)
 {
-    return TYPE_COUNT;
+    return ALL_COUNT;
 }
 
 const struct type *
 type_at(uint32_t index)
 {
-    ASSERT(index < TYPE_COUNT);
+    ASSERT(index < ALL_COUNT);
     return &types[index];
 }
 
 const struct type *
 type_by_oid(oid_t oid)
 {
-    for (uint32_t i = 0; i < TYPE_COUNT; i++) {
+    for (uint32_t i = 0; i < ALL_COUNT; i++) {
         if (types[i].oid == oid) {
             return &types[i];
         }
@@ -114,7 +195,7 @@ type_by_oid(oid_t oid)
 const struct type *
 type_by_name(struct slice name)
 {
-    for (uint32_t i = 0; i < TYPE_COUNT; i++) {
+    for (uint32_t i = 0; i < ALL_COUNT; i++) {
         if (slice_equal(name, slice_from_text(types[i].name))) {
             return &types[i];
         }
@@ -182,6 +263,10 @@ type_key_put(const struct type *type, struct datum value, struct buf *out)
         key_be64(out, float_bits(value.f));
         return;
     case REP_BYTES:
+        if (type->element_type != NULL) {
+            array_key_put(type, value, out);
+            return;
+        }
         key_bytes(out, type->oid == OID_BPCHAR ? bpchar_trim(value.bytes) : value.bytes);
         return;
     case REP_NUMERIC:
@@ -205,6 +290,10 @@ type_hash_put(const struct type *type, struct datum value, struct buf *out)
     case REP_BYTES:
         if (type->oid == OID_RECORD) {
             tuple_hash_put(value, out);
+            return;
+        }
+        if (type->element_type != NULL) {
+            array_hash_put(type, value, out);
             return;
         }
         bytes = type->oid == OID_BPCHAR ? bpchar_trim(value.bytes) : value.bytes;
@@ -287,7 +376,7 @@ type_row_get(const struct type *type, struct slice bytes, struct arena *arena, s
         return ERR_OK;
     case REP_BYTES:
         out->bytes = bytes;
-        return ERR_OK;
+        return type->element_type != NULL ? array_check(type, bytes) : ERR_OK;
     case REP_NUMERIC:
         return numeric_get(bytes, arena, &out->n);
     case REP_INTERVAL:
@@ -334,6 +423,9 @@ type_coerce_length(const struct type *type, struct datum value, int32_t typmod, 
     if (typmod < 0) {
         return ERR_OK;
     }
+    if (type->element_type != NULL) {
+        return array_coerce_length(type, value, typmod, is_explicit, arena, out);
+    }
     switch (type->oid) {
     case OID_VARCHAR:
     case OID_BPCHAR:
@@ -352,6 +444,11 @@ type_format(const struct type *type, int32_t typmod, struct buf *out)
 {
     int32_t precision, scale;
 
+    if (type->category == 'A' && type->array_type == NULL) {
+        type_format(type->element_type, typmod, out);
+        buf_append(out, "[]", 2);
+        return;
+    }
     buf_printf(out, "%s", type->display);
     if (typmod < 0) {
         return;

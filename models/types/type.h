@@ -47,8 +47,14 @@ enum {
     OID_ANYARRAY = 2277,
     OID_VOID = 2278,
     OID_ANYELEMENT = 2283,
+    OID_ANYNONARRAY = 2776,
     OID_UUID = 2950,
+    OID_ANYENUM = 3500,
     OID_JSONB = 3802,
+    OID_JSONPATH = 4072,
+    OID_ANYCOMPATIBLE = 5077,
+    OID_ANYCOMPATIBLEARRAY = 5078,
+    OID_ANYCOMPATIBLENONARRAY = 5079,
     OID_FIRST_USER = 16384,
 };
 
@@ -73,10 +79,12 @@ struct type {
     oid_t oid;
     oid_t array; /* Of the array of this type; 0: none. */
     oid_t element;
-    const char *name;    /* As in pg_type. */
-    const char *display; /* As format_type says it. */
-    int16_t length;      /* Of PostgreSQL's representation; -1: it varies. */
-    char category;       /* pg_type.typcategory */
+    const struct type *array_type;   /* NULL: none. */
+    const struct type *element_type; /* NULL: it is no array. */
+    const char *name;                /* As in pg_type. */
+    const char *display;             /* As format_type says it. */
+    int16_t length;                  /* Of PostgreSQL's representation; -1: it varies. */
+    char category;                   /* pg_type.typcategory */
     bool is_preferred;
     uint8_t rep; /* enum type_rep */
     /* Text: ERR_SQL 22P02, 22003 and others. typmod -1: none. */

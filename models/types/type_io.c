@@ -902,3 +902,36 @@ uuid_send(const struct type *type, struct datum value, struct buf *out)
 {
     text_send(type, value, out);
 }
+
+/* ---- Pseudo types: no value has them ---- */
+
+err_t
+pseudo_input(const struct type *type, const struct type_io *context, struct slice text,
+             int32_t typmod, struct datum *out)
+{
+    (void)context;
+    (void)text;
+    (void)typmod;
+    (void)out;
+    return sql_error("0A000", "cannot accept a value of type %s", type->name);
+}
+
+void
+pseudo_output(const struct type *type, const struct type_settings *settings, struct datum value,
+              struct buf *out)
+{
+    text_output(type, settings, value, out);
+}
+
+err_t
+pseudo_receive(const struct type *type, const struct type_io *context, struct slice bytes,
+               struct datum *out)
+{
+    return pseudo_input(type, context, bytes, -1, out);
+}
+
+void
+pseudo_send(const struct type *type, struct datum value, struct buf *out)
+{
+    text_send(type, value, out);
+}

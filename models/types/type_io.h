@@ -12,6 +12,7 @@
                        struct datum *out);                                                         \
     void io##_send(const struct type *type, struct datum value, struct buf *out)
 
+TYPE_IO(array);
 TYPE_IO(bool);
 TYPE_IO(bpchar);
 TYPE_IO(bytea);
@@ -20,9 +21,11 @@ TYPE_IO(decimal);
 TYPE_IO(float);
 TYPE_IO(int);
 TYPE_IO(name);
+TYPE_IO(pseudo);
 TYPE_IO(text);
 TYPE_IO(uuid);
 TYPE_IO(varchar);
+TYPE_IO(vector);
 
 /* char(length), varchar(length), in characters. Longer text is cut by an explicit cast; otherwise
  * only spaces may go: 22001. */

@@ -150,7 +150,7 @@ insert_columns(struct binder *binder, const InsertStmt *insert, const struct rel
 
         TRY(column_number(binder, relation, target->name, target->location, &column));
         for (uint32_t i = 0; i < count; i++) {
-            if (columns[i] == column) {
+            if (columns[i] == column && target->indirection == NIL) {
                 err = bind_error(binder, target->location, "42701",
                                  "column \"%s\" specified more than once", target->name);
                 goto out;
@@ -203,10 +203,31 @@ insert_targets(struct binder *binder, const struct relation *relation, struct qu
     }
 }
 
+/* A value for the column, or for a part of it: a[1]. */
 static err_t
-insert_values(struct binder *binder, const SelectStmt *select, const struct relation *relation,
+insert_value(struct binder *binder, struct scope *scope, const InsertStmt *insert,
+             const struct relation *relation, uint32_t number, uint32_t column, struct expr *value,
+             struct expr **exprs)
+{
+    const ResTarget *target = insert->cols != NIL ? list_nth(insert->cols, (int)number) : NULL;
+    const struct column *described = &relation->columns[column];
+
+    if (target == NULL || target->indirection == NIL) {
+        exprs[column] = value;
+        return ERR_OK;
+    }
+    if (exprs[column] == NULL) {
+        exprs[column] = expr_const(binder->arena, described->type, datum_int(0), true);
+    }
+    return bind_subscript_target(binder, scope, described, exprs[column], target->indirection,
+                                 value, &exprs[column]);
+}
+
+static err_t
+insert_values(struct binder *binder, const InsertStmt *insert, const struct relation *relation,
               const uint32_t *columns, uint32_t count, struct query *query)
 {
+    const SelectStmt *select = (const SelectStmt *)insert->selectStmt;
     struct scope scope = {.query = query, .clause = "VALUES"};
     const ListCell *cell;
     uint32_t at = 0;
@@ -229,7 +250,11 @@ insert_values(struct binder *binder, const SelectStmt *select, const struct rela
         }
         for (int i = 0; i < list_length(nodes); i++) {
             if (!IsA(list_nth(nodes, i), SetToDefault)) {
-                TRY(bind_expr(binder, &scope, list_nth(nodes, i), &exprs[columns[i]]));
+                struct expr *value;
+
+                TRY(bind_expr(binder, &scope, list_nth(nodes, i), &value));
+                TRY(insert_value(binder, &scope, insert, relation, (uint32_t)i, columns[i], value,
+                                 exprs));
             }
         }
         TRY(row_complete(binder, relation, exprs));
@@ -246,9 +271,11 @@ out:
 }
 
 static err_t
-insert_select(struct binder *binder, const SelectStmt *select, const struct relation *relation,
+insert_select(struct binder *binder, const InsertStmt *insert, const struct relation *relation,
               const uint32_t *columns, uint32_t count, struct query *query)
 {
+    const SelectStmt *select = (const SelectStmt *)insert->selectStmt;
+    struct scope scope = {.query = query, .clause = "INSERT"};
     struct source *source = source_new(binder, SOURCE_QUERY, 0);
     struct join *from = bind_zeroed(binder, sizeof(*from));
     struct expr **exprs = bind_zeroed(binder, (relation->column_count + 1U) * sizeof(*exprs));
@@ -267,7 +294,8 @@ insert_select(struct binder *binder, const SelectStmt *select, const struct rela
     for (uint32_t i = 0; i < given; i++) {
         source->columns[i].type = source->query->targets[i].expr->type;
         source->columns[i].typmod = source->query->targets[i].expr->typmod;
-        exprs[columns[i]] = expr_column(binder->arena, source, i);
+        TRY(insert_value(binder, &scope, insert, relation, i, columns[i],
+                         expr_column(binder->arena, source, i), exprs));
     }
     from->kind = FROM_SOURCE;
     from->source = source;
@@ -296,6 +324,32 @@ insert_defaults(struct binder *binder, const struct relation *relation, struct q
 
 /* ---- Assignments ---- */
 
+/* SET a[1] = value: of the row as it was, or of what an assignment before has made of it. */
+static err_t
+part_assign(struct binder *binder, struct scope *scope, const ResTarget *target,
+            const struct relation *relation, struct statement *out)
+{
+    struct assignment *assignment = &out->assignments[out->assignment_count];
+    struct expr *value;
+    err_t err;
+
+    assignment->expr = NULL;
+    for (uint32_t i = 0; i < out->assignment_count; i++) {
+        if (out->assignments[i].column == assignment->column) {
+            assignment = &out->assignments[i];
+        }
+    }
+    if (assignment->expr == NULL) {
+        assignment->expr = expr_column(binder->arena, scope->items[0].source, assignment->column);
+        out->assignment_count++;
+    }
+    TRY(bind_expr(binder, scope, target->val, &value));
+    err = bind_subscript_target(binder, scope, &relation->columns[assignment->column],
+                                assignment->expr, target->indirection, value, &assignment->expr);
+out:
+    return err;
+}
+
 static err_t
 assignments_bind(struct binder *binder, struct scope *scope, const List *list,
                  const struct relation *relation, struct statement *out)
@@ -315,6 +369,10 @@ assignments_bind(struct binder *binder, struct scope *scope, const List *list,
                               "assignment of several columns at once is not supported yet");
         }
         TRY(column_number(binder, relation, target->name, target->location, &assignment->column));
+        if (target->indirection != NIL) {
+            TRY(part_assign(binder, scope, target, relation, out));
+            continue;
+        }
         for (uint32_t i = 0; i < out->assignment_count; i++) {
             if (out->assignments[i].column == assignment->column) {
                 err = bind_error(binder, target->location, "42601",
@@ -439,9 +497,9 @@ bind_insert(struct binder *binder, const InsertStmt *insert, struct statement *o
         TRY(insert_defaults(binder, relation, out->query));
     } else if (select->valuesLists != NIL && select->sortClause == NIL &&
                select->limitCount == NULL && select->withClause == NULL) {
-        TRY(insert_values(binder, select, relation, columns, count, out->query));
+        TRY(insert_values(binder, insert, relation, columns, count, out->query));
     } else {
-        TRY(insert_select(binder, select, relation, columns, count, out->query));
+        TRY(insert_select(binder, insert, relation, columns, count, out->query));
     }
     TRY(conflict_bind(binder, insert, relation, out));
     TRY(checks_bind(binder, relation, out));

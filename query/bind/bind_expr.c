@@ -82,6 +82,16 @@ own_parts_equal(const struct expr *a, const struct expr *b)
         return a->is_not_in == b->is_not_in;
     case EXPR_AGGREGATE:
         return a->aggregate == b->aggregate;
+    case EXPR_ARRAY:
+        return a->is_nested == b->is_nested;
+    case EXPR_ARRAY_CAST:
+    case EXPR_ANY_ARRAY:
+        return a->each.is_all == b->each.is_all && expr_equal(a->each.element, b->each.element);
+    case EXPR_SUBSCRIPT:
+    case EXPR_SUBSCRIPT_SET:
+        return a->subscripts->count == b->subscripts->count &&
+               a->subscripts->is_slice == b->subscripts->is_slice &&
+               memcmp(a->subscripts->bounds, b->subscripts->bounds, a->subscripts->count) == 0;
     case EXPR_SUBQUERY:
         return false;
     default:
@@ -176,24 +186,18 @@ bind_param(struct binder *binder, const ParamRef *node, struct expr **expr_out)
 
 /* ---- Operators ---- */
 
-static bool
-is_text(const struct type *type)
-{
-    return type->category == 'S' || type->oid == OID_UNKNOWN;
-}
-
-/* text || any type: the other becomes text. */
 static err_t
-concat_any(struct binder *binder, struct expr *left, struct expr *right, int location,
-           struct expr **expr_out)
+no_operator(struct binder *binder, const char *name, const struct expr *left,
+            const struct expr *right, bool is_ambiguous, int location)
 {
-    const struct type *text = type_by_oid(OID_TEXT);
-    err_t err = bind_coerce(binder, &left, text, -1, COERCE_EXPLICIT);
-
-    if (err == ERR_OK) {
-        err = bind_coerce(binder, &right, text, -1, COERCE_EXPLICIT);
-    }
-    return err != ERR_OK ? err : bind_operator(binder, "||", left, right, location, expr_out);
+    (void)bind_error(binder, location, is_ambiguous ? "42725" : "42883", "operator %s: %s%s%s %s",
+                     is_ambiguous ? "is not unique" : "does not exist",
+                     left != NULL ? left->type->display : "", left != NULL ? " " : "", name,
+                     right->type->display);
+    return sql_hint(is_ambiguous ? "Could not choose a best candidate operator. You might need "
+                                   "to add explicit type casts."
+                                 : "No operator matches the given name and argument types. You "
+                                   "might need to add explicit type casts.");
 }
 
 err_t
@@ -207,34 +211,18 @@ bind_operator(struct binder *binder, const char *name, struct expr *left, struct
     struct expr *expr;
     err_t err;
 
-    if (function == NULL && left != NULL && strcmp(name, "||") == 0 &&
-        (is_text(left->type) || is_text(right->type))) {
-        return concat_any(binder, left, right, location, expr_out);
-    }
     if (function == NULL) {
-        (void)bind_error(binder, location, is_ambiguous ? "42725" : "42883",
-                         "operator %s: %s%s%s %s",
-                         is_ambiguous ? "is not unique" : "does not exist",
-                         left != NULL ? left->type->display : "", left != NULL ? " " : "", name,
-                         right->type->display);
-        return sql_hint(is_ambiguous ? "Could not choose a best candidate operator. You might need "
-                                       "to add explicit type casts."
-                                     : "No operator matches the given name and argument types. You "
-                                       "might need to add explicit type casts.");
+        return no_operator(binder, name, left, right, is_ambiguous, location);
     }
-    expr = expr_new(binder->arena, EXPR_CALL, type_by_oid(function->result), left != NULL ? 2 : 1,
-                    location);
+    expr = expr_new(binder->arena, EXPR_CALL, NULL, left != NULL ? 2 : 1, location);
     expr->function = function;
-    for (uint32_t i = 0; i < expr->arg_count; i++) {
-        expr->args[i] = args[i];
-        err = bind_coerce(binder, &expr->args[i], type_by_oid(function->args[i]), -1,
-                          COERCE_IMPLICIT);
-        if (err != ERR_OK) {
-            return err;
-        }
+    memcpy(expr->args, args, expr->arg_count * sizeof(*args));
+    err = bind_arguments(binder, function, expr->args, expr->arg_count, location, &expr->type);
+    if (err == ERR_NOT_FOUND) {
+        return no_operator(binder, name, left, right, false, location);
     }
     *expr_out = expr;
-    return ERR_OK;
+    return err;
 }
 
 static err_t
@@ -383,6 +371,8 @@ bind_a_expr(struct binder *binder, struct scope *scope, const A_Expr *node, stru
     case AEXPR_DISTINCT:
     case AEXPR_NOT_DISTINCT:
     case AEXPR_NULLIF:
+    case AEXPR_OP_ANY:
+    case AEXPR_OP_ALL:
         break;
     default:
         return bind_error(binder, node->location, "0A000",
@@ -395,6 +385,10 @@ bind_a_expr(struct binder *binder, struct scope *scope, const A_Expr *node, stru
     if (node->kind == AEXPR_DISTINCT || node->kind == AEXPR_NOT_DISTINCT) {
         return bind_distinct(binder, left, right, node->location, node->kind == AEXPR_NOT_DISTINCT,
                              expr_out);
+    }
+    if (node->kind == AEXPR_OP_ANY || node->kind == AEXPR_OP_ALL) {
+        return bind_any_array(binder, name, left, right, node->kind == AEXPR_OP_ALL, node->location,
+                              expr_out);
     }
     if (node->kind == AEXPR_NULLIF) {
         return bind_nullif(binder, left, right, node->location, expr_out);
@@ -554,7 +548,11 @@ bind_type_cast(struct binder *binder, struct scope *scope, const TypeCast *node,
 
     binder->position = node->typeName->location;
     TRY(bind_type_name(node->typeName, &type, &typmod));
-    TRY(bind_expr(binder, scope, node->arg, &expr));
+    if (IsA(node->arg, A_ArrayExpr) && type->element_type != NULL && type->array_type == NULL) {
+        TRY(bind_array(binder, scope, node->arg, type, &expr));
+    } else {
+        TRY(bind_expr(binder, scope, node->arg, &expr));
+    }
     if (expr->kind == EXPR_CONST && expr->type->oid == OID_UNKNOWN) {
         /* Its length is cut, as by any explicit cast. */
         TRY(bind_coerce(binder, &expr, type, -1, COERCE_EXPLICIT));
@@ -631,6 +629,47 @@ out:
     return err;
 }
 
+/* ARRAY(SELECT ...): of values, or of arrays one dimension more. */
+static err_t
+bind_array_query(struct binder *binder, const SubLink *node, struct query *query,
+                 struct expr **expr_out)
+{
+    const struct type *type;
+    err_t err = bind_settle(binder, &query->targets[0].expr);
+
+    if (err != ERR_OK) {
+        return err;
+    }
+    type = query->targets[0].expr->type;
+    type = type->element_type != NULL ? type : type->array_type;
+    if (type == NULL) {
+        return bind_error(binder, node->location, "42704",
+                          "could not find array type for data type %s",
+                          query->targets[0].expr->type->display);
+    }
+    *expr_out = subquery_expr(binder, query, SUBQUERY_ARRAY, NULL, type, node->location);
+    return ERR_OK;
+}
+
+static err_t
+bind_indirection(struct binder *binder, struct scope *scope, const A_Indirection *node,
+                 struct expr **expr_out)
+{
+    uint32_t at = 0;
+    struct expr *expr;
+    err_t err = bind_expr(binder, scope, node->arg, &expr);
+
+    while (err == ERR_OK && at < (uint32_t)list_length(node->indirection)) {
+        if (!IsA(list_nth(node->indirection, (int)at), A_Indices)) {
+            return bind_error(binder, expr->position, "0A000",
+                              "selecting a field of an expression is not supported yet");
+        }
+        err = bind_subscripts(binder, scope, expr, node->indirection, &at, &expr);
+    }
+    *expr_out = expr;
+    return err;
+}
+
 static err_t
 bind_sub_link(struct binder *binder, struct scope *scope, const SubLink *node,
               struct expr **expr_out)
@@ -645,19 +684,24 @@ bind_sub_link(struct binder *binder, struct scope *scope, const SubLink *node,
         return ERR_OK;
     }
     if (node->subLinkType != EXPR_SUBLINK && node->subLinkType != ANY_SUBLINK &&
-        node->subLinkType != ALL_SUBLINK) {
+        node->subLinkType != ARRAY_SUBLINK && node->subLinkType != ALL_SUBLINK) {
         err = bind_error(binder, node->location, "0A000",
                          "this kind of subquery is not supported yet");
         goto out;
     }
     if (visible_targets(query) != 1) {
         err = bind_error(binder, node->location, "42601",
-                         node->subLinkType == EXPR_SUBLINK ? "subquery must return only one column"
-                                                           : "subquery has too many columns");
+                         node->subLinkType == EXPR_SUBLINK || node->subLinkType == ARRAY_SUBLINK
+                             ? "subquery must return only one column"
+                             : "subquery has too many columns");
         goto out;
     }
-    if (node->subLinkType != EXPR_SUBLINK) {
+    if (node->subLinkType == ANY_SUBLINK || node->subLinkType == ALL_SUBLINK) {
         err = bind_any_all(binder, scope, node, query, expr_out);
+        goto out;
+    }
+    if (node->subLinkType == ARRAY_SUBLINK) {
+        err = bind_array_query(binder, node, query, expr_out);
         goto out;
     }
     *expr_out = subquery_expr(binder, query, SUBQUERY_SCALAR, NULL, query->targets[0].expr->type,
@@ -733,8 +777,9 @@ bind_node(struct binder *binder, struct scope *scope, const Node *node, struct e
         return bind_error(binder, ((const RowExpr *)node)->location, "0A000",
                           "row expressions are not supported yet");
     case T_A_ArrayExpr:
-        return bind_error(binder, ((const A_ArrayExpr *)node)->location, "0A000",
-                          "arrays are not supported yet");
+        return bind_array(binder, scope, node, NULL, expr_out);
+    case T_A_Indirection:
+        return bind_indirection(binder, scope, (const A_Indirection *)node, expr_out);
     default:
         return bind_error(binder, -1, "0A000",
                           "this kind of expression (node %d) is not supported "
@@ -769,6 +814,19 @@ bind_expr(struct binder *binder, struct scope *scope, const Node *node, struct e
 
 /* ---- Names of output columns ---- */
 
+/* Does a cast around it give the name? That of a type or of CASE is weak, too. */
+static bool
+is_name_weak(const Node *node)
+{
+    while (IsA(node, TypeCast) || IsA(node, CollateClause) ||
+           (IsA(node, CaseExpr) && ((const CaseExpr *)node)->defresult != NULL)) {
+        node = IsA(node, TypeCast)        ? ((const TypeCast *)node)->arg
+               : IsA(node, CollateClause) ? ((const CollateClause *)node)->arg
+                                          : (const Node *)((const CaseExpr *)node)->defresult;
+    }
+    return IsA(node, CaseExpr) || slice_equal(bind_output_name(node), SLICE("?column?"));
+}
+
 struct slice
 bind_output_name(const Node *node)
 {
@@ -780,23 +838,33 @@ bind_output_name(const Node *node)
         return IsA(last, String) ? slice_from_text(strVal(last)) : SLICE("?column?");
     case T_FuncCall:
         return slice_from_text(strVal(llast(((const FuncCall *)node)->funcname)));
-    case T_TypeCast: {
-        struct slice inner = bind_output_name(((const TypeCast *)node)->arg);
-
-        return slice_equal(inner, SLICE("?column?"))
+    case T_TypeCast:
+        return is_name_weak(((const TypeCast *)node)->arg)
                    ? slice_from_text(strVal(llast(((const TypeCast *)node)->typeName->names)))
-                   : inner;
-    }
+                   : bind_output_name(((const TypeCast *)node)->arg);
     case T_CaseExpr: {
         const CaseExpr *expr = (const CaseExpr *)node;
-        struct slice inner = expr->defresult != NULL
-                                 ? bind_output_name((const Node *)expr->defresult)
-                                 : SLICE("?column?");
 
-        return slice_equal(inner, SLICE("?column?")) ? SLICE("case") : inner;
+        return expr->defresult == NULL || is_name_weak((const Node *)expr->defresult)
+                   ? SLICE("case")
+                   : bind_output_name((const Node *)expr->defresult);
     }
     case T_CoalesceExpr:
         return SLICE("coalesce");
+    case T_A_ArrayExpr:
+        return SLICE("array");
+    case T_A_Indirection: {
+        const A_Indirection *part = (const A_Indirection *)node;
+
+        for (int i = list_length(part->indirection); i > 0; i--) {
+            const Node *step = list_nth(part->indirection, i - 1);
+
+            if (IsA(step, String)) {
+                return slice_from_text(strVal(step));
+            }
+        }
+        return bind_output_name(part->arg);
+    }
     case T_MinMaxExpr:
         return ((const MinMaxExpr *)node)->op == IS_GREATEST ? SLICE("greatest") : SLICE("least");
     case T_CollateClause:
@@ -808,6 +876,9 @@ bind_output_name(const Node *node)
 
         if (link->subLinkType == EXISTS_SUBLINK) {
             return SLICE("exists");
+        }
+        if (link->subLinkType == ARRAY_SUBLINK) {
+            return SLICE("array");
         }
         if (link->subLinkType != EXPR_SUBLINK) {
             return SLICE("?column?");

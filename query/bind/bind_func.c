@@ -85,16 +85,47 @@ bind_call(struct binder *binder, const char *name, struct expr **args, uint32_t 
         TRY(call_as_cast(binder, name, args, count, expr_out, &is_done));
         return is_done ? ERR_OK : no_function(binder, name, args, count, location, is_ambiguous);
     }
-    expr = expr_new(binder->arena, EXPR_CALL, type_by_oid(function->result), count, location);
+    expr = expr_new(binder->arena, EXPR_CALL, NULL, count, location);
     expr->function = function;
-    for (uint32_t i = 0; i < count; i++) {
-        oid_t to = function->args[Min(i, (uint32_t)function->arg_count - 1)];
-
-        expr->args[i] = args[i];
-        TRY(bind_coerce(binder, &expr->args[i], type_by_oid(to), -1, COERCE_IMPLICIT));
+    memcpy(expr->args, args, count * sizeof(*args));
+    err = bind_arguments(binder, function, expr->args, count, location, &expr->type);
+    if (err == ERR_NOT_FOUND) {
+        return no_function(binder, name, args, count, location, false);
     }
     *expr_out = expr;
-    err = ERR_OK;
+out:
+    return err;
+}
+
+/* name(..., VARIADIC array): the array's elements are the arguments from there on. */
+static err_t
+bind_call_variadic(struct binder *binder, const char *name, struct expr **args, uint32_t count,
+                   int location, struct expr **expr_out)
+{
+    struct expr *array = args[count - 1], *call;
+    struct expr *last = array;
+    err_t err;
+
+    if (array->type->oid == OID_UNKNOWN) {
+        TRY(bind_coerce(binder, &array, type_by_oid(OID_TEXT)->array_type, -1, COERCE_IMPLICIT));
+    }
+    if (array->type->element_type == NULL) {
+        return bind_error(binder, array->position, "42804", "VARIADIC argument must be an array");
+    }
+    /* Chosen by the type of an element, which stands in the array's place. */
+    last = expr_new(binder->arena, EXPR_COLUMN, array->type->element_type, 0, array->position);
+    last->column.source = UINT32_MAX;
+    args[count - 1] = last;
+    TRY(bind_call(binder, name, args, count, location, &call));
+    if (call->kind != EXPR_CALL || !call->function->is_variadic ||
+        call->function->arg_count > count) {
+        args[count - 1] = array;
+        return no_function(binder, name, args, count, location, false);
+    }
+    TRY(bind_coerce(binder, &array, call->args[count - 1]->type->array_type, -1, COERCE_IMPLICIT));
+    call->args[count - 1] = array;
+    call->is_variadic_array = true;
+    *expr_out = call;
 out:
     return err;
 }
@@ -235,7 +266,9 @@ bind_func(struct binder *binder, struct scope *scope, const FuncCall *call, stru
         return err;
     }
     TRY(err);
-    TRY(bind_call(binder, name, args, count, call->location, expr_out));
+    TRY(call->func_variadic
+            ? bind_call_variadic(binder, name, args, count, call->location, expr_out)
+            : bind_call(binder, name, args, count, call->location, expr_out));
     if ((*expr_out)->kind == EXPR_CALL && (*expr_out)->function->set != NULL) {
         err = bind_set_call(binder, scope, *expr_out);
     }

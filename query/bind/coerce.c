@@ -82,6 +82,31 @@ length_apply(struct binder *binder, struct expr **expr, int32_t typmod, enum coe
     (*expr)->is_not_in = coercion == COERCE_EXPLICIT; /* Cuts instead of refusing. */
 }
 
+/* Elements one by one. The same bytes serve where the element's type is only another name. */
+static err_t
+array_coerce(struct binder *binder, struct expr **expr, const struct type *type,
+             enum coercion coercion)
+{
+    const struct type *from = (*expr)->type->element_type;
+    struct expr *element = expr_new(binder->arena, EXPR_COLUMN, from, 0, (*expr)->position);
+    struct expr *cast;
+    err_t err;
+
+    element->column.source = UINT32_MAX;
+    err = bind_coerce(binder, &element, type->element_type, -1, coercion);
+    if (err != ERR_OK) {
+        return err;
+    }
+    if (element->kind == EXPR_RELABEL || element->kind == EXPR_COLUMN) {
+        *expr = wrap(binder, *expr, EXPR_RELABEL, type);
+        return ERR_OK;
+    }
+    cast = wrap(binder, *expr, EXPR_ARRAY_CAST, type);
+    cast->each.element = element;
+    *expr = cast;
+    return ERR_OK;
+}
+
 err_t
 bind_coerce(struct binder *binder, struct expr **expr, const struct type *type, int32_t typmod,
             enum coercion coercion)
@@ -89,7 +114,7 @@ bind_coerce(struct binder *binder, struct expr **expr, const struct type *type, 
     const struct function *function = NULL;
     enum cast_method method;
     struct expr *cast;
-    err_t err;
+    err_t err = ERR_OK;
 
     if ((*expr)->kind == EXPR_PARAM && (*expr)->type->oid == OID_UNKNOWN) {
         (*expr)->type = type;
@@ -120,6 +145,12 @@ bind_coerce(struct binder *binder, struct expr **expr, const struct type *type, 
         break;
     case CAST_IO:
         *expr = wrap(binder, *expr, EXPR_CAST_IO, type);
+        break;
+    case CAST_ARRAY:
+        err = array_coerce(binder, expr, type, coercion);
+        if (err != ERR_OK) {
+            return err;
+        }
         break;
     }
     length_apply(binder, expr, typmod, coercion);
@@ -158,6 +189,48 @@ bind_settle(struct binder *binder, struct expr **expr)
     return (*expr)->type->oid == OID_UNKNOWN
                ? bind_coerce(binder, expr, type_by_oid(OID_TEXT), -1, COERCE_IMPLICIT)
                : ERR_OK;
+}
+
+/* ---- Arguments ---- */
+
+/* Of "any": a literal stays one, a parameter must have a type. */
+static err_t
+any_argument(struct binder *binder, const struct expr *arg)
+{
+    return arg->kind == EXPR_PARAM && arg->type->oid == OID_UNKNOWN
+               ? bind_error(binder, arg->position, "42P18",
+                            "could not determine data type of parameter $%u", arg->param + 1)
+               : ERR_OK;
+}
+
+err_t
+bind_arguments(struct binder *binder, const struct function *function, struct expr **args,
+               uint32_t count, int location, const struct type **result_out)
+{
+    const struct type **types = arena_alloc(binder->arena, (count + 1) * sizeof(*types));
+    const struct type **declared = arena_alloc(binder->arena, (count + 1) * sizeof(*declared));
+    err_t err;
+
+    for (uint32_t i = 0; i < count; i++) {
+        types[i] = args[i]->type;
+        declared[i] = type_by_oid(fn_parameter(function, i));
+    }
+    binder->position = location;
+    TRY(fn_resolve(types, count, declared, function->result, result_out));
+    if (function->comparison != COMPARE_NONE && declared[0]->compare == NULL) {
+        return bind_error(binder, location, "42883", "could not identify %s for type %s",
+                          function->comparison <= COMPARE_NOT_EQUAL ? "an equality operator"
+                                                                    : "a comparison function",
+                          declared[0]->element_type != NULL ? declared[0]->element_type->display
+                                                            : declared[0]->display);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        TRY(declared[i]->oid == OID_ANY
+                ? any_argument(binder, args[i])
+                : bind_coerce(binder, &args[i], declared[i], -1, COERCE_IMPLICIT));
+    }
+out:
+    return err;
 }
 
 /* ---- Names of types ---- */
@@ -214,15 +287,22 @@ bind_type_name(const void *type_name, const struct type **type_out, int32_t *typ
 {
     const TypeName *name = type_name;
     const char *word = strVal(llast(name->names));
+    err_t err;
 
     *type_out = type_by_name(slice_from_text(word));
-    if (name->arrayBounds != NIL) {
-        return sql_error("0A000", "arrays are not supported yet: \"%s[]\"", word);
-    }
     if (*type_out == NULL) {
-        return sql_error("42704", "type \"%s\" does not exist", word);
+        return sql_error("42704", "type \"%s%s\" does not exist", word,
+                         name->arrayBounds != NIL ? "[]" : "");
     }
-    return modifiers_read(name, *type_out, typmod_out);
+    err = modifiers_read(name, *type_out, typmod_out);
+    if (err == ERR_OK && name->arrayBounds != NIL) {
+        if ((*type_out)->array_type == NULL) {
+            return sql_error("42704", "could not find array type for data type %s",
+                             (*type_out)->display);
+        }
+        *type_out = (*type_out)->array_type;
+    }
+    return err;
 }
 
 err_t

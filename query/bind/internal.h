@@ -87,7 +87,25 @@ struct expr *expr_column(struct arena *arena, struct source *source, uint32_t co
 bool expr_equal(const struct expr *a, const struct expr *b);
 struct slice bind_output_name(const Node *node);
 
+/* ---- Arrays: bind_array.c. Nodes: A_ArrayExpr, lists of A_Indices ---- */
+/* wanted: the array type that a cast around it names; NULL: none does. */
+err_t bind_array(struct binder *binder, struct scope *scope, const void *node,
+                 const struct type *wanted, struct expr **expr_out);
+err_t bind_any_array(struct binder *binder, const char *name, struct expr *left, struct expr *right,
+                     bool is_all, int location, struct expr **expr_out);
+/* The subscripts in the list from *at on, which moves behind them. */
+err_t bind_subscripts(struct binder *binder, struct scope *scope, struct expr *container,
+                      const void *indirection, uint32_t *at, struct expr **expr_out);
+/* The column's value with the named part replaced. */
+err_t bind_subscript_target(struct binder *binder, struct scope *scope, const struct column *column,
+                            struct expr *container, const void *indirection, struct expr *value,
+                            struct expr **expr_out);
+
 /* ---- Types: coerce.c ---- */
+/* Arguments take the function's types; polymorphic ones are settled. ERR_NOT_FOUND: they do not
+ * agree. */
+err_t bind_arguments(struct binder *binder, const struct function *function, struct expr **args,
+                     uint32_t count, int location, const struct type **result_out);
 /* *expr becomes the type; 42804 with `what` when it cannot. */
 err_t bind_coerce(struct binder *binder, struct expr **expr, const struct type *type,
                   int32_t typmod, enum coercion coercion);

@@ -1,27 +1,12 @@
 /* query/exec/eval.c - expressions over batches. */
+#include "query/exec/eval.h"
 #include "engine/base/assert.h"
+#include "models/types/array.h"
 #include "models/types/sql_error.h"
-#include "query/exec/exec.h"
 
 #include "engine/base/poison.h"
 
-/* What one evaluation works with. */
-struct evaluation {
-    struct exec *exec;
-    struct arena *arena;
-    const struct batch *batch;
-};
-
-static err_t eval_rows(struct evaluation *evaluation, const struct expr *expr, const uint16_t *rows,
-                       uint32_t count, struct vector *out);
-
-static inline uint32_t
-row_at(const uint16_t *rows, uint32_t i)
-{
-    return rows != NULL ? rows[i] : i;
-}
-
-static void
+void
 vector_make(const struct evaluation *evaluation, struct vector *out)
 {
     uint32_t room = evaluation->batch->rows + 1;
@@ -43,14 +28,7 @@ constant_make(const struct evaluation *evaluation, struct datum value, bool is_n
     out->is_constant = true;
 }
 
-static void
-value_set(struct vector *out, uint32_t row, struct datum value, bool is_null)
-{
-    out->values[row] = value;
-    out->nulls[row] = is_null;
-}
-
-static err_t
+err_t
 eval_args(struct evaluation *evaluation, const struct expr *expr, const uint16_t *rows,
           uint32_t count, struct vector **args_out)
 {
@@ -96,12 +74,62 @@ invocation_init(struct invocation *invocation, const struct evaluation *evaluati
     invocation->arg_count = arg_count;
 }
 
+/* The last argument is an array, whose elements are the arguments from there on. */
+static err_t
+invoke_variadic(struct invocation *invocation, uint32_t row, struct datum *value_out,
+                bool *is_null_out)
+{
+    struct invocation spread = *invocation;
+    uint32_t fixed = invocation->arg_count - 1;
+    const struct vector *last = &invocation->args[fixed];
+    struct array_values elements;
+    bool has_null = false;
+    err_t err;
+
+    *is_null_out = true;
+    *value_out = datum_int(0);
+    if (vector_is_null(last, row)) {
+        return ERR_OK;
+    }
+    TRY(array_values_get(invocation->call.expr->args[fixed]->type, vector_value(last, row).bytes,
+                         invocation->call.arena, &elements));
+    spread.arg_count = fixed + elements.count;
+    spread.values =
+        arena_alloc(spread.call.arena, (spread.arg_count + 1ULL) * sizeof(*spread.values));
+    spread.nulls = arena_alloc(spread.call.arena, spread.arg_count + 1ULL);
+    if (spread.values == NULL || spread.nulls == NULL) {
+        return err_set_default(ERR_NO_MEMORY);
+    }
+    for (uint32_t i = 0; i < spread.arg_count; i++) {
+        bool is_fixed = i < fixed;
+
+        spread.nulls[i] =
+            is_fixed ? vector_is_null(&invocation->args[i], row) : elements.nulls[i - fixed];
+        spread.values[i] =
+            is_fixed ? vector_value(&invocation->args[i], row) : elements.values[i - fixed];
+        has_null = has_null || (is_fixed && spread.nulls[i] != 0);
+    }
+    if (has_null && invocation->function->is_strict) {
+        return ERR_OK;
+    }
+    spread.call.nulls = spread.nulls;
+    spread.call.arg_count = spread.arg_count;
+    spread.call.is_null = false;
+    err = invocation->function->run(&spread.call, spread.values, value_out);
+    *is_null_out = spread.call.is_null;
+out:
+    return err;
+}
+
 static inline err_t
 invoke(struct invocation *invocation, uint32_t row, struct datum *value_out, bool *is_null_out)
 {
     bool has_null = false;
     err_t err;
 
+    if (invocation->call.expr->is_variadic_array) {
+        return invoke_variadic(invocation, row, value_out, is_null_out);
+    }
     for (uint32_t i = 0; i < invocation->arg_count; i++) {
         bool is_null = vector_is_null(&invocation->args[i], row);
 
@@ -638,6 +666,14 @@ subquery_run(struct evaluation *evaluation, const struct expr *expr,
     case SUBQUERY_ALL:
         err = rows_gather(state);
         break;
+    case SUBQUERY_ARRAY:
+        arena_reset(&state->arena);
+        err = rows_gather(state);
+        state->is_null = false;
+        if (err == ERR_OK) {
+            err = array_of_rows(expr->type, &state->rows, &state->arena, &state->value);
+        }
+        break;
     }
     state->is_kept = err == ERR_OK && expr->subquery->outer_count == 0;
 out:
@@ -694,7 +730,7 @@ eval_param(struct evaluation *evaluation, const struct expr *expr, struct vector
     return ERR_OK;
 }
 
-static err_t
+err_t
 eval_rows(struct evaluation *evaluation, const struct expr *expr, const uint16_t *rows,
           uint32_t count, struct vector *out)
 {
@@ -742,6 +778,12 @@ eval_rows(struct evaluation *evaluation, const struct expr *expr, const uint16_t
         return eval_in(evaluation, expr, rows, count, out);
     case EXPR_SUBQUERY:
         return eval_subquery(evaluation, expr, rows, count, out);
+    case EXPR_ARRAY:
+    case EXPR_ARRAY_CAST:
+    case EXPR_ANY_ARRAY:
+    case EXPR_SUBSCRIPT:
+    case EXPR_SUBSCRIPT_SET:
+        return eval_array(evaluation, expr, rows, count, out);
     case EXPR_AGGREGATE:
         break;
     }

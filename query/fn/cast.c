@@ -250,6 +250,22 @@ is_string(oid_t oid)
     return type != NULL && type->category == 'S';
 }
 
+/* Arrays as their elements are: int4[] becomes int8[] where int4 becomes int8. */
+static enum cast_method
+array_cast(oid_t from, oid_t to, enum coercion coercion)
+{
+    const struct type *from_type = type_by_oid(from), *to_type = type_by_oid(to);
+    const struct function *function;
+
+    if (from_type == NULL || to_type == NULL || from_type->element_type == NULL ||
+        to_type->element_type == NULL) {
+        return CAST_NONE;
+    }
+    return fn_cast(from_type->element, to_type->element, coercion, &function) == CAST_NONE
+               ? CAST_NONE
+               : CAST_ARRAY;
+}
+
 enum cast_method
 fn_cast(oid_t from, oid_t to, enum coercion coercion, const struct function **function_out)
 {
@@ -264,6 +280,9 @@ fn_cast(oid_t from, oid_t to, enum coercion coercion, const struct function **fu
     }
     if (from == OID_UNKNOWN) {
         return CAST_IO;
+    }
+    if (array_cast(from, to, coercion) == CAST_ARRAY) {
+        return CAST_ARRAY;
     }
     /* To text by assignment, from text when it is asked for. */
     if (coercion >= COERCE_ASSIGNMENT && is_string(to)) {

@@ -55,7 +55,8 @@ static const struct operator_row rows[] = {
     SIX("bpchar", OID_BPCHAR, OID_BPCHAR),     SIX("name", OID_NAME, OID_NAME),
     SIX("nametext", OID_NAME, OID_TEXT),       SIX("textname", OID_TEXT, OID_NAME),
     SIX("char", OID_CHAR, OID_CHAR),           SIX("oid", OID_OID, OID_OID),
-    SIX("bytea", OID_BYTEA, OID_BYTEA),        SIX("uuid_", OID_UUID, OID_UUID),
+    SIX("array_", OID_ANYARRAY, OID_ANYARRAY), SIX("bytea", OID_BYTEA, OID_BYTEA),
+    SIX("uuid_", OID_UUID, OID_UUID),
 };
 
 const struct function_part fn_part_compare = {rows, sizeof(rows) / sizeof(rows[0])};

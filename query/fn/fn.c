@@ -21,18 +21,14 @@ sql_stack_check(void)
     return sql_hint("The statement is nested too deeply.");
 }
 
-enum { PART_COUNT = 4, CANDIDATES_MAX = 128 };
+static const struct function_part *const parts[] = {
+    &fn_part_array, &fn_part_math, &fn_part_compare, &fn_part_text, &fn_part_series,
+};
+enum { PART_COUNT = sizeof(parts) / sizeof(parts[0]), CANDIDATES_MAX = 128 };
 
 static const struct function_part *
 part_at(uint32_t index)
 {
-    static const struct function_part *const parts[PART_COUNT] = {
-        &fn_part_math,
-        &fn_part_compare,
-        &fn_part_text,
-        &fn_part_series,
-    };
-
     return parts[index];
 }
 
@@ -48,12 +44,6 @@ takes(const struct function *function, uint32_t arg_count)
 {
     return function->is_variadic ? arg_count >= function->arg_count
                                  : arg_count == function->arg_count;
-}
-
-static oid_t
-parameter(const struct function *function, uint32_t index)
-{
-    return function->args[MIN(index, (uint32_t)function->arg_count - 1)];
 }
 
 static void
@@ -80,9 +70,25 @@ candidates_gather(struct candidates *candidates, const char *name, bool is_opera
 static bool
 is_coercible(oid_t from, oid_t to)
 {
+    const struct type *type = type_by_oid(from);
     const struct function *function;
 
-    return from == OID_UNKNOWN || fn_cast(from, to, COERCE_IMPLICIT, &function) != CAST_NONE;
+    switch (to) {
+    case OID_ANY:
+    case OID_ANYELEMENT:
+    case OID_ANYCOMPATIBLE:
+        return true;
+    case OID_ANYARRAY:
+    case OID_ANYCOMPATIBLEARRAY:
+        return from == OID_UNKNOWN || (type != NULL && type->element_type != NULL);
+    case OID_ANYNONARRAY:
+    case OID_ANYCOMPATIBLENONARRAY:
+        return type == NULL || type->element_type == NULL;
+    case OID_ANYENUM: /* Those of users are not in the table. */
+        return from == OID_UNKNOWN || type == NULL || type->category == 'E';
+    default:
+        return from == OID_UNKNOWN || fn_cast(from, to, COERCE_IMPLICIT, &function) != CAST_NONE;
+    }
 }
 
 static char
@@ -125,7 +131,7 @@ score_exact(const struct function *function, const oid_t *args, uint32_t count)
     uint32_t score = 0;
 
     for (uint32_t i = 0; i < count; i++) {
-        score += args[i] == parameter(function, i) && args[i] != OID_UNKNOWN;
+        score += args[i] == fn_parameter(function, i) && args[i] != OID_UNKNOWN;
     }
     return score;
 }
@@ -137,12 +143,30 @@ score_preferred(const struct function *function, const oid_t *args, uint32_t cou
     uint32_t score = 0;
 
     for (uint32_t i = 0; i < count; i++) {
-        oid_t to = parameter(function, i);
+        oid_t to = fn_parameter(function, i);
 
         score += args[i] != OID_UNKNOWN &&
                  (args[i] == to || (is_preferred(to) && category_of(args[i]) == category_of(to)));
     }
     return score;
+}
+
+/* Do the arguments agree in what polymorphic parameters stand for? */
+static bool
+agrees(const struct function *function, const oid_t *args, uint32_t count)
+{
+    const struct type *types[CANDIDATES_MAX], *declared[CANDIDATES_MAX];
+    bool is_polymorphic = false;
+
+    for (uint32_t i = 0; i < count; i++) {
+        is_polymorphic = is_polymorphic || fn_is_polymorphic(fn_parameter(function, i));
+    }
+    for (uint32_t i = 0; is_polymorphic && i < count; i++) {
+        types[i] = type_by_oid(args[i]);
+        declared[i] = type_by_oid(fn_parameter(function, i));
+        is_polymorphic = types[i] != NULL && declared[i] != NULL;
+    }
+    return !is_polymorphic || fn_resolve(types, count, declared, 0, NULL) != ERR_NOT_FOUND;
 }
 
 static void
@@ -154,9 +178,9 @@ keep_coercible(struct candidates *candidates, const oid_t *args, uint32_t count)
         bool fits = true;
 
         for (uint32_t j = 0; fits && j < count; j++) {
-            fits = is_coercible(args[j], parameter(candidates->functions[i], j));
+            fits = is_coercible(args[j], fn_parameter(candidates->functions[i], j));
         }
-        if (fits) {
+        if (fits && agrees(candidates->functions[i], args, count)) {
             candidates->functions[kept++] = candidates->functions[i];
         }
     }
@@ -176,7 +200,7 @@ keep_by_unknowns(struct candidates *candidates, const oid_t *args, uint32_t coun
             continue;
         }
         for (uint32_t i = 0; i < candidates->count; i++) {
-            char here = category_of(parameter(candidates->functions[i], j));
+            char here = category_of(fn_parameter(candidates->functions[i], j));
 
             is_one = is_one && (category == 0 || category == here);
             category = category == 'S' || here == 'S' ? 'S' : category == 0 ? here : category;
@@ -185,12 +209,12 @@ keep_by_unknowns(struct candidates *candidates, const oid_t *args, uint32_t coun
             return;
         }
         for (uint32_t i = 0; i < candidates->count; i++) {
-            oid_t to = parameter(candidates->functions[i], j);
+            oid_t to = fn_parameter(candidates->functions[i], j);
 
             has_preferred = has_preferred || (category_of(to) == category && is_preferred(to));
         }
         for (uint32_t i = 0; i < candidates->count; i++) {
-            oid_t to = parameter(candidates->functions[i], j);
+            oid_t to = fn_parameter(candidates->functions[i], j);
 
             if (category_of(to) == category && (!has_preferred || is_preferred(to))) {
                 candidates->functions[kept++] = candidates->functions[i];
@@ -216,13 +240,35 @@ by_one_type(const struct candidates *candidates, const oid_t *args, uint32_t cou
         bool is_all = true;
 
         for (uint32_t j = 0; j < count; j++) {
-            is_all = is_all && parameter(candidates->functions[i], j) == known;
+            is_all = is_all && fn_parameter(candidates->functions[i], j) == known;
         }
         if (is_all) {
             return candidates->functions[i];
         }
     }
     return NULL;
+}
+
+/* The same with conversions: the one candidate that takes all as the type of those known. */
+static const struct function *
+by_one_type_converted(struct candidates *candidates, const oid_t *args, uint32_t count)
+{
+    oid_t same[CANDIDATES_MAX], known = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (args[i] != OID_UNKNOWN && known != 0 && args[i] != known) {
+            return NULL;
+        }
+        known = args[i] != OID_UNKNOWN ? args[i] : known;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        same[i] = known;
+    }
+    if (known == 0) {
+        return NULL;
+    }
+    keep_coercible(candidates, same, count);
+    return candidates->count == 1 ? candidates->functions[0] : NULL;
 }
 
 static const struct function *
@@ -250,7 +296,11 @@ choose(struct candidates *candidates, const oid_t *args, uint32_t count, bool *i
     if (candidates->count > 1) {
         keep_by_unknowns(candidates, args, count);
     }
-    *is_ambiguous_out = candidates->count > 1;
+    if (candidates->count > 1) {
+        found = by_one_type_converted(candidates, args, count);
+        *is_ambiguous_out = found == NULL;
+        return found;
+    }
     return candidates->count == 1 ? candidates->functions[0] : NULL;
 }
 

@@ -8,7 +8,8 @@
 /* Where a value may become another type. */
 enum coercion { COERCE_IMPLICIT, COERCE_ASSIGNMENT, COERCE_EXPLICIT };
 
-enum cast_method { CAST_NONE, CAST_RELABEL, CAST_FUNCTION, CAST_IO };
+/* CAST_ARRAY: each element by the cast of the elements' types. */
+enum cast_method { CAST_NONE, CAST_RELABEL, CAST_FUNCTION, CAST_IO, CAST_ARRAY };
 
 /* How a value of one type becomes the other in this context; CAST_NONE: it does not.
  * function_out for CAST_FUNCTION. Equal types: CAST_RELABEL. */
@@ -33,6 +34,17 @@ const struct function *fn_equality(oid_t type);
  * with *before_out. */
 oid_t fn_common_type(const oid_t *types, uint32_t count, oid_t *before_out, oid_t *at_out);
 
+/* ---- Polymorphic parameters: anyelement and its family, anycompatible and its family ---- */
+
+bool fn_is_polymorphic(oid_t type);
+/* Makes `count` declared types of parameters (declared[i] takes args[i]; variadic ones repeated)
+ * and the result's (0: not asked) those that the arguments' types mean. 22P02 and 42804 when a
+ * result cannot be known; ERR_NOT_FOUND, with nothing recorded, when the arguments do not agree. */
+err_t fn_resolve(const struct type *const *args, uint32_t count, const struct type **declared,
+                 oid_t result, const struct type **result_out);
+/* The declared type of argument `index`. */
+oid_t fn_parameter(const struct function *function, uint32_t index);
+
 /* The parts of the table: one array a file. */
 struct operator_row {
     const char *name; /* NULL: it is a function only. */
@@ -42,6 +54,7 @@ struct function_part {
     const struct operator_row *rows;
     uint32_t count;
 };
-extern const struct function_part fn_part_math, fn_part_compare, fn_part_text, fn_part_series;
+extern const struct function_part fn_part_array, fn_part_math, fn_part_compare, fn_part_text,
+    fn_part_series;
 extern const struct aggregate_function fn_aggregates[];
 extern const uint32_t fn_aggregate_count;
