@@ -138,10 +138,10 @@ struct remote_call {
     struct overlay *pending; /* Writes to be put in first; NULL: none. */
     part_fn fn;
     void *arg;
+    lsn_t noted; /* In and out, as in struct txn_remote: it outlives the part. */
     /* Out. */
     bool has_reads, has_writes, is_ended;
     struct part_cost cost;
-    lsn_t noted;
     err_t err;
     char message[ERR_MESSAGE_BYTES_MAX];
 };
@@ -221,6 +221,16 @@ part_follow(struct part *part, const struct remote_call *call)
     part->held.is_guest = true; /* The home shard keeps the horizon from passing it. */
 }
 
+/* Does the part hold nothing that a later call or the end of the transaction would need? One that
+ * has only read at READ COMMITTED or for reading alone: its end then costs no message. */
+static bool
+part_is_idle(struct part *part)
+{
+    return part->state == PART_ACTIVE && remote_part_of(part)->users == 0 && !part->is_move &&
+           overlay_is_empty(&part->writes) && part->writes.batch.error == ERR_OK &&
+           !part_has_reads(part) && part->locks.count == 0 && part->locks.waiting == NULL;
+}
+
 static YIELDS err_t
 call_run(struct txns *txns, struct remote_call *call)
 {
@@ -234,6 +244,7 @@ call_run(struct txns *txns, struct remote_call *call)
         part = part_begin(txns, call);
     }
     remote_part_of(part)->users++;
+    part->noted = MAX(part->noted, call->noted);
     part_follow(part, call);
     if (call->pending != NULL) {
         TRY(pending_put(part, call->pending));
@@ -246,7 +257,7 @@ out:
     call->has_reads = part_has_reads(part);
     call->cost = part_cost_of(part);
     remote_part_of(part)->users--;
-    call->is_ended = err == ERR_OK && remote_part_of(part)->is_done;
+    call->is_ended = err == ERR_OK && (remote_part_of(part)->is_done || part_is_idle(part));
     if (call->is_ended) {
         remote_part_end(txns->commits, part);
     }
@@ -330,6 +341,7 @@ call_send(struct remote_call *call, struct txn *txn, uint32_t shard, struct remo
         call->pending = &remote->pending;
     }
     remote->is_begun = true;
+    call->noted = remote->noted;
     call->wait = wait;
     call->msg = (struct msg){
         .to = shard,
