@@ -3,6 +3,11 @@ query_sources += query/bind/bind_change.c query/bind/bind_copy.c query/bind/bind
     query/bind/bind_func.c query/bind/bind_group.c query/bind/bind_select.c query/bind/coerce.c
 query_sources += query/copy/copy_fields.c query/copy/copy_file.c query/copy/copy_in.c \
     query/copy/copy_options.c query/copy/copy_out.c query/copy/copy_read.c
+query_sources += query/catalog/constraints.c query/catalog/empty.c query/catalog/information.c \
+    query/catalog/names.c query/catalog/numbers.c query/catalog/numbers_operator.c \
+    query/catalog/numbers_proc.c query/catalog/relations.c query/catalog/rows.c \
+    query/catalog/server.c query/catalog/system.c query/catalog/tables.c query/catalog/types.c \
+    query/catalog/views.c
 query_sources += query/exec/aggregate.c query/exec/change.c query/exec/eval.c query/exec/join.c \
     query/exec/operator.c query/exec/rows.c query/exec/scan.c query/exec/sort.c \
     query/exec/text_range.c query/exec/utility.c
@@ -22,3 +27,4 @@ query_sources += query/plan/set.c
 # Arrays, polymorphic functions.
 query_sources += query/bind/bind_array.c query/exec/eval_array.c query/fn/array.c \
     query/fn/array_sort.c query/fn/polymorphic.c
+query_sources += query/parse/keyword.c

@@ -107,6 +107,24 @@ parameters_free(struct parameters **parameters)
 }
 
 const char *
+parameter_name(uint32_t index)
+{
+    return index < PARAMETER_COUNT ? table[index].name : NULL;
+}
+
+const char *
+parameter_initial(uint32_t index)
+{
+    return table[index].initial;
+}
+
+void
+parameters_names_set(struct parameters *parameters, const struct type_names *names)
+{
+    parameters->settings.names = names;
+}
+
+const char *
 parameters_get(const struct parameters *parameters, const char *name)
 {
     uint32_t at = parameter_find(name);

@@ -9,6 +9,9 @@ struct parameters;
 struct parameters *parameters_new(void);
 void parameters_free(struct parameters **parameters);
 /* NULL: there is no such parameter. Names in any case. */
+/* By place; NULL: there are no more. */
+const char *parameter_name(uint32_t index);
+const char *parameter_initial(uint32_t index);
 const char *parameters_get(const struct parameters *parameters, const char *name);
 /* For this session; or to the end of the transaction. 42704, 22023, 55P02. */
 err_t parameters_set(struct parameters *parameters, const char *name, const char *value);
@@ -20,6 +23,8 @@ void parameters_fix(struct parameters *parameters, const char *name, struct slic
 /* What was set locally ends. */
 void parameters_transaction_end(struct parameters *parameters);
 
+/* Borrowed: what the settings give to types. */
+void parameters_names_set(struct parameters *parameters, const struct type_names *names);
 const struct type_settings *parameters_settings(const struct parameters *parameters);
 enum txn_isolation parameters_isolation(const struct parameters *parameters);
 bool parameters_read_only(const struct parameters *parameters);

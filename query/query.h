@@ -8,6 +8,7 @@ enum { SQL_DEPTH_MAX = 1000, TARGETS_MAX = 1664, PARAMS_MAX = 65535 };
 
 enum source_kind {
     SOURCE_TABLE,
+    SOURCE_SYSTEM,    /* A relation of pg_catalog: query/catalog. */
     SOURCE_QUERY,     /* A subquery, a view, a WITH query. */
     SOURCE_FUNCTION,  /* Functions in FROM, side by side. */
     SOURCE_COPY,      /* Rows that COPY reads; the last column is the row's number. */
@@ -28,6 +29,7 @@ struct source {
     uint32_t column_count;
     struct source_column *columns;
     const struct relation *relation;
+    const struct system_relation *system;
     struct query *query;
     struct slice alias;      /* FUNCTION: its name where none is given. */
     uint32_t function_count; /* FUNCTION: each has the columns of its expression's shape. */

@@ -38,6 +38,18 @@ schema_next(const struct catalog *catalog, const char **path)
     return NULL;
 }
 
+uint32_t
+search_schemas(const struct catalog *catalog, const char *path, const struct schema **schemas_out,
+               uint32_t max)
+{
+    uint32_t count = 0;
+
+    while (count < max && (schemas_out[count] = schema_next(catalog, &path)) != NULL) {
+        count++;
+    }
+    return count;
+}
+
 const struct schema *
 search_schema(const struct catalog *catalog, const char *path)
 {

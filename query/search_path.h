@@ -10,5 +10,8 @@ const struct relation *search_relation(const struct catalog *catalog, const char
 const struct relation *search_index(const struct catalog *catalog, const char *path,
                                     const char *schema, struct slice name,
                                     const struct index **index_out);
+/* The schemas of the path, in their order, that are there; at most `max`. Gives their number. */
+uint32_t search_schemas(const struct catalog *catalog, const char *path,
+                        const struct schema **schemas_out, uint32_t max);
 /* Where new objects go: the first of the path that is there; NULL: none. */
 const struct schema *search_schema(const struct catalog *catalog, const char *path);

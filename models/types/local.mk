@@ -3,3 +3,4 @@ models_sources += models/types/numeric.c models/types/numeric_math.c models/type
     models/types/sql_error.c models/types/type.c models/types/type_io.c
 models_sources += models/types/tuple.c
 models_sources += models/types/array.c models/types/array_io.c models/types/array_part.c
+models_sources += models/types/reg.c

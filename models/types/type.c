@@ -74,11 +74,22 @@ compare_numeric(const struct type *type, struct datum a, struct datum b)
     X(OID_NUMERIC, 1231, "numeric", "numeric", -1, 'N', false, REP_NUMERIC, decimal, numeric)      \
     X(OID_RECORD, 2287, "record", "record", -1, 'P', false, REP_BYTES, tuple, tuple)               \
     X(OID_UUID, 2951, "uuid", "uuid", 16, 'U', false, REP_BYTES, uuid, bytes)                      \
+    X(OID_REGPROC, 1008, "regproc", "regproc", 4, 'N', true, REP_INT, reg, int)                    \
+    X(OID_REGPROCEDURE, 2207, "regprocedure", "regprocedure", 4, 'N', true, REP_INT, reg, int)     \
+    X(OID_REGOPER, 2208, "regoper", "regoper", 4, 'N', true, REP_INT, reg, int)                    \
+    X(OID_REGOPERATOR, 2209, "regoperator", "regoperator", 4, 'N', true, REP_INT, reg, int)        \
+    X(OID_REGCLASS, 2210, "regclass", "regclass", 4, 'N', true, REP_INT, reg, int)                 \
+    X(OID_REGTYPE, 2211, "regtype", "regtype", 4, 'N', true, REP_INT, reg, int)                    \
+    X(OID_REGNAMESPACE, 4090, "regnamespace", "regnamespace", 4, 'N', true, REP_INT, reg, int)     \
+    X(OID_REGROLE, 4097, "regrole", "regrole", 4, 'N', true, REP_INT, reg, int)                    \
+    X(OID_REGCOLLATION, 4192, "regcollation", "regcollation", 4, 'N', true, REP_INT, reg, int)     \
+    X(OID_XID, 1011, "xid", "xid", 4, 'U', false, REP_INT, xid, int)                               \
     X(OID_INT2VECTOR, 1006, "int2vector", "int2vector", -1, 'A', false, REP_BYTES, vector, none)   \
     X(OID_OIDVECTOR, 1013, "oidvector", "oidvector", -1, 'A', false, REP_BYTES, vector, array)
 /* Types without arrays: literals, and what parameters of functions are declared as. */
 #define PSEUDO_TYPES(X)                                                                            \
     X(OID_UNKNOWN, "unknown", "unknown", -2, 'X', text)                                            \
+    X(OID_PG_NODE_TREE, "pg_node_tree", "pg_node_tree", -1, 'Z', text)                             \
     X(OID_VOID, "void", "void", 4, 'P', text)                                                      \
     X(OID_ANY, "any", "\"any\"", 4, 'P', pseudo)                                                   \
     X(OID_ANYELEMENT, "anyelement", "anyelement", 4, 'P', pseudo)                                  \
@@ -347,7 +358,7 @@ stored_int(const struct type *type, const uint8_t *bytes)
     case 2:
         return (int16_t)get_le16(bytes);
     case 4:
-        return type->oid == OID_OID ? (int64_t)get_le32(bytes) : (int32_t)get_le32(bytes);
+        return type_is_unsigned(type) ? (int64_t)get_le32(bytes) : (int32_t)get_le32(bytes);
     default:
         return (int64_t)get_le64(bytes);
     }

@@ -9,6 +9,7 @@
 
 #include "engine/base/err.h"
 #include "engine/base/mem.h"
+#include "engine/rt/fiber.h"
 #include "models/types/datum.h"
 
 typedef uint32_t oid_t;
@@ -29,6 +30,7 @@ enum {
     OID_XID = 28,
     OID_OIDVECTOR = 30,
     OID_JSON = 114,
+    OID_PG_NODE_TREE = 194,
     OID_FLOAT4 = 700,
     OID_FLOAT8 = 701,
     OID_UNKNOWN = 705,
@@ -40,6 +42,9 @@ enum {
     OID_TIMESTAMPTZ = 1184,
     OID_INTERVAL = 1186,
     OID_NUMERIC = 1700,
+    OID_REGPROCEDURE = 2202,
+    OID_REGOPER = 2203,
+    OID_REGOPERATOR = 2204,
     OID_REGCLASS = 2205,
     OID_REGTYPE = 2206,
     OID_RECORD = 2249,
@@ -55,6 +60,9 @@ enum {
     OID_ANYCOMPATIBLE = 5077,
     OID_ANYCOMPATIBLEARRAY = 5078,
     OID_ANYCOMPATIBLENONARRAY = 5079,
+    OID_REGNAMESPACE = 4089,
+    OID_REGROLE = 4096,
+    OID_REGCOLLATION = 4191,
     OID_FIRST_USER = 16384,
 };
 
@@ -63,10 +71,20 @@ enum type_rep { REP_INT, REP_FLOAT, REP_BYTES, REP_NUMERIC, REP_INTERVAL };
 
 struct type;
 
+/* Names of the catalog's objects, for the types that stand for them. */
+struct type_names {
+    /* false: there is no such object. */
+    bool (*put)(const struct type_names *names, oid_t type, oid_t oid, struct buf *out);
+    /* May read the catalog where no statement runs. Errors: ERR_SQL, as PostgreSQL's input. */
+    YIELDS err_t (*find)(const struct type_names *names, oid_t type, struct slice text,
+                         struct arena *arena, oid_t *oid_out);
+};
+
 /* What text forms depend on, of a session. */
 struct type_settings {
-    int extra_float_digits; /* 1: the shortest text that reads back as the same number. */
-    bool bytea_escape;      /* Not hex. */
+    int extra_float_digits;         /* 1: the shortest text that reads back as the same number. */
+    bool bytea_escape;              /* Not hex. */
+    const struct type_names *names; /* NULL: objects print as their numbers. */
 };
 extern const struct type_settings type_settings_default;
 
@@ -100,6 +118,8 @@ struct type {
     int (*compare)(const struct type *type, struct datum a, struct datum b);
 };
 
+/* oid and the types that print as names of objects: 32 bits without a sign. */
+bool type_is_unsigned(const struct type *type);
 /* NULL: no such type among the built-in ones. */
 const struct type *type_by_oid(oid_t oid);
 const struct type *type_by_name(struct slice name);

@@ -217,7 +217,7 @@ int_receive(const struct type *type, const struct type_io *context, struct slice
         break;
     case 4:
         out->i =
-            type->oid == OID_OID ? (int64_t)get_be32(bytes.data) : (int32_t)get_be32(bytes.data);
+            type_is_unsigned(type) ? (int64_t)get_be32(bytes.data) : (int32_t)get_be32(bytes.data);
         break;
     default:
         out->i = (int64_t)get_be64(bytes.data);

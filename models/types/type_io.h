@@ -22,10 +22,12 @@ TYPE_IO(float);
 TYPE_IO(int);
 TYPE_IO(name);
 TYPE_IO(pseudo);
+TYPE_IO(reg);
 TYPE_IO(text);
 TYPE_IO(uuid);
 TYPE_IO(varchar);
 TYPE_IO(vector);
+TYPE_IO(xid);
 
 /* char(length), varchar(length), in characters. Longer text is cut by an explicit cast; otherwise
  * only spaces may go: 22001. */

@@ -20,6 +20,9 @@ table_find(struct binder *binder, const RangeVar *name, const char *verb,
 {
     err_t err = bind_relation(binder, name, relation_out);
 
+    if (err == ERR_OK && (*relation_out)->oid < OID_FIRST_USER) {
+        return bind_error(binder, -1, "42501", "permission denied for table %s", name->relname);
+    }
     if (err == ERR_OK && (*relation_out)->kind != RELATION_TABLE) {
         err = (*relation_out)->kind == RELATION_VIEW
                   ? bind_error(binder, name->location, "0A000",

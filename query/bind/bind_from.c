@@ -405,6 +405,13 @@ out:
 err_t
 bind_relation(struct binder *binder, const RangeVar *name, const struct relation **relation_out)
 {
+    const struct system_relation *system =
+        system_find(name->schemaname, slice_from_text(name->relname));
+
+    if (system != NULL) {
+        *relation_out = system_relation_make(system, binder->arena);
+        return ERR_OK;
+    }
     *relation_out = search_relation(binder->catalog, binder->search_path, name->schemaname,
                                     slice_from_text(name->relname));
     if (*relation_out == NULL) {
@@ -506,8 +513,12 @@ range_var(struct binder *binder, struct scope *scope, const RangeVar *node, stru
         }
     } else {
         TRY(bind_relation(binder, node, &relation));
-        if (relation->kind == RELATION_VIEW) {
+        if (relation->kind == RELATION_VIEW && relation->view_sql.size > 0) {
             TRY(view_source(binder, relation, &source));
+        } else if (relation->oid < OID_FIRST_USER) {
+            source = source_of_relation(binder, relation);
+            source->kind = SOURCE_SYSTEM;
+            source->system = system_by_oid(relation->oid);
         } else if (relation->kind == RELATION_TABLE) {
             source = source_of_relation(binder, relation);
         } else {

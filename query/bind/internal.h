@@ -2,6 +2,7 @@
 #pragma once
 
 #include "query/bind/bind.h"
+#include "query/catalog/system.h"
 #include "query/fn/fn.h"
 #include "query/parse/nodes.h"
 #include "query/parse/parse.h"

@@ -120,6 +120,7 @@ struct operator
 };
 
 err_t scan_open(struct operator* operator);
+err_t system_open(struct operator* operator);
 err_t join_open(struct operator* operator);
 err_t lateral_open(struct operator* operator);
 err_t set_functions_open(struct operator* operator);

@@ -307,6 +307,8 @@ static err_t own_open(struct operator* operator)
         return ERR_OK;
     case PLAN_SCAN:
         return scan_open(operator);
+    case PLAN_SYSTEM:
+        return system_open(operator);
     case PLAN_JOIN_LOOP:
     case PLAN_JOIN_HASH:
         return join_open(operator);

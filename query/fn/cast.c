@@ -19,8 +19,8 @@ fits(const struct call *call, int64_t value)
     const struct type *type = call->expr->type;
     int64_t most = type->length == 2 ? INT16_MAX : type->length == 4 ? INT32_MAX : INT64_MAX;
 
-    return type->oid == OID_OID ? value >= 0 && value <= UINT32_MAX
-                                : value <= most && value >= -most - 1;
+    return type_is_unsigned(type) ? value >= 0 && value <= UINT32_MAX
+                                  : value <= most && value >= -most - 1;
 }
 
 static err_t
@@ -165,6 +165,15 @@ bool_to_text(struct call *call, const struct datum *args, struct datum *out)
     return ERR_OK;
 }
 
+/* Only regclass is made of text without being asked to. */
+static err_t
+text_to_regclass(struct call *call, const struct datum *args, struct datum *out)
+{
+    const struct type_io io = {.arena = call->arena, .settings = call->settings};
+
+    return reg_input(call->expr->type, &io, args[0].bytes, -1, out);
+}
+
 /* ---- The table. Functions have the names that PostgreSQL gives them: those of the types. ---- */
 
 struct cast_row {
@@ -193,6 +202,14 @@ struct cast_row {
     CAST(from_type, OID_INT2, COERCE_ASSIGNMENT, "int2", code),                                    \
         CAST(from_type, OID_INT4, COERCE_ASSIGNMENT, "int4", code),                                \
         CAST(from_type, OID_INT8, COERCE_ASSIGNMENT, "int8", code)
+
+#define REG(reg)                                                                                   \
+    SAME(OID_OID, reg, COERCE_IMPLICIT), SAME(reg, OID_OID, COERCE_IMPLICIT),                      \
+        CAST(OID_INT2, reg, COERCE_IMPLICIT, "int4", int_to_int),                                  \
+        CAST(OID_INT4, reg, COERCE_IMPLICIT, "oid", int_to_int),                                   \
+        CAST(OID_INT8, reg, COERCE_IMPLICIT, "oid", int_to_int),                                   \
+        CAST(reg, OID_INT4, COERCE_ASSIGNMENT, "int4", int_to_int),                                \
+        CAST(reg, OID_INT8, COERCE_ASSIGNMENT, "int8", int_to_int)
 
 static const struct cast_row casts[] = {
     CAST(OID_INT2, OID_INT4, COERCE_IMPLICIT, "int4", int_to_int),
@@ -236,6 +253,22 @@ static const struct cast_row casts[] = {
     CAST(OID_BPCHAR, OID_NAME, COERCE_IMPLICIT, "name", text_to_name),
     CAST(OID_CHAR, OID_TEXT, COERCE_IMPLICIT, "text", char_to_text),
     CAST(OID_TEXT, OID_CHAR, COERCE_ASSIGNMENT, "char", text_to_char),
+    REG(OID_REGPROC),
+    REG(OID_REGPROCEDURE),
+    REG(OID_REGOPER),
+    REG(OID_REGOPERATOR),
+    REG(OID_REGCLASS),
+    REG(OID_REGTYPE),
+    REG(OID_REGNAMESPACE),
+    REG(OID_REGROLE),
+    REG(OID_REGCOLLATION),
+    SAME(OID_REGPROC, OID_REGPROCEDURE, COERCE_IMPLICIT),
+    SAME(OID_REGPROCEDURE, OID_REGPROC, COERCE_IMPLICIT),
+    SAME(OID_REGOPER, OID_REGOPERATOR, COERCE_IMPLICIT),
+    SAME(OID_REGOPERATOR, OID_REGOPER, COERCE_IMPLICIT),
+    CAST(OID_TEXT, OID_REGCLASS, COERCE_IMPLICIT, "regclass", text_to_regclass),
+    CAST(OID_VARCHAR, OID_REGCLASS, COERCE_IMPLICIT, "regclass", text_to_regclass),
+    SAME(OID_PG_NODE_TREE, OID_TEXT, COERCE_IMPLICIT),
     CAST(OID_BOOL, OID_TEXT, COERCE_ASSIGNMENT, "text", bool_to_text),
     CAST(OID_BOOL, OID_VARCHAR, COERCE_ASSIGNMENT, "varchar", bool_to_text),
     CAST(OID_BOOL, OID_BPCHAR, COERCE_ASSIGNMENT, "bpchar", bool_to_text),

@@ -1,4 +1,5 @@
-/* query/parse/nodes.h - PostgreSQL's parse tree: the one place that includes its headers.
+/* query/parse/nodes.h - PostgreSQL's parse tree: the one place that includes its headers,
+ * but for keyword.c.
  *
  * Node structs are those of Debian's postgresql-server-dev-15, which libpg_query fills. */
 #pragma once

@@ -428,6 +428,34 @@ table_plan(const struct from *from, const struct source *source, struct item *it
     return best.index != NULL ? path_fill(from, source, &best, scan) : ERR_OK;
 }
 
+/* Equalities are handed down as hints, and asked again above. */
+static err_t
+system_plan(const struct from *from, const struct source *source, struct item *item)
+{
+    struct plan *scan = plan_new(from->planner, PLAN_SYSTEM, NULL, 0);
+    struct bound bound;
+    err_t err = ERR_OK;
+
+    scan->relation = source->relation;
+    scan->system = source->system;
+    scan_columns(from->planner, source, scan);
+    scan->exprs = plan_zeroed(from->planner, (from->condition_count + 1) * sizeof(*scan->exprs));
+    scan->system_columns =
+        plan_zeroed(from->planner, (from->condition_count + 1) * sizeof(*scan->system_columns));
+    item->rows = ROWS_UNKNOWN;
+    for (uint32_t i = 0; i < from->condition_count; i++) {
+        if (bound_of(from->conditions[i].expr, source->id, &bound) &&
+            bound.comparison == COMPARE_EQUAL) {
+            TRY(plan_resolve(from->planner, scan, bound.value, &scan->exprs[scan->equal_count]));
+            scan->system_columns[scan->equal_count++] = bound.column;
+            item->rows = MAX(item->rows / ROWS_PER_EQUAL, 1.0);
+        }
+    }
+    item->plan = scan;
+out:
+    return err;
+}
+
 /* What lies below gives the source's columns under numbers of its own. */
 static struct plan *
 renamed(struct planner *planner, struct plan *plan, const struct source *source)
@@ -527,6 +555,8 @@ leaf_plan(const struct from *from, const struct source *source, struct item *ite
     switch (source->kind) {
     case SOURCE_TABLE:
         return table_plan(from, source, item);
+    case SOURCE_SYSTEM:
+        return system_plan(from, source, item);
     case SOURCE_QUERY:
         return query_source_plan(from->planner, source, item);
     case SOURCE_FUNCTION:

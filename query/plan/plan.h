@@ -10,8 +10,9 @@ enum plan_kind {
     PLAN_VALUES,
     PLAN_FUNCTION,    /* Functions in FROM: exprs, side by side. */
     PLAN_PROJECT_SET, /* The columns below, then those of functions that return rows: exprs. */
-    PLAN_COPY, /* What the run's supplier gives. */
+    PLAN_COPY,        /* What the run's supplier gives. */
     PLAN_SCAN,
+    PLAN_SYSTEM, /* Rows of a system relation. */
     PLAN_FILTER,
     PLAN_PROJECT,
     PLAN_JOIN_LOOP, /* Each pair of rows is tried. */
@@ -46,8 +47,10 @@ struct plan {
     struct expr **exprs;
     struct expr *condition; /* FILTER; joins: over left and right columns. NULL: none. */
 
-    const struct relation *relation; /* SCAN */
-    const struct index *index;       /* NULL: all rows. */
+    const struct relation *relation; /* SCAN, SYSTEM */
+    const struct system_relation *system;
+    uint32_t *system_columns;  /* Which equal exprs[0..equal_count). */
+    const struct index *index; /* NULL: all rows. */
     uint16_t *scan_columns;
     uint32_t scan_column_count;
     bool has_row_keys;       /* The last column. */

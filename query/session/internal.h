@@ -1,6 +1,7 @@
 /* query/session/internal.h - what the files of sessions share. */
 #pragma once
 
+#include "query/catalog/system.h"
 #include "query/exec/exec.h"
 #include "query/parse/nodes.h"
 #include "query/session.h"
@@ -25,7 +26,8 @@ struct sql_session {
     bool is_cancelled;
     uint64_t client;
     const char *copy_folder;  /* NULL: COPY has no files. */
-    struct statement_env env; /* Of the statement that runs. */
+    struct statement_env env; /* Of the statement that runs; otherwise without a catalog. */
+    struct catalog_names names;
     int64_t transaction_us;
     struct arena arena; /* Of the statement. */
 };
@@ -61,6 +63,9 @@ struct session_run {
 
 /* ---- session.c ---- */
 
+/* What functions may ask of the session, as a statement begins; its catalog goes with the
+ * statement. */
+void session_env_set(struct sql_session *session, const struct catalog *catalog);
 /* A statement runs, and can be cancelled. */
 void session_run_begin(struct sql_session *session);
 err_t session_run_end(struct sql_session *session, err_t err);

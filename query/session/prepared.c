@@ -41,6 +41,7 @@ prepared_describe(struct sql_prepared *prepared, const RawStmt *raw, int32_t *po
 
     TRY(relational_catalog(&catalog));
     options.catalog = session->own != NULL ? session->own : catalog;
+    session_env_set(session, catalog);
     TRY(bind_statement(&options, raw->stmt, &statement, position_out));
     prepared->param_count = statement.param_count;
     prepared->param_types = statement.param_types;
@@ -58,6 +59,7 @@ prepared_describe(struct sql_prepared *prepared, const RawStmt *raw, int32_t *po
         session_columns(&statement, &prepared->arena, &prepared->columns, &prepared->column_count);
     }
 out:
+    session->env.catalog = NULL;
     catalog_drop(&catalog);
     return err;
 }

@@ -24,6 +24,8 @@ sql_session_new(struct slice user, uint64_t client)
     struct sql_session *session = MEM_NEW(MEM_SESSIONS, struct sql_session);
 
     session->parameters = parameters_new();
+    catalog_names_init(&session->names, &session->env);
+    parameters_names_set(session->parameters, &session->names.names);
     arena_init(&session->arena, MEM_SESSIONS);
     parameters_fix(session->parameters, "session_authorization", user);
     session->client = client;
@@ -300,9 +302,8 @@ definition_run(struct session_run *run, const RawStmt *raw)
     return err;
 }
 
-/* What functions may ask of the session, as the statement begins. */
-static void
-env_set(struct sql_session *session, const struct catalog *catalog)
+void
+session_env_set(struct sql_session *session, const struct catalog *catalog)
 {
     struct slice user = slice_from_text(sql_session_parameter(session, "session_authorization"));
 
@@ -364,8 +365,9 @@ statement_attempt(struct session_run *run, const RawStmt *raw)
     TRY(session_begin(session));
     TRY(txn_statement(session->txn, true));
     TRY(relational_catalog(&run->catalog));
-    env_set(session, run->catalog);
+    session_env_set(session, run->catalog);
     err = bound_run(run, raw);
+    session->env.catalog = NULL;
     catalog_drop(&run->catalog);
 out:
     return err;

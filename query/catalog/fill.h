@@ -1,0 +1,47 @@
+/* query/catalog/fill.h - the functions that make the rows of pg_catalog. */
+#pragma once
+
+#include "query/catalog/system.h"
+
+#define FILL(name) YIELDS err_t name(struct system_rows *rows)
+
+/* Relations: relations.c */
+FILL(fill_class);
+FILL(fill_attribute);
+FILL(fill_attrdef);
+FILL(fill_namespace);
+FILL(fill_sequence);
+/* Indexes and constraints: constraints.c */
+FILL(fill_index);
+FILL(fill_constraint);
+/* Types: types.c */
+FILL(fill_type);
+FILL(fill_am);
+FILL(fill_collation);
+FILL(fill_language);
+FILL(fill_opclass);
+FILL(fill_opfamily);
+/* The server: server.c */
+FILL(fill_database);
+FILL(fill_authid);
+FILL(fill_settings);
+FILL(fill_tablespace);
+
+enum {
+    OID_AM_HEAP = 2,
+    OID_AM_BTREE = 403,
+    OID_COLLATION_DEFAULT = 100,
+    OID_COLLATION_C = 950,
+    OID_DATABASE = 5,
+    OID_TABLESPACE_DEFAULT = 1663,
+};
+
+/* How PostgreSQL keeps values of the type. */
+bool type_is_by_value(const struct type *type);
+char type_alignment(const struct type *type);
+char type_storage(const struct type *type);
+oid_t type_collation(const struct type *type);
+oid_t type_opclass(const struct type *type);
+
+/* Of the rows that describe a column's default. */
+oid_t attrdef_oid(oid_t relation, uint32_t column);
