@@ -13,7 +13,7 @@ query_sources += query/exec/aggregate.c query/exec/change.c query/exec/eval.c qu
     query/exec/text_range.c query/exec/utility.c
 query_sources += query/fn/aggregate.c query/fn/cast.c query/fn/compare.c query/fn/fn.c query/fn/math.c \
     query/fn/text.c
-query_sources += query/parameter.c query/parse/parse.c query/plan/from.c query/plan/plan.c \
+query_sources += query/parameter.c query/parameter_datetime.c query/parse/parse.c query/plan/from.c query/plan/plan.c \
     query/search_path.c
 query_sources += query/session/prepared.c query/session/session.c query/session/set.c \
     query/session/transaction.c

@@ -8,7 +8,9 @@
 #include <strings.h>
 
 #include "engine/base/assert.h"
+#include "models/types/datetime.h"
 #include "models/types/sql_error.h"
+#include "query/parameter_datetime.h"
 
 #include "engine/base/poison.h"
 
@@ -22,6 +24,9 @@ enum parameter_kind {
     PARAMETER_ISOLATION,
     PARAMETER_FLOAT_DIGITS,
     PARAMETER_BYTEA,
+    PARAMETER_DATE_STYLE,
+    PARAMETER_INTERVAL_STYLE,
+    PARAMETER_TIME_ZONE,
 };
 
 struct parameter {
@@ -34,12 +39,12 @@ static const struct parameter table[] = {
     {"bytea_output", "hex", PARAMETER_BYTEA},
     {"client_encoding", "UTF8", PARAMETER_FIXED},
     {"client_min_messages", "notice", PARAMETER_TEXT},
-    {"DateStyle", "ISO, MDY", PARAMETER_FIXED},
+    {"DateStyle", "ISO, MDY", PARAMETER_DATE_STYLE},
     {"default_transaction_isolation", "read committed", PARAMETER_ISOLATION},
     {"default_transaction_read_only", "off", PARAMETER_BOOL},
     {"extra_float_digits", "1", PARAMETER_FLOAT_DIGITS},
     {"integer_datetimes", "on", PARAMETER_READ_ONLY},
-    {"IntervalStyle", "postgres", PARAMETER_FIXED},
+    {"IntervalStyle", "postgres", PARAMETER_INTERVAL_STYLE},
     {"is_superuser", "on", PARAMETER_READ_ONLY},
     {"lc_collate", "C", PARAMETER_READ_ONLY},
     {"lc_ctype", "C", PARAMETER_READ_ONLY},
@@ -50,7 +55,7 @@ static const struct parameter table[] = {
     {"server_version_num", "150000", PARAMETER_READ_ONLY},
     {"session_authorization", "", PARAMETER_READ_ONLY},
     {"standard_conforming_strings", "on", PARAMETER_FIXED},
-    {"TimeZone", "UTC", PARAMETER_FIXED},
+    {"TimeZone", "UTC", PARAMETER_TIME_ZONE},
     {"transaction_isolation", "read committed", PARAMETER_ISOLATION},
     {"transaction_read_only", "off", PARAMETER_BOOL},
 };
@@ -61,6 +66,7 @@ struct parameters {
     char before[PARAMETER_COUNT][VALUE_BYTES_MAX]; /* The transaction. */
     bool is_local[PARAMETER_COUNT];
     struct type_settings settings;
+    struct arena zone_arena; /* Of a time zone that is no file. */
 };
 
 static uint32_t
@@ -74,6 +80,14 @@ parameter_find(const char *name)
     return PARAMETER_COUNT;
 }
 
+const char *
+parameters_name(const char *name)
+{
+    uint32_t at = parameter_find(name);
+
+    return at == PARAMETER_COUNT ? NULL : table[at].name;
+}
+
 static void
 value_put(struct parameters *parameters, uint32_t at, const char *value)
 {
@@ -85,15 +99,24 @@ value_put(struct parameters *parameters, uint32_t at, const char *value)
         parameters->settings.extra_float_digits = atoi(value);
     } else if (table[at].kind == PARAMETER_BYTEA) {
         parameters->settings.bytea_escape = strcasecmp(value, "escape") == 0;
+    } else if (table[at].kind == PARAMETER_DATE_STYLE) {
+        parameter_date_style_use(value, &parameters->settings);
+    } else if (table[at].kind == PARAMETER_INTERVAL_STYLE) {
+        parameter_interval_style_use(value, &parameters->settings);
+    } else if (table[at].kind == PARAMETER_TIME_ZONE) {
+        parameter_time_zone_use(parameters->values[at], &parameters->zone_arena,
+                                &parameters->settings);
     }
 }
 
 struct parameters *
-parameters_new(void)
+parameters_new(struct zones *zones)
 {
     struct parameters *parameters = MEM_NEW(MEM_SESSIONS, struct parameters);
 
     parameters->settings = type_settings_default;
+    parameters->settings.zones = zones;
+    arena_init(&parameters->zone_arena, MEM_SESSIONS);
     parameters_reset_all(parameters);
     return parameters;
 }
@@ -102,6 +125,7 @@ void
 parameters_free(struct parameters **parameters)
 {
     if (*parameters != NULL) {
+        arena_fini(&(*parameters)->zone_arena);
         MEM_FREE(MEM_SESSIONS, *parameters);
     }
 }
@@ -194,16 +218,15 @@ is_fixed_value(const struct parameter *parameter, const char *value)
         return is_same(value, "UTF8") || is_same(value, "UTF-8") || is_same(value, "unicode") ||
                is_same(value, "'utf-8'");
     }
-    if (strcmp(parameter->name, "DateStyle") == 0) {
-        return is_same(value, "ISO") || is_same(value, parameter->initial);
-    }
     return is_same(value, parameter->initial);
 }
 
 static err_t
-value_check(const struct parameter *parameter, const char **value)
+value_check(const struct parameters *parameters, const struct parameter *parameter,
+            char shown[PARAMETER_TEXT_MAX], const char **value)
 {
     const char *canonical = *value;
+    err_t err = ERR_OK;
     char *end;
     long digits;
 
@@ -237,6 +260,21 @@ value_check(const struct parameter *parameter, const char **value)
                     : strcasecmp(*value, "escape") == 0 ? "escape"
                                                         : NULL;
         break;
+    case PARAMETER_DATE_STYLE:
+        err = parameter_date_style(*value, &parameters->settings, shown);
+        canonical = shown;
+        break;
+    case PARAMETER_INTERVAL_STYLE:
+        err = parameter_interval_style(*value, shown);
+        canonical = shown;
+        break;
+    case PARAMETER_TIME_ZONE:
+        err = parameter_time_zone(*value, parameters->settings.zones, shown);
+        canonical = shown;
+        break;
+    }
+    if (err != ERR_OK) {
+        return err;
     }
     if (canonical == NULL) {
         return invalid_value(parameter->name, *value);
@@ -259,12 +297,13 @@ err_t
 parameters_set(struct parameters *parameters, const char *name, const char *value)
 {
     uint32_t at = parameter_find(name);
+    char shown[PARAMETER_TEXT_MAX];
     err_t err;
 
     if (at == PARAMETER_COUNT) {
         return unrecognized(name);
     }
-    TRY(value_check(&table[at], &value));
+    TRY(value_check(parameters, &table[at], shown, &value));
     value_put(parameters, at, value);
     parameters->is_local[at] = false;
 out:
@@ -275,12 +314,13 @@ err_t
 parameters_set_local(struct parameters *parameters, const char *name, const char *value)
 {
     uint32_t at = parameter_find(name);
+    char shown[PARAMETER_TEXT_MAX];
     err_t err;
 
     if (at == PARAMETER_COUNT) {
         return unrecognized(name);
     }
-    TRY(value_check(&table[at], &value));
+    TRY(value_check(parameters, &table[at], shown, &value));
     if (!parameters->is_local[at]) {
         memcpy(parameters->before[at], parameters->values[at], VALUE_BYTES_MAX);
         parameters->is_local[at] = true;
@@ -343,6 +383,12 @@ parameters_fix(struct parameters *parameters, const char *name, struct slice val
 }
 
 /* ---- What they mean ---- */
+
+void
+parameters_now_set(struct parameters *parameters, int64_t unix_us)
+{
+    parameters->settings.now_us = unix_us - US_1970_TO_2000;
+}
 
 const struct type_settings *
 parameters_settings(const struct parameters *parameters)

@@ -6,13 +6,16 @@
 
 struct parameters;
 
-struct parameters *parameters_new(void);
+/* zones: borrowed; NULL: only UTC and POSIX strings. */
+struct parameters *parameters_new(struct zones *zones);
 void parameters_free(struct parameters **parameters);
 /* NULL: there is no such parameter. Names in any case. */
 /* By place; NULL: there are no more. */
 const char *parameter_name(uint32_t index);
 const char *parameter_initial(uint32_t index);
 const char *parameters_get(const struct parameters *parameters, const char *name);
+/* As it is written: "TimeZone". NULL: there is none. */
+const char *parameters_name(const char *name);
 /* For this session; or to the end of the transaction. 42704, 22023, 55P02. */
 err_t parameters_set(struct parameters *parameters, const char *name, const char *value);
 err_t parameters_set_local(struct parameters *parameters, const char *name, const char *value);
@@ -25,6 +28,8 @@ void parameters_transaction_end(struct parameters *parameters);
 
 /* Borrowed: what the settings give to types. */
 void parameters_names_set(struct parameters *parameters, const struct type_names *names);
+/* When the transaction began: what "now" in a text means. */
+void parameters_now_set(struct parameters *parameters, int64_t unix_us);
 const struct type_settings *parameters_settings(const struct parameters *parameters);
 enum txn_isolation parameters_isolation(const struct parameters *parameters);
 bool parameters_read_only(const struct parameters *parameters);

@@ -5,6 +5,7 @@
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
 #include "models/relational/rtable.h"
+#include "models/types/zone.h"
 #include "txn/store.h"
 
 #include "engine/base/poison.h"
@@ -22,6 +23,7 @@ struct relational {
     uint32_t changes;      /* Commits under way that change it. */
     uint64_t ended, known; /* Those that have ended, and how many of them the catalog has. */
     uint64_t id_next, id_end;
+    struct zones *zones;
 };
 
 static struct relational *
@@ -56,6 +58,7 @@ relational_open(struct relational **relational_out)
         return err;
     }
     relational->magic = RELATIONAL_MAGIC;
+    relational->zones = zones_new();
     shard_slot_set(SHARD_SLOT_RELATIONAL, relational);
     *relational_out = relational;
     return ERR_OK;
@@ -70,7 +73,16 @@ relational_close(struct relational **relational)
     OBJ_CHECK(*relational, RELATIONAL_MAGIC);
     shard_slot_set(SHARD_SLOT_RELATIONAL, NULL);
     catalog_drop(&(*relational)->catalog);
+    zones_free(&(*relational)->zones);
     MEM_FREE(MEM_RUNTIME, *relational);
+}
+
+struct zones *
+relational_zones(void)
+{
+    const struct relational *relational = shard_slot_get(SHARD_SLOT_RELATIONAL);
+
+    return relational != NULL ? relational->zones : NULL;
 }
 
 err_t

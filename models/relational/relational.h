@@ -4,11 +4,15 @@
 #include "models/relational/catalog.h"
 
 struct relational;
+struct zones;
 
 /* Opens the model on the current shard, where the store and the transactions are open. Registers
  * as SHARD_SLOT_RELATIONAL. */
 YIELDS err_t relational_open(struct relational **relational_out);
 void relational_close(struct relational **relational); /* Accepts NULL; clears the pointer. */
+
+/* The time zones that the shard has read. NULL: the model is not open. */
+struct zones *relational_zones(void);
 
 /* The shard's catalog, up to date with what was committed before the call; held: the caller drops
  * it. Suspends only while somebody changes the catalog. Errors: of reading. */

@@ -119,13 +119,14 @@ stored_key(struct buf *out, uint32_t storage, struct slice key)
 static bool
 is_fixed(const struct type *type)
 {
-    return type->rep == REP_INT || type->rep == REP_FLOAT || type->rep == REP_INTERVAL;
+    return type->rep == REP_INT || type->rep == REP_FLOAT || type->rep == REP_INTERVAL ||
+           type->rep == REP_TIMETZ;
 }
 
 static size_t
 fixed_bytes(const struct type *type)
 {
-    return type->rep == REP_INTERVAL ? sizeof(struct interval) : (size_t)type->length;
+    return (size_t)type->length;
 }
 
 static void

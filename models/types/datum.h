@@ -18,6 +18,13 @@ struct interval {
     int32_t months;
 };
 
+/* A time of day with the offset of its zone. */
+struct timetz {
+    int64_t us;
+    int32_t offset; /* East, in seconds. */
+};
+enum { TIMETZ_BYTES = 12 }; /* Without what fills it up. */
+
 struct datum {
     union {
         int64_t i; /* bool, int2, int4, int8, oid, date, time, timestamp, timestamptz */
@@ -25,6 +32,7 @@ struct datum {
         struct slice bytes;
         struct numeric n;
         struct interval interval;
+        struct timetz timetz;
     };
 };
 _Static_assert(sizeof(struct datum) == 16, "values lie in arrays");

@@ -3,6 +3,7 @@
 
 #include "engine/base/assert.h"
 #include "models/types/array.h"
+#include "models/types/datetime.h"
 #include "models/types/sql_error.h"
 #include "models/types/tuple.h"
 #include "models/types/type_io.h"
@@ -52,6 +53,34 @@ compare_numeric(const struct type *type, struct datum a, struct datum b)
     return numeric_compare(a.n, b.n);
 }
 
+static int
+compare_interval(const struct type *type, struct datum a, struct datum b)
+{
+    __int128 x = interval_span(&a.interval), y = interval_span(&b.interval);
+
+    (void)type;
+    return (x > y) - (x < y);
+}
+
+static int64_t
+timetz_moment(struct timetz value)
+{
+    return value.us - value.offset * US_SECOND;
+}
+
+/* By the moment; equal ones by the zone, from the east to the west. */
+static int
+compare_timetz(const struct type *type, struct datum a, struct datum b)
+{
+    int64_t x = timetz_moment(a.timetz), y = timetz_moment(b.timetz);
+
+    (void)type;
+    if (x != y) {
+        return x < y ? -1 : 1;
+    }
+    return (a.timetz.offset < b.timetz.offset) - (a.timetz.offset > b.timetz.offset);
+}
+
 /* ---- The table: numbers and properties as in pg_type.dat. For each type: its number and that of
  * its array, names, length, category, is it preferred, representation, input and output, order.
  * The array's own row comes from the same line. ---- */
@@ -71,6 +100,15 @@ compare_numeric(const struct type *type, struct datum a, struct datum b)
     X(OID_BPCHAR, 1014, "bpchar", "character", -1, 'S', false, REP_BYTES, bpchar, bpchar)          \
     X(OID_VARCHAR, 1015, "varchar", "character varying", -1, 'S', false, REP_BYTES, varchar,       \
       bytes)                                                                                       \
+    X(OID_DATE, 1182, "date", "date", 4, 'D', false, REP_INT, date, int)                           \
+    X(OID_TIME, 1183, "time", "time without time zone", 8, 'D', false, REP_INT, clock, int)        \
+    X(OID_TIMESTAMP, 1115, "timestamp", "timestamp without time zone", 8, 'D', false, REP_INT,     \
+      timestamp, int)                                                                              \
+    X(OID_TIMESTAMPTZ, 1185, "timestamptz", "timestamp with time zone", 8, 'D', true, REP_INT,     \
+      timestamptz, int)                                                                            \
+    X(OID_INTERVAL, 1187, "interval", "interval", 16, 'T', true, REP_INTERVAL, interval, interval) \
+    X(OID_TIMETZ, 1270, "timetz", "time with time zone", 12, 'D', false, REP_TIMETZ, clocktz,      \
+      timetz)                                                                                      \
     X(OID_NUMERIC, 1231, "numeric", "numeric", -1, 'N', false, REP_NUMERIC, decimal, numeric)      \
     X(OID_RECORD, 2287, "record", "record", -1, 'P', false, REP_BYTES, tuple, tuple)               \
     X(OID_UUID, 2951, "uuid", "uuid", 16, 'U', false, REP_BYTES, uuid, bytes)                      \
@@ -100,17 +138,19 @@ compare_numeric(const struct type *type, struct datum a, struct datum b)
     X(OID_ANYCOMPATIBLEARRAY, "anycompatiblearray", "anycompatiblearray", -1, 'P', pseudo)         \
     X(OID_ANYCOMPATIBLENONARRAY, "anycompatiblenonarray", "anycompatiblenonarray", 4, 'P', pseudo)
 
-#define compare_none          NULL
-#define array_compare_none    NULL
-#define array_compare_int     array_compare
-#define array_compare_float   array_compare
-#define array_compare_bytes   array_compare
-#define array_compare_bpchar  array_compare
-#define array_compare_numeric array_compare
-#define array_compare_array   array_compare
-#define compare_array         array_compare
-#define compare_tuple         tuple_compare
-#define array_compare_tuple   array_compare
+#define compare_none           NULL
+#define array_compare_none     NULL
+#define array_compare_int      array_compare
+#define array_compare_float    array_compare
+#define array_compare_bytes    array_compare
+#define array_compare_bpchar   array_compare
+#define array_compare_numeric  array_compare
+#define array_compare_array    array_compare
+#define array_compare_interval array_compare
+#define array_compare_timetz   array_compare
+#define compare_array          array_compare
+#define compare_tuple          tuple_compare
+#define array_compare_tuple    array_compare
 
 #define TYPE_INDEX(number, ...) INDEX_##number,
 enum { TYPES(TYPE_INDEX) TYPE_COUNT };
@@ -219,7 +259,9 @@ type_by_name(struct slice name)
  *     integers   8 bytes, big-endian, the sign bit flipped (bool and "char": 1 byte)
  *     floats     8 bytes: of negative ones all bits flipped, of others the sign bit; -0 is 0
  *     bytes      0 becomes 0 255, and 0 1 ends them
- *     numeric    numeric_key_put */
+ *     numeric    numeric_key_put
+ *     interval   16 bytes: microseconds by 30 days a month, big-endian, the sign bit flipped
+ *     timetz     8 bytes: the moment in UTC as an integer, 4 bytes: seconds west of Greenwich */
 
 enum { KEY_ZERO = 0, KEY_ZERO_ESCAPED = UINT8_MAX, KEY_END = 1 };
 
@@ -261,6 +303,7 @@ void
 type_key_put(const struct type *type, struct datum value, struct buf *out)
 {
     const uint64_t sign = UINT64_C(1) << 63;
+    __int128 span;
 
     switch ((enum type_rep)type->rep) {
     case REP_INT:
@@ -284,7 +327,14 @@ type_key_put(const struct type *type, struct datum value, struct buf *out)
         numeric_key_put(value.n, out);
         return;
     case REP_INTERVAL:
-        key_be64(out, (uint64_t)value.interval.us ^ sign);
+        span = interval_span(&value.interval);
+        key_be64(out, (uint64_t)(span >> 64) ^ sign);
+        key_be64(out, (uint64_t)span);
+        return;
+    case REP_TIMETZ:
+        key_be64(out, (uint64_t)timetz_moment(value.timetz) ^ sign);
+        put_be32(buf_reserve(out, 4), (uint32_t)-value.timetz.offset ^ UINT32_C(1) << 31);
+        out->size += 4;
         return;
     }
 }
@@ -314,6 +364,7 @@ type_hash_put(const struct type *type, struct datum value, struct buf *out)
     case REP_FLOAT:
     case REP_NUMERIC:
     case REP_INTERVAL:
+    case REP_TIMETZ:
         type_key_put(type, value, out);
         return;
     }
@@ -346,6 +397,9 @@ type_row_put(const struct type *type, struct datum value, struct buf *out)
     case REP_INTERVAL:
         buf_append(out, &value.interval, sizeof(value.interval));
         return;
+    case REP_TIMETZ:
+        buf_append(out, &value.timetz, TIMETZ_BYTES);
+        return;
     }
 }
 
@@ -364,6 +418,34 @@ stored_int(const struct type *type, const uint8_t *bytes)
     }
 }
 
+/* Is a stored day, time or moment one that there is? */
+static err_t
+stored_check(const struct type *type, struct datum value)
+{
+    bool is_good = true;
+
+    switch (type->oid) {
+    case OID_DATE:
+        is_good = !date_is_finite(value.i) || date_is_valid(value.i);
+        break;
+    case OID_TIME:
+        is_good = value.i >= 0 && value.i <= US_DAY;
+        break;
+    case OID_TIMETZ:
+        is_good = value.timetz.us >= 0 && value.timetz.us <= US_DAY &&
+                  value.timetz.offset > -US_DAY / US_SECOND &&
+                  value.timetz.offset < US_DAY / US_SECOND;
+        break;
+    case OID_TIMESTAMP:
+    case OID_TIMESTAMPTZ:
+        is_good = !timestamp_is_finite(value.i) || timestamp_is_valid(value.i);
+        break;
+    default:
+        break;
+    }
+    return is_good ? ERR_OK : err_set(ERR_CORRUPT, "a stored %s is out of range", type->name);
+}
+
 err_t
 type_row_get(const struct type *type, struct slice bytes, struct arena *arena, struct datum *out)
 {
@@ -376,7 +458,7 @@ type_row_get(const struct type *type, struct slice bytes, struct arena *arena, s
     switch ((enum type_rep)type->rep) {
     case REP_INT:
         out->i = stored_int(type, bytes.data);
-        return ERR_OK;
+        return stored_check(type, *out);
     case REP_FLOAT:
         if (fixed == sizeof(single)) {
             memcpy(&single, bytes.data, sizeof(single));
@@ -393,6 +475,9 @@ type_row_get(const struct type *type, struct slice bytes, struct arena *arena, s
     case REP_INTERVAL:
         memcpy(&out->interval, bytes.data, sizeof(out->interval));
         return ERR_OK;
+    case REP_TIMETZ:
+        memcpy(&out->timetz, bytes.data, TIMETZ_BYTES);
+        return stored_check(type, *out);
     }
     return ERR_OK;
 }
@@ -445,9 +530,30 @@ type_coerce_length(const struct type *type, struct datum value, int32_t typmod, 
     case OID_NUMERIC:
         numeric_modifier(typmod, &precision, &scale);
         return numeric_fit(arena, value.n, precision, scale, &out->n);
+    case OID_TIME:
+        out->i = typmod < DATETIME_PRECISION_MAX ? us_round(value.i, typmod) : value.i;
+        return ERR_OK;
+    case OID_TIMETZ:
+        out->timetz.us =
+            typmod < DATETIME_PRECISION_MAX ? us_round(value.timetz.us, typmod) : value.timetz.us;
+        return ERR_OK;
+    case OID_TIMESTAMP:
+    case OID_TIMESTAMPTZ:
+        return timestamp_fit(value.i, typmod, &out->i);
+    case OID_INTERVAL:
+        return interval_fit(value.interval, typmod, &out->interval);
     default:
         return ERR_OK;
     }
+}
+
+/* The modifier stands behind the first word: time(3) without time zone. */
+static void
+precision_format(const struct type *type, int32_t precision, struct buf *out)
+{
+    const char *rest = strchr(type->display, ' ');
+
+    buf_printf(out, "%.*s(%d)%s", (int)(rest - type->display), type->display, precision, rest);
 }
 
 void
@@ -460,6 +566,11 @@ type_format(const struct type *type, int32_t typmod, struct buf *out)
         buf_append(out, "[]", 2);
         return;
     }
+    if (typmod >= 0 && (type->oid == OID_TIME || type->oid == OID_TIMETZ ||
+                        type->oid == OID_TIMESTAMP || type->oid == OID_TIMESTAMPTZ)) {
+        precision_format(type, typmod, out);
+        return;
+    }
     buf_printf(out, "%s", type->display);
     if (typmod < 0) {
         return;
@@ -469,5 +580,7 @@ type_format(const struct type *type, int32_t typmod, struct buf *out)
     } else if (type->oid == OID_NUMERIC) {
         numeric_modifier(typmod, &precision, &scale);
         buf_printf(out, "(%d,%d)", precision, scale);
+    } else if (type->oid == OID_INTERVAL) {
+        interval_typmod_text(typmod, out);
     }
 }

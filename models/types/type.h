@@ -41,6 +41,7 @@ enum {
     OID_TIMESTAMP = 1114,
     OID_TIMESTAMPTZ = 1184,
     OID_INTERVAL = 1186,
+    OID_TIMETZ = 1266,
     OID_NUMERIC = 1700,
     OID_REGPROCEDURE = 2202,
     OID_REGOPER = 2203,
@@ -67,9 +68,11 @@ enum {
 };
 
 /* Which member of a datum holds. */
-enum type_rep { REP_INT, REP_FLOAT, REP_BYTES, REP_NUMERIC, REP_INTERVAL };
+enum type_rep { REP_INT, REP_FLOAT, REP_BYTES, REP_NUMERIC, REP_INTERVAL, REP_TIMETZ };
 
 struct type;
+struct zone;
+struct zones;
 
 /* Names of the catalog's objects, for the types that stand for them. */
 struct type_names {
@@ -85,6 +88,12 @@ struct type_settings {
     int extra_float_digits;         /* 1: the shortest text that reads back as the same number. */
     bool bytea_escape;              /* Not hex. */
     const struct type_names *names; /* NULL: objects print as their numbers. */
+    uint8_t date_style;             /* enum date_style, */
+    uint8_t date_order;             /* enum date_order, */
+    uint8_t interval_style;         /* enum interval_style of datetime.h. */
+    int64_t now_us;                 /* When the transaction began, since 2000-01-01 UTC. */
+    const struct zone *zone;        /* NULL: UTC. */
+    struct zones *zones;            /* Borrowed; NULL: only UTC and POSIX strings have names. */
 };
 extern const struct type_settings type_settings_default;
 

@@ -17,13 +17,19 @@ TYPE_IO(bool);
 TYPE_IO(bpchar);
 TYPE_IO(bytea);
 TYPE_IO(char);
+TYPE_IO(clock);   /* time */
+TYPE_IO(clocktz); /* timetz */
+TYPE_IO(date);
 TYPE_IO(decimal);
 TYPE_IO(float);
 TYPE_IO(int);
+TYPE_IO(interval);
 TYPE_IO(name);
 TYPE_IO(pseudo);
 TYPE_IO(reg);
 TYPE_IO(text);
+TYPE_IO(timestamp);
+TYPE_IO(timestamptz);
 TYPE_IO(uuid);
 TYPE_IO(varchar);
 TYPE_IO(vector);

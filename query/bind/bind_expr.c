@@ -553,7 +553,7 @@ bind_type_cast(struct binder *binder, struct scope *scope, const TypeCast *node,
     } else {
         TRY(bind_expr(binder, scope, node->arg, &expr));
     }
-    if (expr->kind == EXPR_CONST && expr->type->oid == OID_UNKNOWN) {
+    if (expr->kind == EXPR_CONST && expr->type->oid == OID_UNKNOWN && type->oid != OID_INTERVAL) {
         /* Its length is cut, as by any explicit cast. */
         TRY(bind_coerce(binder, &expr, type, -1, COERCE_EXPLICIT));
     }

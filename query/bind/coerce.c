@@ -1,6 +1,8 @@
 /* query/bind/coerce.c - values become other types. */
 #include "query/bind/internal.h"
 
+#include "engine/base/assert.h"
+#include "models/types/datetime.h"
 #include "models/types/sql_error.h"
 
 #include "engine/base/poison.h"
@@ -36,7 +38,7 @@ expr_const(struct arena *arena, const struct type *type, struct datum value, boo
 
 /* A literal is read by the type's own input. */
 static err_t
-literal_read(struct binder *binder, struct expr **expr, const struct type *type)
+literal_read(struct binder *binder, struct expr **expr, const struct type *type, int32_t typmod)
 {
     const struct type_io io = {.arena = binder->arena, .settings = binder->settings};
     struct expr *read;
@@ -45,7 +47,7 @@ literal_read(struct binder *binder, struct expr **expr, const struct type *type)
     read = expr_new(binder->arena, EXPR_CONST, type, 0, (*expr)->position);
     read->constant.is_null = (*expr)->constant.is_null;
     if (!read->constant.is_null) {
-        err = type->input(type, &io, (*expr)->constant.value.bytes, -1, &read->constant.value);
+        err = type->input(type, &io, (*expr)->constant.value.bytes, typmod, &read->constant.value);
         if (err != ERR_OK) {
             binder->position = (*expr)->position;
             return err;
@@ -123,7 +125,8 @@ bind_coerce(struct binder *binder, struct expr **expr, const struct type *type, 
         return ERR_OK;
     }
     if ((*expr)->kind == EXPR_CONST && (*expr)->type->oid == OID_UNKNOWN) {
-        err = literal_read(binder, expr, type);
+        /* The fields of an interval say what a number without a unit means. */
+        err = literal_read(binder, expr, type, type->oid == OID_INTERVAL ? typmod : -1);
         if (err == ERR_OK) {
             length_apply(binder, expr, typmod, coercion);
         }
@@ -235,6 +238,25 @@ out:
 
 /* ---- Names of types ---- */
 
+/* More digits than there are come down to these. */
+static err_t
+precision_read(const struct type *type, int64_t precision, int count, int32_t *typmod_out)
+{
+    bool is_time = type->oid == OID_TIME || type->oid == OID_TIMETZ;
+    bool has_zone = type->oid == OID_TIMETZ || type->oid == OID_TIMESTAMPTZ;
+
+    if (count != 1) {
+        return sql_error("22023", "invalid type modifier");
+    }
+    if (precision < 0) {
+        return sql_error("22023", "%s(%lld)%s precision must not be negative",
+                         is_time ? "TIME" : "TIMESTAMP", (long long)precision,
+                         has_zone ? " WITH TIME ZONE" : "");
+    }
+    *typmod_out = (int32_t)MIN(precision, (int64_t)DATETIME_PRECISION_MAX);
+    return ERR_OK;
+}
+
 static err_t
 modifiers_read(const TypeName *name, const struct type *type, int32_t *typmod_out)
 {
@@ -277,6 +299,20 @@ modifiers_read(const TypeName *name, const struct type *type, int32_t *typmod_ou
                              (long long)values[1], NUMERIC_PRECISION_MAX, NUMERIC_PRECISION_MAX);
         }
         *typmod_out = (int32_t)(values[0] << 16 | (values[1] & 0x7ff)) + 4;
+        return ERR_OK;
+    }
+    if (type->oid == OID_TIME || type->oid == OID_TIMETZ || type->oid == OID_TIMESTAMP ||
+        type->oid == OID_TIMESTAMPTZ) {
+        return precision_read(type, values[0], count, typmod_out);
+    }
+    if (type->oid == OID_INTERVAL) {
+        if (count > 1 && values[1] < 0) {
+            return sql_error("22023", "INTERVAL(%lld) precision must not be negative",
+                             (long long)values[1]);
+        }
+        *typmod_out = interval_typmod((int32_t)values[0],
+                                      count > 1 ? (int32_t)MIN(values[1], DATETIME_PRECISION_MAX)
+                                                : INTERVAL_FULL_PRECISION);
         return ERR_OK;
     }
     return sql_error("42601", "type modifier is not allowed for type \"%s\"", type->name);

@@ -23,7 +23,7 @@ sql_session_new(struct slice user, uint64_t client)
 {
     struct sql_session *session = MEM_NEW(MEM_SESSIONS, struct sql_session);
 
-    session->parameters = parameters_new();
+    session->parameters = parameters_new(relational_zones());
     catalog_names_init(&session->names, &session->env);
     parameters_names_set(session->parameters, &session->names.names);
     arena_init(&session->arena, MEM_SESSIONS);
@@ -307,6 +307,7 @@ session_env_set(struct sql_session *session, const struct catalog *catalog)
 {
     struct slice user = slice_from_text(sql_session_parameter(session, "session_authorization"));
 
+    parameters_now_set(session->parameters, session->transaction_us);
     session->env = (struct statement_env){
         .catalog = session->own != NULL ? session->own : catalog,
         .txn = session->txn,

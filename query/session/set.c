@@ -19,6 +19,15 @@ set_value(const VariableSetStmt *node, struct arena *arena, char **value_out)
         const A_Const *argument = lfirst(cell);
         char *part;
 
+        if (IsA(argument, TypeCast) &&
+            IsA(((const TypeCast *)(const Node *)argument)->arg, A_Const)) {
+            /* SET TIME ZONE INTERVAL '...' */
+            const TypeCast *cast = (const TypeCast *)(const Node *)argument;
+
+            value =
+                arena_printf(arena, "INTERVAL '%s'", ((const A_Const *)cast->arg)->val.sval.sval);
+            continue;
+        }
         if (!IsA(argument, A_Const)) {
             return sql_error("0A000", "this form of SET is not supported yet");
         }
@@ -106,8 +115,7 @@ session_show_run(struct sql_session *session, const VariableShowStmt *node,
                  const struct sql_sink *sink)
 {
     const char *value = parameters_get(session->parameters, node->name);
-    struct sql_column column = {
-        .name = slice_from_text(node->name), .type = type_by_oid(OID_TEXT), .typmod = -1};
+    struct sql_column column = {.type = type_by_oid(OID_TEXT), .typmod = -1};
     struct datum datum;
     struct vector vector = {.values = &datum};
     struct batch batch = {.columns = &vector, .column_count = 1, .rows = 1};
@@ -117,6 +125,7 @@ session_show_run(struct sql_session *session, const VariableShowStmt *node,
         return sql_error("42704", "unrecognized configuration parameter \"%s\"", node->name);
     }
     datum = datum_bytes(slice_from_text(value));
+    column.name = slice_from_text(parameters_name(node->name));
     TRY(sink->describe(sink->arg, &column, 1));
     err = sink->rows(sink->arg, &batch);
 out:
