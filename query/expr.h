@@ -45,6 +45,8 @@ enum expr_kind {
     EXPR_ANY_ARRAY,     /* args[0] operator ANY (args[1]), or ALL: .each */
     EXPR_SUBSCRIPT,     /* A part of args[0]: .subscripts, whose bounds follow. */
     EXPR_SUBSCRIPT_SET, /* args[0] with the part replaced by args[1]. */
+    EXPR_ROW,           /* A record of the arguments; its shape names them. */
+    EXPR_FIELD,         /* Field .param of the record args[0]. */
     EXPR_AGGREGATE,     /* Until planning puts a column of the aggregation in its place. */
     EXPR_SUBQUERY,
 };
@@ -64,14 +66,17 @@ enum subquery_kind {
     SUBQUERY_ANY,
     SUBQUERY_ALL,
     SUBQUERY_ARRAY,
+    SUBQUERY_ROW, /* Of one row at most, compared with others. */
 };
 
 struct subquery {
     enum subquery_kind kind;
     struct query *query;
-    struct plan *plan;      /* Set by planning. */
-    struct expr *compare;   /* ANY, ALL: over args[0] (a column 0 of source 0) and the result. */
-    uint32_t outer_count;   /* args[1..] (ANY, ALL) or args[0..] go to these numbers. */
+    struct plan *plan; /* Set by planning. */
+    /* ANY, ALL, ROW: over the columns of the result, then args[0..compared_count]. */
+    struct expr *compare;
+    uint32_t compared_count;
+    uint32_t outer_count;   /* The arguments that follow go to these numbers. */
     uint32_t *outer_params; /* Of EXPR_OUTER. */
     uint32_t number;        /* Of its state. */
 };
@@ -108,7 +113,7 @@ struct expr {
             uint32_t source;
             uint32_t column;
         } column;
-        uint32_t param; /* From 0; EXPR_OUTER: number of the value. */
+        uint32_t param; /* From 0; EXPR_OUTER: number of the value; EXPR_FIELD: of the field. */
         const struct function *function;
         enum boolean_test boolean_test;
         bool is_not_in;
@@ -121,6 +126,7 @@ struct expr {
             bool is_all;
         } each;
     };
+    bool is_whole;             /* EXPR_ROW: of a table; null when all of it is. */
     const struct shape *shape; /* Of a record, or of the rows of a set. NULL: not known. */
     bool is_variadic_array;    /* EXPR_CALL: VARIADIC: the last argument is an array of them. */
     const struct function *compare; /* EXPR_IN, EXPR_DISTINCT, EXPR_NULLIF: equality. */

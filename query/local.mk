@@ -18,6 +18,7 @@ query_sources += query/parameter.c query/parameter_datetime.c query/parse/parse.
 query_sources += query/session/prepared.c query/session/session.c query/session/set.c \
     query/session/transaction.c
 # Functions that return rows, LATERAL.
+query_sources += query/bind/bind_row.c
 query_sources += query/bind/bind_set.c
 query_sources += query/exec/lateral.c
 query_sources += query/exec/set.c

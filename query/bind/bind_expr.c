@@ -73,7 +73,10 @@ own_parts_equal(const struct expr *a, const struct expr *b)
         return a->column.source == b->column.source && a->column.column == b->column.column;
     case EXPR_PARAM:
     case EXPR_OUTER:
+    case EXPR_FIELD:
         return a->param == b->param;
+    case EXPR_ROW:
+        return a->is_whole == b->is_whole;
     case EXPR_CALL:
         return a->function == b->function && !a->function->is_volatile;
     case EXPR_IS_BOOL:
@@ -211,6 +214,9 @@ bind_operator(struct binder *binder, const char *name, struct expr *left, struct
     struct expr *expr;
     err_t err;
 
+    if (bind_is_row_comparison(name, left, right)) {
+        return bind_row_comparison(binder, name, left, right, location, expr_out);
+    }
     if (function == NULL) {
         return no_operator(binder, name, left, right, is_ambiguous, location);
     }
@@ -224,6 +230,9 @@ bind_operator(struct binder *binder, const char *name, struct expr *left, struct
     *expr_out = expr;
     return err;
 }
+
+static err_t bind_row_subquery(struct binder *binder, struct scope *scope, const A_Expr *node,
+                               struct expr **expr_out);
 
 static err_t
 not_expr(struct binder *binder, struct expr *arg, struct expr **expr_out)
@@ -241,8 +250,21 @@ bind_distinct(struct binder *binder, struct expr *left, struct expr *right, int 
               bool is_negated, struct expr **expr_out)
 {
     struct expr *equal, *expr;
-    err_t err = bind_operator(binder, "=", left, right, location, &equal);
+    err_t err;
 
+    if (bind_is_row_comparison("=", left, right) && left->arg_count == right->arg_count) {
+        expr = expr_new(binder->arena, EXPR_OR, bool_type(), left->arg_count, location);
+        for (uint32_t i = 0; i < left->arg_count; i++) {
+            err = bind_distinct(binder, left->args[i], right->args[i], location, false,
+                                &expr->args[i]);
+            if (err != ERR_OK) {
+                return err;
+            }
+        }
+        *expr_out = expr;
+        return is_negated ? not_expr(binder, expr, expr_out) : ERR_OK;
+    }
+    err = bind_operator(binder, "=", left, right, location, &equal);
     if (err != ERR_OK) {
         return err;
     }
@@ -301,6 +323,10 @@ bind_in(struct binder *binder, struct scope *scope, const A_Expr *node, struct e
 
     TRY(bind_expr(binder, scope, node->lexpr, &left));
     TRY(bind_list(binder, scope, (const List *)node->rexpr, &exprs, &count));
+    if (left->kind == EXPR_ROW) {
+        return bind_row_in(binder, left, exprs, count, strcmp(name, "<>") == 0, node->location,
+                           expr_out);
+    }
     memmove(exprs + 1, exprs, count * sizeof(*exprs));
     exprs[0] = left;
     TRY(bind_common(binder, "IN", exprs, count + 1, &type));
@@ -378,6 +404,10 @@ bind_a_expr(struct binder *binder, struct scope *scope, const A_Expr *node, stru
         return bind_error(binder, node->location, "0A000",
                           "this form of the operator %s is not supported yet", name);
     }
+    if (node->kind == AEXPR_OP && node->lexpr != NULL && IsA(node->lexpr, RowExpr) &&
+        IsA(node->rexpr, SubLink) && ((const SubLink *)node->rexpr)->subLinkType == EXPR_SUBLINK) {
+        return bind_row_subquery(binder, scope, node, expr_out);
+    }
     if (node->lexpr != NULL) {
         TRY(bind_expr(binder, scope, node->lexpr, &left));
     }
@@ -451,6 +481,10 @@ bind_null_test(struct binder *binder, struct scope *scope, const NullTest *node,
     err_t err = bind_expr(binder, scope, (const Node *)node->arg, &expr->args[0]);
 
     *expr_out = expr;
+    if (err == ERR_OK && expr->args[0]->kind == EXPR_ROW) {
+        return bind_row_null_test(binder, expr->args[0], node->nulltesttype == IS_NULL,
+                                  node->location, expr_out);
+    }
     return err != ERR_OK ? err : bind_settle(binder, &expr->args[0]);
 }
 
@@ -568,9 +602,8 @@ out:
 /* What the subquery takes from this scope becomes arguments of the expression. */
 static struct expr *
 subquery_expr(struct binder *binder, struct query *query, enum subquery_kind kind,
-              struct expr *compared, const struct type *type, int location)
+              struct expr *const *compared, uint32_t first, const struct type *type, int location)
 {
-    uint32_t first = compared != NULL;
     struct expr *expr =
         expr_new(binder->arena, EXPR_SUBQUERY, type, first + query->outer_count, location);
     struct subquery *subquery = bind_zeroed(binder, sizeof(*subquery));
@@ -581,8 +614,9 @@ subquery_expr(struct binder *binder, struct query *query, enum subquery_kind kin
     subquery->outer_params =
         arena_alloc(binder->arena, query->outer_count * sizeof(*subquery->outer_params));
     subquery->number = binder->subquery_count++;
-    if (compared != NULL) {
-        expr->args[0] = compared;
+    subquery->compared_count = first;
+    for (uint32_t i = 0; i < first; i++) {
+        expr->args[i] = compared[i];
     }
     for (uint32_t i = 0; i < query->outer_count; i++) {
         expr->args[first + i] = query->outers[i].expr;
@@ -603,26 +637,66 @@ visible_targets(const struct query *query)
     return count;
 }
 
+/* The compared values, one a column of the subquery, of the types that the columns have. */
 static err_t
-bind_any_all(struct binder *binder, struct scope *scope, const SubLink *node, struct query *query,
-             struct expr **expr_out)
+compared_fields(struct binder *binder, struct expr *compared, const struct query *query,
+                int location, struct expr ***fields_out, uint32_t *count_out)
 {
-    const char *name = node->operName != NIL ? strVal(llast(node->operName)) : "=";
-    struct expr *compared, *result, *comparison, *expr;
+    bool is_row = compared->kind == EXPR_ROW && !compared->is_whole;
+    uint32_t count = is_row ? compared->arg_count : 1;
+    struct expr **fields = arena_alloc(binder->arena, (count + 1) * sizeof(*fields));
+    err_t err = ERR_OK;
+
+    if (visible_targets(query) != count) {
+        return bind_error(binder, location, "42601", "subquery has too %s columns",
+                          visible_targets(query) > count ? "many" : "few");
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        fields[i] = is_row ? compared->args[i] : compared;
+        if (fields[i]->type->oid == OID_UNKNOWN) {
+            TRY(bind_coerce(binder, &fields[i], query->targets[i].expr->type, -1, COERCE_IMPLICIT));
+        }
+    }
+    *fields_out = fields;
+    *count_out = count;
+out:
+    return err;
+}
+
+/* A column of the row that the comparison works on: the subquery's, then the compared values. */
+static struct expr *
+compare_column(struct binder *binder, const struct type *type, uint32_t column, int location)
+{
+    struct expr *expr = expr_new(binder->arena, EXPR_COLUMN, type, 0, location);
+
+    expr->column.source = UINT32_MAX;
+    expr->column.column = column;
+    return expr;
+}
+
+static err_t
+bind_compared(struct binder *binder, struct scope *scope, const SubLink *node, const Node *testexpr,
+              const List *operator_name, enum subquery_kind kind, struct query *query,
+              struct expr **expr_out)
+{
+    const char *name = operator_name != NIL ? strVal(llast(operator_name)) : "=";
+    struct expr **fields = NULL, *compared, *left, *right, *comparison, *expr;
+    struct expr **lefts, **rights;
+    uint32_t count = 0;
     err_t err;
 
-    TRY(bind_expr(binder, scope, node->testexpr, &compared));
-    result = expr_new(binder->arena, EXPR_COLUMN, query->targets[0].expr->type, 0, node->location);
-    result->column.source = UINT32_MAX; /* The row of the subquery. */
-    TRY(bind_operator(binder, name, compared, result, node->location, &comparison));
-    /* Each of the two may have got a cast around it: the one of the outer value is done once. */
-    compared = comparison->args[0];
-    comparison->args[0] = expr_new(binder->arena, EXPR_COLUMN, compared->type, 0, node->location);
-    comparison->args[0]->column.source = UINT32_MAX;
-    comparison->args[0]->column.column = 1;
-    expr =
-        subquery_expr(binder, query, node->subLinkType == ANY_SUBLINK ? SUBQUERY_ANY : SUBQUERY_ALL,
-                      compared, bool_type(), node->location);
+    TRY(bind_expr(binder, scope, testexpr, &compared));
+    TRY(compared_fields(binder, compared, query, node->location, &fields, &count));
+    lefts = arena_alloc(binder->arena, count * sizeof(*lefts));
+    rights = arena_alloc(binder->arena, count * sizeof(*rights));
+    for (uint32_t i = 0; i < count; i++) {
+        rights[i] = compare_column(binder, query->targets[i].expr->type, i, node->location);
+        lefts[i] = compare_column(binder, fields[i]->type, count + i, node->location);
+    }
+    left = count == 1 ? lefts[0] : bind_row_of(binder, lefts, NULL, count, node->location);
+    right = count == 1 ? rights[0] : bind_row_of(binder, rights, NULL, count, node->location);
+    TRY(bind_operator(binder, name, left, right, node->location, &comparison));
+    expr = subquery_expr(binder, query, kind, fields, count, bool_type(), node->location);
     expr->subquery->compare = comparison;
     *expr_out = expr;
 out:
@@ -647,27 +721,8 @@ bind_array_query(struct binder *binder, const SubLink *node, struct query *query
                           "could not find array type for data type %s",
                           query->targets[0].expr->type->display);
     }
-    *expr_out = subquery_expr(binder, query, SUBQUERY_ARRAY, NULL, type, node->location);
+    *expr_out = subquery_expr(binder, query, SUBQUERY_ARRAY, NULL, 0, type, node->location);
     return ERR_OK;
-}
-
-static err_t
-bind_indirection(struct binder *binder, struct scope *scope, const A_Indirection *node,
-                 struct expr **expr_out)
-{
-    uint32_t at = 0;
-    struct expr *expr;
-    err_t err = bind_expr(binder, scope, node->arg, &expr);
-
-    while (err == ERR_OK && at < (uint32_t)list_length(node->indirection)) {
-        if (!IsA(list_nth(node->indirection, (int)at), A_Indices)) {
-            return bind_error(binder, expr->position, "0A000",
-                              "selecting a field of an expression is not supported yet");
-        }
-        err = bind_subscripts(binder, scope, expr, node->indirection, &at, &expr);
-    }
-    *expr_out = expr;
-    return err;
 }
 
 static err_t
@@ -678,34 +733,48 @@ bind_sub_link(struct binder *binder, struct scope *scope, const SubLink *node,
     err_t err;
 
     TRY(bind_query(binder, scope, (const SelectStmt *)node->subselect, &query));
-    if (node->subLinkType == EXISTS_SUBLINK) {
+    switch (node->subLinkType) {
+    case EXISTS_SUBLINK:
         *expr_out =
-            subquery_expr(binder, query, SUBQUERY_EXISTS, NULL, bool_type(), node->location);
+            subquery_expr(binder, query, SUBQUERY_EXISTS, NULL, 0, bool_type(), node->location);
         return ERR_OK;
-    }
-    if (node->subLinkType != EXPR_SUBLINK && node->subLinkType != ANY_SUBLINK &&
-        node->subLinkType != ARRAY_SUBLINK && node->subLinkType != ALL_SUBLINK) {
-        err = bind_error(binder, node->location, "0A000",
-                         "this kind of subquery is not supported yet");
-        goto out;
+    case ANY_SUBLINK:
+    case ALL_SUBLINK:
+        return bind_compared(binder, scope, node, node->testexpr, node->operName,
+                             node->subLinkType == ANY_SUBLINK ? SUBQUERY_ANY : SUBQUERY_ALL, query,
+                             expr_out);
+    case EXPR_SUBLINK:
+    case ARRAY_SUBLINK:
+        break;
+    default:
+        return bind_error(binder, node->location, "0A000",
+                          "this kind of subquery is not supported yet");
     }
     if (visible_targets(query) != 1) {
-        err = bind_error(binder, node->location, "42601",
-                         node->subLinkType == EXPR_SUBLINK || node->subLinkType == ARRAY_SUBLINK
-                             ? "subquery must return only one column"
-                             : "subquery has too many columns");
-        goto out;
-    }
-    if (node->subLinkType == ANY_SUBLINK || node->subLinkType == ALL_SUBLINK) {
-        err = bind_any_all(binder, scope, node, query, expr_out);
-        goto out;
+        return bind_error(binder, node->location, "42601", "subquery must return only one column");
     }
     if (node->subLinkType == ARRAY_SUBLINK) {
-        err = bind_array_query(binder, node, query, expr_out);
-        goto out;
+        return bind_array_query(binder, node, query, expr_out);
     }
-    *expr_out = subquery_expr(binder, query, SUBQUERY_SCALAR, NULL, query->targets[0].expr->type,
+    *expr_out = subquery_expr(binder, query, SUBQUERY_SCALAR, NULL, 0, query->targets[0].expr->type,
                               node->location);
+    (*expr_out)->shape = query->targets[0].expr->shape;
+out:
+    return err;
+}
+
+/* (a, b) = (SELECT x, y ...) */
+static err_t
+bind_row_subquery(struct binder *binder, struct scope *scope, const A_Expr *node,
+                  struct expr **expr_out)
+{
+    const SubLink *link = (const SubLink *)node->rexpr;
+    struct query *query;
+    err_t err;
+
+    TRY(bind_query(binder, scope, (const SelectStmt *)link->subselect, &query));
+    err =
+        bind_compared(binder, scope, link, node->lexpr, node->name, SUBQUERY_ROW, query, expr_out);
 out:
     return err;
 }
@@ -720,6 +789,55 @@ bind_min_max(struct binder *binder, struct scope *scope, const MinMaxExpr *node,
 
     return bind_choice(binder, scope, is_greatest ? EXPR_GREATEST : EXPR_LEAST,
                        is_greatest ? "GREATEST" : "LEAST", node->args, node->location, expr_out);
+}
+
+static bool
+shape_has(const struct shape *shape, const char *name)
+{
+    for (uint32_t i = 0; i < shape->count; i++) {
+        if (slice_equal(shape->names[i], slice_from_text(name))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* (record).field */
+static err_t
+bind_part(struct binder *binder, const A_Indirection *node, const char *name, struct expr *record,
+          struct expr **expr_out)
+{
+    if (record->is_whole && !shape_has(record->shape, name) && IsA(node->arg, ColumnRef)) {
+        return bind_error(binder, record->position, "42703", "column %s.%s does not exist",
+                          strVal(llast(((const ColumnRef *)node->arg)->fields)), name);
+    }
+    return bind_field(binder, record, name, record->position, expr_out);
+}
+
+/* (record).field, array[1], and any order of them. */
+static err_t
+bind_indirection(struct binder *binder, struct scope *scope, const A_Indirection *node,
+                 struct expr **expr_out)
+{
+    uint32_t at = 0;
+    struct expr *expr;
+    err_t err = bind_expr(binder, scope, node->arg, &expr);
+
+    while (err == ERR_OK && at < (uint32_t)list_length(node->indirection)) {
+        const Node *step = list_nth(node->indirection, (int)at);
+
+        if (IsA(step, String)) {
+            err = bind_part(binder, node, strVal(step), expr, &expr);
+            at++;
+        } else if (IsA(step, A_Indices)) {
+            err = bind_subscripts(binder, scope, expr, node->indirection, &at, &expr);
+        } else {
+            err = bind_error(binder, expr->position, "0A000",
+                             "row expansion via \"*\" is not supported here");
+        }
+    }
+    *expr_out = expr;
+    return err;
 }
 
 /* What may be evaluated or not cannot return rows. */
@@ -774,8 +892,7 @@ bind_node(struct binder *binder, struct scope *scope, const Node *node, struct e
         return bind_error(binder, ((const SetToDefault *)node)->location, "42601",
                           "DEFAULT is not allowed in this context");
     case T_RowExpr:
-        return bind_error(binder, ((const RowExpr *)node)->location, "0A000",
-                          "row expressions are not supported yet");
+        return bind_row(binder, scope, (const RowExpr *)node, expr_out);
     case T_A_ArrayExpr:
         return bind_array(binder, scope, node, NULL, expr_out);
     case T_A_Indirection:
@@ -865,6 +982,8 @@ bind_output_name(const Node *node)
         }
         return bind_output_name(part->arg);
     }
+    case T_RowExpr:
+        return SLICE("row");
     case T_MinMaxExpr:
         return ((const MinMaxExpr *)node)->op == IS_GREATEST ? SLICE("greatest") : SLICE("least");
     case T_CollateClause:

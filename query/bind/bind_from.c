@@ -123,8 +123,8 @@ ambiguous(struct binder *binder, struct slice name, int location)
                       SLICE_ARGS(name));
 }
 
-static struct expr *
-expr_copy(struct binder *binder, const struct expr *from)
+struct expr *
+bind_expr_copy(struct binder *binder, const struct expr *from)
 {
     struct expr *copy = expr_new(binder->arena, from->kind, from->type, 0, from->position);
     struct expr **args = from->args;
@@ -133,7 +133,7 @@ expr_copy(struct binder *binder, const struct expr *from)
     if (from->arg_count > 0) {
         copy->args = arena_alloc(binder->arena, from->arg_count * sizeof(struct expr *));
         for (uint32_t i = 0; i < from->arg_count; i++) {
-            copy->args[i] = expr_copy(binder, args[i]);
+            copy->args[i] = bind_expr_copy(binder, args[i]);
         }
     }
     return copy;
@@ -147,7 +147,7 @@ column_in_scope(struct binder *binder, struct scope *scope, struct slice table, 
     *expr_out = NULL;
     for (uint32_t i = 0; table.size == 0 && i < scope->merged_count; i++) {
         if (slice_equal(scope->merged[i].name, name)) {
-            *expr_out = expr_copy(binder, scope->merged[i].expr);
+            *expr_out = bind_expr_copy(binder, scope->merged[i].expr);
             return ERR_OK;
         }
     }
@@ -251,6 +251,45 @@ is_hidden_table(const struct scope *scope, struct slice table)
     return false;
 }
 
+/* The table's row as one value. *expr_out NULL: there is no such table. */
+static err_t
+whole_row(struct binder *binder, struct scope *scope, struct slice table, int location,
+          struct expr **expr_out)
+{
+    err_t err;
+
+    *expr_out = NULL;
+    for (uint32_t i = 0; i < scope->item_count; i++) {
+        struct source *source = scope->items[i].source;
+        struct expr **fields;
+        struct slice *names;
+        uint32_t count = 0;
+
+        if (!slice_equal(scope->items[i].alias, table)) {
+            continue;
+        }
+        fields = bind_zeroed(binder, (source->column_count + 1) * sizeof(*fields));
+        names = bind_zeroed(binder, (source->column_count + 1) * sizeof(*names));
+        for (uint32_t j = 0; j < source->column_count; j++) {
+            if (!is_dropped(source, j)) {
+                names[count] = source->columns[j].name;
+                fields[count++] = expr_column(binder->arena, source, j);
+            }
+        }
+        *expr_out = bind_row_of(binder, fields, names, count, location);
+        (*expr_out)->is_whole = true;
+        return ERR_OK;
+    }
+    if (scope->outer == NULL) {
+        return ERR_OK;
+    }
+    err = whole_row(binder, scope->outer, table, location, expr_out);
+    if (err == ERR_OK && *expr_out != NULL) {
+        *expr_out = outer_reference(binder, scope->query, *expr_out);
+    }
+    return err;
+}
+
 err_t
 bind_column(struct binder *binder, struct scope *scope, const ColumnRef *reference,
             struct expr **expr_out)
@@ -260,6 +299,14 @@ bind_column(struct binder *binder, struct scope *scope, const ColumnRef *referen
     struct slice name, table = SLICE("");
     err_t err;
 
+    if (IsA(last, A_Star) && parts == 2) {
+        table = slice_from_text(strVal(linitial(reference->fields)));
+        err = whole_row(binder, scope, table, reference->location, expr_out);
+        return err != ERR_OK || *expr_out != NULL
+                   ? err
+                   : bind_error(binder, reference->location, "42P01",
+                                "missing FROM-clause entry for table \"%.*s\"", SLICE_ARGS(table));
+    }
     if (!IsA(last, String) || parts > 3) {
         return bind_error(binder, reference->location, "0A000",
                           "row expansion via \"*\" is not supported here");
@@ -269,6 +316,9 @@ bind_column(struct binder *binder, struct scope *scope, const ColumnRef *referen
         table = slice_from_text(strVal(list_nth(reference->fields, parts - 2)));
     }
     err = column_resolve(binder, scope, table, name, reference->location, expr_out);
+    if (err == ERR_OK && *expr_out == NULL && parts == 1) {
+        err = whole_row(binder, scope, name, reference->location, expr_out);
+    }
     if (err != ERR_OK || *expr_out != NULL) {
         return err;
     }
@@ -348,7 +398,7 @@ star_expand(struct binder *binder, struct scope *scope, const ColumnRef *referen
                               "SELECT * with no tables specified is not valid");
         }
         for (uint32_t i = 0; err == ERR_OK && i < scope->merged_count; i++) {
-            err = target_add(binder, list, expr_copy(binder, scope->merged[i].expr),
+            err = target_add(binder, list, bind_expr_copy(binder, scope->merged[i].expr),
                              scope->merged[i].name);
         }
         for (uint32_t i = 0; err == ERR_OK && i < scope->item_count; i++) {
@@ -370,6 +420,72 @@ star_expand(struct binder *binder, struct scope *scope, const ColumnRef *referen
                                  "missing FROM-clause entry for table \"%.*s\"", SLICE_ARGS(table));
 }
 
+static err_t
+fields_expand(struct binder *binder, struct scope *scope, const A_Indirection *node,
+              struct target_list *list)
+{
+    A_Indirection inner = *node;
+    struct target *targets;
+    struct expr *record;
+    List path = {.type = T_List};
+    uint32_t count;
+    err_t err;
+
+    path = *node->indirection;
+    path.length--; /* Without the star. */
+    inner.indirection = &path;
+    TRY(bind_expr(binder, scope, path.length > 0 ? (const Node *)&inner : node->arg, &record));
+    TRY(bind_fields(binder, record, &targets, &count));
+    for (uint32_t i = 0; err == ERR_OK && i < count; i++) {
+        err = target_add(binder, list, targets[i].expr, targets[i].name);
+    }
+out:
+    return err;
+}
+
+/* t.*, *, (record).*: false: it is one expression. */
+static err_t
+expands(struct binder *binder, struct scope *scope, const Node *node, struct target_list *list,
+        bool *is_done_out)
+{
+    const A_Indirection *indirection = (const A_Indirection *)node;
+
+    *is_done_out = true;
+    if (IsA(node, ColumnRef) && IsA(llast(((const ColumnRef *)node)->fields), A_Star)) {
+        return star_expand(binder, scope, (const ColumnRef *)node, list);
+    }
+    if (IsA(node, A_Indirection) && IsA(llast(indirection->indirection), A_Star)) {
+        return fields_expand(binder, scope, indirection, list);
+    }
+    *is_done_out = false;
+    return ERR_OK;
+}
+
+err_t
+bind_row_list(struct binder *binder, struct scope *scope, const List *nodes,
+              struct target **targets_out, uint32_t *count_out)
+{
+    struct target_list list = {0};
+    const ListCell *cell;
+    err_t err = ERR_OK;
+
+    foreach(cell, nodes)
+    {
+        struct expr *expr;
+        bool is_done;
+
+        TRY(expands(binder, scope, lfirst(cell), &list, &is_done));
+        if (!is_done) {
+            TRY(bind_expr(binder, scope, lfirst(cell), &expr));
+            TRY(target_add(binder, &list, expr, SLICE("")));
+        }
+    }
+    *targets_out = list.targets;
+    *count_out = list.count;
+out:
+    return err;
+}
+
 err_t
 bind_targets(struct binder *binder, struct scope *scope, const List *nodes,
              struct target **targets_out, uint32_t *count_out)
@@ -382,10 +498,10 @@ bind_targets(struct binder *binder, struct scope *scope, const List *nodes,
     {
         const ResTarget *target = lfirst(cell);
         struct expr *expr;
+        bool is_done;
 
-        if (IsA(target->val, ColumnRef) &&
-            IsA(llast(((const ColumnRef *)target->val)->fields), A_Star)) {
-            TRY(star_expand(binder, scope, (const ColumnRef *)target->val, &list));
+        TRY(expands(binder, scope, target->val, &list, &is_done));
+        if (is_done) {
             continue;
         }
         TRY(bind_expr(binder, scope, target->val, &expr));
@@ -685,7 +801,8 @@ using_one(struct binder *binder, struct scope *scope, uint32_t middle, struct sl
 
     TRY(using_side(binder, scope, 0, middle, name, "left", &left));
     TRY(using_side(binder, scope, middle, scope->item_count, name, "right", &right));
-    TRY(bind_operator(binder, "=", expr_copy(binder, left), expr_copy(binder, right), -1, &equal));
+    TRY(bind_operator(binder, "=", bind_expr_copy(binder, left), bind_expr_copy(binder, right), -1,
+                      &equal));
     and_with(binder, &join->on, equal);
     err = merge(binder, scope, name, join->kind, left, right);
 out:

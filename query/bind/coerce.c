@@ -118,6 +118,9 @@ bind_coerce(struct binder *binder, struct expr **expr, const struct type *type, 
     struct expr *cast;
     err_t err = ERR_OK;
 
+    if ((*expr)->kind == EXPR_ROW) {
+        TRY(bind_row_settle(binder, *expr));
+    }
     if ((*expr)->kind == EXPR_PARAM && (*expr)->type->oid == OID_UNKNOWN) {
         (*expr)->type = type;
         binder->param_types[(*expr)->param] = type;
@@ -157,7 +160,9 @@ bind_coerce(struct binder *binder, struct expr **expr, const struct type *type, 
         break;
     }
     length_apply(binder, expr, typmod, coercion);
-    return ERR_OK;
+    err = ERR_OK;
+out:
+    return err;
 }
 
 err_t
@@ -189,6 +194,9 @@ bind_common(struct binder *binder, const char *context, struct expr **exprs, uin
 err_t
 bind_settle(struct binder *binder, struct expr **expr)
 {
+    if ((*expr)->kind == EXPR_ROW) {
+        return bind_row_settle(binder, *expr);
+    }
     return (*expr)->type->oid == OID_UNKNOWN
                ? bind_coerce(binder, expr, type_by_oid(OID_TEXT), -1, COERCE_IMPLICIT)
                : ERR_OK;

@@ -85,6 +85,7 @@ struct expr *expr_new(struct arena *arena, enum expr_kind kind, const struct typ
 struct expr *expr_const(struct arena *arena, const struct type *type, struct datum value,
                         bool is_null);
 struct expr *expr_column(struct arena *arena, struct source *source, uint32_t column);
+struct expr *bind_expr_copy(struct binder *binder, const struct expr *from);
 bool expr_equal(const struct expr *a, const struct expr *b);
 struct slice bind_output_name(const Node *node);
 
@@ -135,6 +136,29 @@ err_t bind_targets(struct binder *binder, struct scope *scope, const List *list,
 
 struct source *source_of_query(struct binder *binder, struct query *query);
 err_t bind_alias_columns(struct binder *binder, struct source *source, const Alias *alias);
+
+/* Expressions of a list, with t.* expanded; names as far as they have them. */
+err_t bind_row_list(struct binder *binder, struct scope *scope, const List *nodes,
+                    struct target **targets_out, uint32_t *count_out);
+
+/* ---- Rows as values: bind_row.c ---- */
+err_t bind_row(struct binder *binder, struct scope *scope, const RowExpr *node,
+               struct expr **expr_out);
+/* names NULL: f1, f2, ... */
+struct expr *bind_row_of(struct binder *binder, struct expr **fields, const struct slice *names,
+                         uint32_t count, int location);
+err_t bind_row_settle(struct binder *binder, struct expr *row);
+err_t bind_field(struct binder *binder, struct expr *record, const char *name, int location,
+                 struct expr **expr_out);
+err_t bind_fields(struct binder *binder, struct expr *record, struct target **targets_out,
+                  uint32_t *count_out);
+bool bind_is_row_comparison(const char *name, const struct expr *left, const struct expr *right);
+err_t bind_row_comparison(struct binder *binder, const char *name, struct expr *left,
+                          struct expr *right, int location, struct expr **expr_out);
+err_t bind_row_null_test(struct binder *binder, struct expr *row, bool is_null, int location,
+                         struct expr **expr_out);
+err_t bind_row_in(struct binder *binder, struct expr *left, struct expr **exprs, uint32_t count,
+                  bool is_not, int location, struct expr **expr_out);
 
 /* ---- Functions that return rows: bind_set.c ---- */
 /* A call in an expression: is it allowed there? Gives it its shape. */

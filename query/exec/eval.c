@@ -3,8 +3,11 @@
 #include "engine/base/assert.h"
 #include "models/types/array.h"
 #include "models/types/sql_error.h"
+#include "models/types/tuple.h"
 
 #include "engine/base/poison.h"
+
+static bool record_is(struct evaluation *evaluation, struct datum record, bool is_null);
 
 void
 vector_make(const struct evaluation *evaluation, struct vector *out)
@@ -451,9 +454,13 @@ eval_test(struct evaluation *evaluation, const struct expr *expr, const uint16_t
             value_set(out, row, datum_int(!value.i), is_null);
             break;
         case EXPR_IS_NULL:
+            is_null = is_null || (expr->args[0]->type->oid == OID_RECORD &&
+                                  record_is(evaluation, value, true));
             value_set(out, row, datum_int(is_null), false);
             break;
         case EXPR_IS_NOT_NULL:
+            is_null = is_null || (expr->args[0]->type->oid == OID_RECORD &&
+                                  !record_is(evaluation, value, false));
             value_set(out, row, datum_int(!is_null), false);
             break;
         case EXPR_IS_BOOL:
@@ -480,6 +487,82 @@ eval_test(struct evaluation *evaluation, const struct expr *expr, const uint16_t
     }
 out:
     return err;
+}
+
+/* ---- Rows as values ---- */
+
+static err_t
+tuple_make(struct evaluation *evaluation, const struct expr *expr, const struct vector *args,
+           uint32_t row, struct vector *out)
+{
+    struct tuple_writer writer;
+    bool is_null = expr->is_whole;
+
+    tuple_begin(&writer, expr->arg_count);
+    for (uint32_t i = 0; i < expr->arg_count; i++) {
+        tuple_add(&writer, expr->args[i]->type, expr->shape->names[i],
+                  vector_is_null(&args[i], row), vector_value(&args[i], row));
+        is_null = is_null && vector_is_null(&args[i], row);
+    }
+    value_set(out, row, datum_bytes(tuple_end(&writer, evaluation->arena)), is_null);
+    return ERR_OK;
+}
+
+static err_t
+tuple_field(struct evaluation *evaluation, const struct expr *expr, const struct vector *record,
+            uint32_t row, struct vector *out)
+{
+    struct tuple_reader reader;
+    struct tuple_field field = {.is_null = true};
+    err_t err = ERR_OK;
+
+    value_set(out, row, datum_int(0), true);
+    if (vector_is_null(record, row)) {
+        return ERR_OK;
+    }
+    TRY(tuple_open(vector_value(record, row).bytes, &reader));
+    for (uint32_t i = 0; i <= expr->param && reader.fields > 0; i++) {
+        TRY(tuple_next(&reader, evaluation->arena, &field));
+    }
+    value_set(out, row, field.value, field.is_null);
+out:
+    return err;
+}
+
+static err_t
+eval_tuple(struct evaluation *evaluation, const struct expr *expr, const uint16_t *rows,
+           uint32_t count, struct vector *out)
+{
+    struct vector *args;
+    err_t err;
+
+    TRY(eval_args(evaluation, expr, rows, count, &args));
+    vector_make(evaluation, out);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t row = row_at(rows, i);
+
+        TRY(expr->kind == EXPR_ROW ? tuple_make(evaluation, expr, args, row, out)
+                                   : tuple_field(evaluation, expr, args, row, out));
+    }
+out:
+    return err;
+}
+
+/* A record is null when all its fields are; it is not null when none is. */
+static bool
+record_is(struct evaluation *evaluation, struct datum record, bool is_null)
+{
+    struct tuple_reader reader;
+    struct tuple_field field;
+    err_t err = tuple_open(record.bytes, &reader);
+
+    while (err == ERR_OK && reader.fields > 0) {
+        err = tuple_next(&reader, evaluation->arena, &field);
+        if (err == ERR_OK && field.is_null != is_null) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* ---- Subqueries ---- */
@@ -576,7 +659,7 @@ rows_gather(struct subquery_state *state)
     if (state->has_rows) {
         rows_fini(&state->rows);
     }
-    rows_init(&state->rows, plan->columns, 1);
+    rows_init(&state->rows, plan->columns, plan->column_count);
     state->has_rows = true;
     for (err = operator_next(state->operator, & batch); err == ERR_OK && batch != NULL;
          err = operator_next(state->operator, & batch)) {
@@ -590,29 +673,46 @@ rows_gather(struct subquery_state *state)
     return err;
 }
 
-/* Compares the value with each row's; ends at the first that decides. */
+/* Rows of the subquery, beside the values that they are compared with. */
+static void
+compared_batch(struct evaluation *evaluation, const struct subquery_state *state, uint32_t first,
+               uint32_t count, const struct vector *compared, uint32_t row, struct batch *batch)
+{
+    uint32_t columns = state->rows.column_count;
+
+    batch_make(batch, evaluation->arena, 2 * columns, count);
+    batch->column_count = columns;
+    rows_fill(&state->rows, first, count, batch);
+    batch->column_count = 2 * columns;
+    for (uint32_t i = 0; i < columns; i++) {
+        struct vector *column = &batch->columns[columns + i];
+
+        column->is_constant = true;
+        column->values[0] = vector_value(&compared[i], row);
+        column->nulls[0] = vector_is_null(&compared[i], row);
+    }
+}
+
+/* Compares the values with each row's; ends at the first that decides. */
 static err_t
 any_all(struct evaluation *evaluation, const struct expr *expr, struct subquery_state *state,
-        struct datum compared, bool is_compared_null, struct datum *value_out, bool *is_null_out)
+        const struct vector *compared, uint32_t row, struct datum *value_out, bool *is_null_out)
 {
-    bool is_any = expr->subquery->kind == SUBQUERY_ANY;
-    struct batch pair;
+    bool is_any = expr->subquery->kind != SUBQUERY_ALL;
+    struct batch pairs;
     err_t err = ERR_OK;
 
-    *is_null_out = false;
+    *is_null_out = expr->subquery->kind == SUBQUERY_ROW && state->rows.count == 0;
     *value_out = datum_int(!is_any);
+    if (expr->subquery->kind == SUBQUERY_ROW && state->rows.count > 1) {
+        return sql_error("21000", "more than one row returned by a subquery used as an expression");
+    }
     for (uint32_t first = 0; first < state->rows.count; first += BATCH_ROWS_MAX) {
         uint32_t count = MIN(state->rows.count - first, (uint32_t)BATCH_ROWS_MAX);
-        uint8_t compared_null = is_compared_null;
         struct vector result;
 
-        batch_make(&pair, evaluation->arena, 2, count);
-        pair.column_count = 1;
-        rows_fill(&state->rows, first, count, &pair);
-        pair.column_count = 2;
-        pair.columns[1] =
-            (struct vector){.values = &compared, .nulls = &compared_null, .is_constant = true};
-        TRY(eval(evaluation->exec, evaluation->arena, expr->subquery->compare, &pair, NULL, count,
+        compared_batch(evaluation, state, first, count, compared, row, &pairs);
+        TRY(eval(evaluation->exec, evaluation->arena, expr->subquery->compare, &pairs, NULL, count,
                  &result));
         for (uint32_t i = 0; i < count; i++) {
             if (vector_is_null(&result, i)) {
@@ -664,6 +764,7 @@ subquery_run(struct evaluation *evaluation, const struct expr *expr,
         break;
     case SUBQUERY_ANY:
     case SUBQUERY_ALL:
+    case SUBQUERY_ROW:
         err = rows_gather(state);
         break;
     case SUBQUERY_ARRAY:
@@ -684,7 +785,7 @@ static err_t
 eval_subquery(struct evaluation *evaluation, const struct expr *expr, const uint16_t *rows,
               uint32_t count, struct vector *out)
 {
-    bool compares = expr->subquery->kind == SUBQUERY_ANY || expr->subquery->kind == SUBQUERY_ALL;
+    uint32_t compared = expr->subquery->compared_count;
     struct subquery_state *state;
     struct vector *args;
     err_t err;
@@ -696,11 +797,10 @@ eval_subquery(struct evaluation *evaluation, const struct expr *expr, const uint
         struct datum value;
         bool is_null;
 
-        outers_set(evaluation->exec, expr, args, compares, row);
+        outers_set(evaluation->exec, expr, args, compared, row);
         TRY(subquery_run(evaluation, expr, &state));
-        if (compares) {
-            TRY(any_all(evaluation, expr, state, vector_value(&args[0], row),
-                        vector_is_null(&args[0], row), &value, &is_null));
+        if (compared > 0) {
+            TRY(any_all(evaluation, expr, state, args, row, &value, &is_null));
         } else {
             is_null = state->is_null;
             value = is_null ? datum_int(0) : type_copy(expr->type, state->value, evaluation->arena);
@@ -776,6 +876,9 @@ eval_rows(struct evaluation *evaluation, const struct expr *expr, const uint16_t
         return eval_extreme(evaluation, expr, rows, count, out);
     case EXPR_IN:
         return eval_in(evaluation, expr, rows, count, out);
+    case EXPR_ROW:
+    case EXPR_FIELD:
+        return eval_tuple(evaluation, expr, rows, count, out);
     case EXPR_SUBQUERY:
         return eval_subquery(evaluation, expr, rows, count, out);
     case EXPR_ARRAY:
