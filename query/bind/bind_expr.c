@@ -768,13 +768,14 @@ static err_t
 bind_row_subquery(struct binder *binder, struct scope *scope, const A_Expr *node,
                   struct expr **expr_out)
 {
-    const SubLink *link = (const SubLink *)node->rexpr;
+    SubLink link = *(const SubLink *)node->rexpr;
     struct query *query;
     err_t err;
 
-    TRY(bind_query(binder, scope, (const SelectStmt *)link->subselect, &query));
+    link.location = node->location;
+    TRY(bind_query(binder, scope, (const SelectStmt *)link.subselect, &query));
     err =
-        bind_compared(binder, scope, link, node->lexpr, node->name, SUBQUERY_ROW, query, expr_out);
+        bind_compared(binder, scope, &link, node->lexpr, node->name, SUBQUERY_ROW, query, expr_out);
 out:
     return err;
 }
