@@ -20,9 +20,12 @@ query_sources += query/session/prepared.c query/session/session.c query/session/
 # Functions that return rows, LATERAL.
 query_sources += query/bind/bind_row.c
 query_sources += query/bind/bind_set.c
+query_sources += query/bind/bind_with.c
+query_sources += query/exec/cte.c
 query_sources += query/exec/lateral.c
 query_sources += query/exec/set.c
 query_sources += query/fn/series.c
+query_sources += query/plan/cte.c
 query_sources += query/plan/set.c
 
 # Arrays, polymorphic functions.

@@ -9,7 +9,9 @@ enum { SQL_DEPTH_MAX = 1000, TARGETS_MAX = 1664, PARAMS_MAX = 65535 };
 enum source_kind {
     SOURCE_TABLE,
     SOURCE_SYSTEM,    /* A relation of pg_catalog: query/catalog. */
-    SOURCE_QUERY,     /* A subquery, a view, a WITH query. */
+    SOURCE_QUERY,     /* A subquery or a view. */
+    SOURCE_CTE,       /* An item of WITH. */
+    SOURCE_WORK,      /* Inside of a recursive one: the rows it gave last. */
     SOURCE_FUNCTION,  /* Functions in FROM, side by side. */
     SOURCE_COPY,      /* Rows that COPY reads; the last column is the row's number. */
     SOURCE_AGGREGATE, /* What GROUP BY and aggregates make of a query's rows: its own columns. */
@@ -23,6 +25,23 @@ struct source_column {
     bool is_used;              /* Somewhere in the statement. */
 };
 
+/* An item of WITH. */
+struct cte {
+    uint32_t number; /* Of its state. */
+    uint32_t column_count;
+    struct source_column *columns;
+    struct query *query;     /* Of a recursive one the first part. */
+    struct query *recursive; /* The second; NULL: it does not read itself. */
+    struct query *around;    /* What both take from outside goes through it. NULL: directly. */
+    bool is_union_all;
+    struct statement *change; /* In place of a query; runs whether it is read or not. */
+    struct cte *next_change;
+    uint32_t references;
+    bool is_materialized, is_inlined; /* As the statement wants it. */
+    bool has_volatile;
+    struct plan_cte *plan; /* Set by planning. */
+};
+
 struct source {
     enum source_kind kind;
     uint32_t id; /* In the statement. */
@@ -31,6 +50,7 @@ struct source {
     const struct relation *relation;
     const struct system_relation *system;
     struct query *query;
+    struct cte *cte;
     struct slice alias;      /* FUNCTION: its name where none is given. */
     uint32_t function_count; /* FUNCTION: each has the columns of its expression's shape. */
     struct expr **functions;
@@ -98,6 +118,9 @@ struct query {
     uint32_t values_count; /* VALUES: rows of target_count expressions. */
     struct values_row *values;
 
+    uint32_t cte_count; /* Of its WITH. */
+    struct cte **ctes;
+
     uint32_t outer_count; /* What it takes from around it. */
     struct outer_reference *outers;
     struct plan *plan; /* Set by planning: a WITH query is planned once. */
@@ -145,7 +168,9 @@ struct statement {
     const struct type **param_types;
     uint32_t source_count;   /* Numbers of sources given out, */
     uint32_t outer_count;    /* of EXPR_OUTER, */
-    uint32_t subquery_count; /* and of subqueries. */
+    uint32_t subquery_count; /* of subqueries, */
+    uint32_t cte_count;      /* and of items of WITH. */
+    struct cte *changes;     /* Those of WITH that change data, in their order. */
     const void *utility;     /* The parse node. */
 
     bool is_copy;               /* Of what COPY takes (INSERT, from SOURCE_COPY) or gives. */

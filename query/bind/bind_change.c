@@ -119,11 +119,12 @@ checks_bind(struct binder *binder, const struct relation *relation, struct state
 }
 
 static err_t
-returning_bind(struct binder *binder, const List *list, const struct relation *relation,
-               const Alias *alias, struct source *source, struct statement *out)
+returning_bind(struct binder *binder, struct scope *around, const List *list,
+               const struct relation *relation, const Alias *alias, struct source *source,
+               struct statement *out)
 {
     struct query none = {0};
-    struct scope scope = {.query = &none, .clause = "RETURNING"};
+    struct scope scope = {.outer = around, .query = &none, .clause = "RETURNING"};
 
     if (list == NIL) {
         return ERR_OK;
@@ -227,11 +228,12 @@ insert_value(struct binder *binder, struct scope *scope, const InsertStmt *inser
 }
 
 static err_t
-insert_values(struct binder *binder, const InsertStmt *insert, const struct relation *relation,
-              const uint32_t *columns, uint32_t count, struct query *query)
+insert_values(struct binder *binder, struct scope *around, const InsertStmt *insert,
+              const struct relation *relation, const uint32_t *columns, uint32_t count,
+              struct query *query)
 {
     const SelectStmt *select = (const SelectStmt *)insert->selectStmt;
-    struct scope scope = {.query = query, .clause = "VALUES"};
+    struct scope scope = {.outer = around, .query = query, .clause = "VALUES"};
     const ListCell *cell;
     uint32_t at = 0;
     err_t err = ERR_OK;
@@ -274,18 +276,19 @@ out:
 }
 
 static err_t
-insert_select(struct binder *binder, const InsertStmt *insert, const struct relation *relation,
-              const uint32_t *columns, uint32_t count, struct query *query)
+insert_select(struct binder *binder, struct scope *around, const InsertStmt *insert,
+              const struct relation *relation, const uint32_t *columns, uint32_t count,
+              struct query *query)
 {
     const SelectStmt *select = (const SelectStmt *)insert->selectStmt;
-    struct scope scope = {.query = query, .clause = "INSERT"};
+    struct scope scope = {.outer = around, .query = query, .clause = "INSERT"};
     struct source *source = source_new(binder, SOURCE_QUERY, 0);
     struct join *from = bind_zeroed(binder, sizeof(*from));
     struct expr **exprs = bind_zeroed(binder, (relation->column_count + 1U) * sizeof(*exprs));
     uint32_t given = 0;
     err_t err;
 
-    TRY(bind_query(binder, NULL, select, &source->query));
+    TRY(bind_query(binder, around, select, &source->query));
     while (given < source->query->target_count && !source->query->targets[given].is_junk) {
         given++;
     }
@@ -440,12 +443,12 @@ conflict_index(struct binder *binder, const InferClause *infer, const struct rel
 }
 
 static err_t
-conflict_bind(struct binder *binder, const InsertStmt *insert, const struct relation *relation,
-              struct statement *out)
+conflict_bind(struct binder *binder, struct scope *around, const InsertStmt *insert,
+              const struct relation *relation, struct statement *out)
 {
     const OnConflictClause *clause = insert->onConflictClause;
     struct query none = {0};
-    struct scope scope = {.query = &none};
+    struct scope scope = {.outer = around, .query = &none, .clause = "ON CONFLICT"};
     err_t err = ERR_OK;
 
     if (clause == NULL) {
@@ -478,8 +481,9 @@ out:
     return err;
 }
 
-err_t
-bind_insert(struct binder *binder, const InsertStmt *insert, struct statement *out)
+static err_t
+bind_insert(struct binder *binder, struct scope *around, const InsertStmt *insert,
+            struct statement *out)
 {
     const SelectStmt *select = (const SelectStmt *)insert->selectStmt;
     const struct relation *relation;
@@ -487,10 +491,6 @@ bind_insert(struct binder *binder, const InsertStmt *insert, struct statement *o
     err_t err;
 
     TRY(table_find(binder, insert->relation, "insert into", &relation));
-    if (insert->withClause != NULL) {
-        err = bind_error(binder, -1, "0A000", "WITH before INSERT is not supported yet");
-        goto out;
-    }
     TRY(insert_columns(binder, insert, relation, &columns, &count));
     out->relation = relation;
     out->query = bind_zeroed(binder, sizeof(*out->query));
@@ -500,13 +500,13 @@ bind_insert(struct binder *binder, const InsertStmt *insert, struct statement *o
         TRY(insert_defaults(binder, relation, out->query));
     } else if (select->valuesLists != NIL && select->sortClause == NIL &&
                select->limitCount == NULL && select->withClause == NULL) {
-        TRY(insert_values(binder, insert, relation, columns, count, out->query));
+        TRY(insert_values(binder, around, insert, relation, columns, count, out->query));
     } else {
-        TRY(insert_select(binder, insert, relation, columns, count, out->query));
+        TRY(insert_select(binder, around, insert, relation, columns, count, out->query));
     }
-    TRY(conflict_bind(binder, insert, relation, out));
+    TRY(conflict_bind(binder, around, insert, relation, out));
     TRY(checks_bind(binder, relation, out));
-    err = returning_bind(binder, insert->returningList, relation, insert->relation->alias,
+    err = returning_bind(binder, around, insert->returningList, relation, insert->relation->alias,
                          out->row_source, out);
 out:
     return err;
@@ -566,20 +566,17 @@ out:
     return err;
 }
 
-err_t
-bind_update(struct binder *binder, const UpdateStmt *update, struct statement *out)
+static err_t
+bind_update(struct binder *binder, struct scope *around, const UpdateStmt *update,
+            struct statement *out)
 {
     struct query *query = bind_zeroed(binder, sizeof(*query));
-    struct scope scope = {.query = query, .clause = "UPDATE"};
+    struct scope scope = {.outer = around, .query = query, .clause = "UPDATE"};
     const struct relation *relation;
     struct source *source;
     err_t err;
 
     TRY(table_find(binder, update->relation, "update", &relation));
-    if (update->withClause != NULL) {
-        err = bind_error(binder, -1, "0A000", "WITH before UPDATE is not supported yet");
-        goto out;
-    }
     out->relation = relation;
     out->query = query;
     source = changed_source(binder, &scope, update->relation, relation);
@@ -588,33 +585,30 @@ bind_update(struct binder *binder, const UpdateStmt *update, struct statement *o
     TRY(assignments_bind(binder, &scope, update->targetList, relation, out));
     changed_targets(binder, source, out);
     TRY(checks_bind(binder, relation, out));
-    err = returning_bind(binder, update->returningList, relation, update->relation->alias,
+    err = returning_bind(binder, around, update->returningList, relation, update->relation->alias,
                          out->row_source, out);
 out:
     return err;
 }
 
-err_t
-bind_delete(struct binder *binder, const DeleteStmt *delete_, struct statement *out)
+static err_t
+bind_delete(struct binder *binder, struct scope *around, const DeleteStmt *delete_,
+            struct statement *out)
 {
     struct query *query = bind_zeroed(binder, sizeof(*query));
-    struct scope scope = {.query = query, .clause = "DELETE"};
+    struct scope scope = {.outer = around, .query = query, .clause = "DELETE"};
     const struct relation *relation;
     struct source *source;
     err_t err;
 
     TRY(table_find(binder, delete_->relation, "delete from", &relation));
-    if (delete_->withClause != NULL) {
-        err = bind_error(binder, -1, "0A000", "WITH before DELETE is not supported yet");
-        goto out;
-    }
     out->relation = relation;
     out->query = query;
     source = changed_source(binder, &scope, delete_->relation, relation);
     out->old_source = source_of_relation(binder, relation);
     TRY(change_where(binder, &scope, delete_->usingClause, delete_->whereClause));
     changed_targets(binder, source, out);
-    err = returning_bind(binder, delete_->returningList, relation, delete_->relation->alias,
+    err = returning_bind(binder, around, delete_->returningList, relation, delete_->relation->alias,
                          out->old_source, out);
 out:
     return err;
@@ -728,6 +722,52 @@ bind_copy_from(struct binder *binder, const CopyStmt *copy, struct statement *ou
     out->copy_columns = columns;
     out->copy_column_count = count;
     err = checks_bind(binder, relation, out);
+out:
+    return err;
+}
+
+/* ---- All ---- */
+
+static const WithClause *
+with_of(const Node *node)
+{
+    switch (nodeTag(node)) {
+    case T_InsertStmt:
+        return ((const InsertStmt *)node)->withClause;
+    case T_UpdateStmt:
+        return ((const UpdateStmt *)node)->withClause;
+    default:
+        return ((const DeleteStmt *)node)->withClause;
+    }
+}
+
+err_t
+bind_change(struct binder *binder, const Node *node, struct scope *around, struct statement *out)
+{
+    struct scope *scope = bind_zeroed(binder, sizeof(*scope));
+    err_t err;
+
+    scope->outer = around;
+    scope->query = bind_zeroed(binder, sizeof(*scope->query));
+    TRY(bind_with(binder, scope, with_of(node)));
+    switch (nodeTag(node)) {
+    case T_InsertStmt:
+        out->kind = STATEMENT_INSERT;
+        err = bind_insert(binder, scope, (const InsertStmt *)node, out);
+        break;
+    case T_UpdateStmt:
+        out->kind = STATEMENT_UPDATE;
+        err = bind_update(binder, scope, (const UpdateStmt *)node, out);
+        break;
+    case T_DeleteStmt:
+        out->kind = STATEMENT_DELETE;
+        err = bind_delete(binder, scope, (const DeleteStmt *)node, out);
+        break;
+    default:
+        err = bind_error(binder, -1, "0A000", "MERGE is not supported in WITH");
+        break;
+    }
+    out->source_count = binder->source_count;
 out:
     return err;
 }

@@ -118,16 +118,9 @@ query_bind(struct binder *binder, const Node *node, struct statement *out)
         out->kind = STATEMENT_SELECT;
         return bind_query(binder, NULL, (const SelectStmt *)node, &out->query);
     case T_InsertStmt:
-        out->kind = STATEMENT_INSERT;
-        err = bind_insert(binder, (const InsertStmt *)node, out);
-        break;
     case T_UpdateStmt:
-        out->kind = STATEMENT_UPDATE;
-        err = bind_update(binder, (const UpdateStmt *)node, out);
-        break;
     case T_DeleteStmt:
-        out->kind = STATEMENT_DELETE;
-        err = bind_delete(binder, (const DeleteStmt *)node, out);
+        err = bind_change(binder, node, NULL, out);
         break;
     default:
         return sql_error("0A000", "COPY of this statement is not supported");

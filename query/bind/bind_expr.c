@@ -726,13 +726,26 @@ bind_array_query(struct binder *binder, const SubLink *node, struct query *query
 }
 
 static err_t
+bind_subselect(struct binder *binder, struct scope *scope, const SubLink *node,
+               struct query **query_out)
+{
+    const char *no_self = binder->no_self;
+    err_t err;
+
+    binder->no_self = "a subquery";
+    err = bind_query(binder, scope, (const SelectStmt *)node->subselect, query_out);
+    binder->no_self = no_self;
+    return err;
+}
+
+static err_t
 bind_sub_link(struct binder *binder, struct scope *scope, const SubLink *node,
               struct expr **expr_out)
 {
     struct query *query;
     err_t err;
 
-    TRY(bind_query(binder, scope, (const SelectStmt *)node->subselect, &query));
+    TRY(bind_subselect(binder, scope, node, &query));
     switch (node->subLinkType) {
     case EXISTS_SUBLINK:
         *expr_out =
@@ -773,7 +786,7 @@ bind_row_subquery(struct binder *binder, struct scope *scope, const A_Expr *node
     err_t err;
 
     link.location = node->location;
-    TRY(bind_query(binder, scope, (const SelectStmt *)link.subselect, &query));
+    TRY(bind_subselect(binder, scope, &link, &query));
     err =
         bind_compared(binder, scope, &link, node->lexpr, node->name, SUBQUERY_ROW, query, expr_out);
 out:
@@ -943,6 +956,31 @@ is_name_weak(const Node *node)
                                           : (const Node *)((const CaseExpr *)node)->defresult;
     }
     return IsA(node, CaseExpr) || slice_equal(bind_output_name(node), SLICE("?column?"));
+}
+
+int
+bind_location(const Node *node)
+{
+    switch (nodeTag(node)) {
+    case T_A_Const:
+        return ((const A_Const *)node)->location;
+    case T_ColumnRef:
+        return ((const ColumnRef *)node)->location;
+    case T_ParamRef:
+        return ((const ParamRef *)node)->location;
+    case T_FuncCall:
+        return ((const FuncCall *)node)->location;
+    case T_TypeCast:
+        return bind_location(((const TypeCast *)node)->arg);
+    case T_A_Expr: {
+        const A_Expr *expr = (const A_Expr *)node;
+        int left = expr->lexpr != NULL ? bind_location(expr->lexpr) : -1;
+
+        return left >= 0 && left < expr->location ? left : expr->location;
+    }
+    default:
+        return -1;
+    }
 }
 
 struct slice

@@ -554,11 +554,11 @@ bind_alias_columns(struct binder *binder, struct source *source, const Alias *al
     return ERR_OK;
 }
 
-static const struct with_query *
+static struct with_query *
 with_find(const struct scope *scope, struct slice name)
 {
     for (; scope != NULL; scope = scope->outer) {
-        for (const struct with_query *with = scope->with; with != NULL; with = with->next) {
+        for (struct with_query *with = scope->with; with != NULL; with = with->next) {
             if (slice_equal(with->name, name)) {
                 return with;
             }
@@ -572,12 +572,14 @@ view_source(struct binder *binder, const struct relation *view, struct source **
 {
     struct slice sql = arena_copy(binder->arena, view->view_sql);
     char *text = arena_printf(binder->arena, "%.*s", SLICE_ARGS(sql));
+    bool may_change = binder->may_change;
     struct parse parse = {0};
     struct query *query;
     uint32_t position;
     err_t err;
 
     TRY(parse_open(text, &parse, &position));
+    binder->may_change = false;
     TRY(bind_query(binder, NULL,
                    (const SelectStmt *)((const RawStmt *)linitial(parse.statements))->stmt,
                    &query));
@@ -586,6 +588,7 @@ view_source(struct binder *binder, const struct relation *view, struct source **
         (*source_out)->columns[i].name = view->columns[i].name;
     }
 out:
+    binder->may_change = may_change;
     parse_close(&parse);
     return err;
 }
@@ -615,7 +618,7 @@ alias_check(struct binder *binder, const struct scope *scope, struct slice alias
 static err_t
 range_var(struct binder *binder, struct scope *scope, const RangeVar *node, struct join **join_out)
 {
-    const struct with_query *with =
+    struct with_query *with =
         node->schemaname == NULL ? with_find(scope, slice_from_text(node->relname)) : NULL;
     const char *alias = node->alias != NULL ? node->alias->aliasname : node->relname;
     const struct relation *relation;
@@ -623,10 +626,7 @@ range_var(struct binder *binder, struct scope *scope, const RangeVar *node, stru
     err_t err;
 
     if (with != NULL) {
-        source = source_of_query(binder, with->query);
-        for (uint32_t i = 0; i < with->alias_count && i < source->column_count; i++) {
-            source->columns[i].name = with->aliases[i];
-        }
+        TRY(bind_with_source(binder, with, node->location, &source));
     } else {
         TRY(bind_relation(binder, node, &relation));
         if (relation->kind == RELATION_VIEW && relation->view_sql.size > 0) {
@@ -864,6 +864,7 @@ join_expr(struct binder *binder, struct scope *scope, const JoinExpr *node, stru
 {
     struct join *join = bind_zeroed(binder, sizeof(*join));
     uint32_t first = scope->item_count, middle;
+    const char *no_self = binder->no_self;
     err_t err;
 
     switch (node->jointype) {
@@ -882,12 +883,17 @@ join_expr(struct binder *binder, struct scope *scope, const JoinExpr *node, stru
     default:
         return bind_error(binder, -1, "0A000", "this kind of join is not supported yet");
     }
+    binder->no_self =
+        join->kind == FROM_RIGHT || join->kind == FROM_FULL ? "an outer join" : no_self;
     TRY(from_item(binder, scope, node->larg, &join->left));
     middle = scope->item_count;
+    binder->no_self =
+        join->kind == FROM_LEFT || join->kind == FROM_FULL ? "an outer join" : no_self;
     for (uint32_t i = first; i < middle; i++) {
         scope->items[i].is_refused = join->kind == FROM_RIGHT || join->kind == FROM_FULL;
     }
     TRY(from_item(binder, scope, node->rarg, &join->right));
+    binder->no_self = no_self;
     for (uint32_t i = first; i < middle; i++) {
         scope->items[i].is_refused = false;
     }

@@ -87,6 +87,7 @@ bind_call(struct binder *binder, const char *name, struct expr **args, uint32_t 
     }
     expr = expr_new(binder->arena, EXPR_CALL, NULL, count, location);
     expr->function = function;
+    binder->volatile_count += function->is_volatile;
     memcpy(expr->args, args, count * sizeof(*args));
     err = bind_arguments(binder, function, expr->args, count, location, &expr->type);
     if (err == ERR_NOT_FOUND) {

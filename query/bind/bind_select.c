@@ -238,43 +238,6 @@ bind_count(struct binder *binder, struct scope *scope, const Node *node, const c
                : bind_coerce(binder, expr_out, type_by_oid(OID_INT8), -1, COERCE_ASSIGNMENT);
 }
 
-/* ---- WITH ---- */
-
-static err_t
-bind_with(struct binder *binder, struct scope *scope, const WithClause *clause)
-{
-    const ListCell *cell;
-    err_t err = ERR_OK;
-
-    if (clause == NULL) {
-        return ERR_OK;
-    }
-    if (clause->recursive) {
-        return bind_error(binder, clause->location, "0A000", "WITH RECURSIVE is not supported yet");
-    }
-    foreach(cell, clause->ctes)
-    {
-        const CommonTableExpr *cte = lfirst(cell);
-        struct with_query *with = bind_zeroed(binder, sizeof(*with));
-
-        if (!IsA(cte->ctequery, SelectStmt)) {
-            return bind_error(binder, cte->location, "0A000",
-                              "data-modifying statements in WITH are not supported yet");
-        }
-        TRY(bind_query(binder, scope, (const SelectStmt *)cte->ctequery, &with->query));
-        with->name = bind_text(binder, cte->ctename);
-        with->alias_count = (uint32_t)list_length(cte->aliascolnames);
-        with->aliases = bind_zeroed(binder, (with->alias_count + 1) * sizeof(*with->aliases));
-        for (uint32_t i = 0; i < with->alias_count; i++) {
-            with->aliases[i] = bind_text(binder, strVal(list_nth(cte->aliascolnames, (int)i)));
-        }
-        with->next = scope->with;
-        scope->with = with;
-    }
-out:
-    return err;
-}
-
 /* ---- VALUES ---- */
 
 static err_t
@@ -372,12 +335,16 @@ bind_set(struct binder *binder, struct scope *scope, struct query *query, const 
 {
     static const char *const names[] = {"", "UNION", "INTERSECT", "EXCEPT"};
     struct scope around = {.outer = scope->outer, .query = scope->query, .with = scope->with};
+    const char *no_self = binder->no_self;
     err_t err;
 
     query->set = (enum set_kind)select->op;
     query->is_set_all = select->all;
+    binder->no_self = query->set == SET_INTERSECT ? "INTERSECT" : no_self;
     TRY(bind_query(binder, &around, select->larg, &query->left));
+    binder->no_self = query->set == SET_EXCEPT ? "EXCEPT" : binder->no_self;
     TRY(bind_query(binder, &around, select->rarg, &query->right));
+    binder->no_self = no_self;
     query->target_count = visible_count(query->left);
     if (query->target_count != visible_count(query->right)) {
         err = bind_error(binder, -1, "42601", "each %s query must have the same number of columns",
@@ -407,14 +374,16 @@ bind_plain(struct binder *binder, struct scope *scope, struct query *query,
         return bind_error(binder, -1, "0A000", "SELECT INTO is not supported yet");
     }
     TRY(bind_from(binder, scope, select->fromClause));
-    if (select->whereClause != NULL) {
-        scope->clause = "WHERE";
-        TRY(bind_condition(binder, scope, select->whereClause, "argument of WHERE", &query->where));
-    }
     scope->may_aggregate = true;
     scope->may_set = true;
     TRY(bind_targets(binder, scope, select->targetList, &query->targets, &query->target_count));
     scope->may_aggregate = false;
+    scope->may_set = false;
+    if (select->whereClause != NULL) {
+        scope->clause = "WHERE";
+        TRY(bind_condition(binder, scope, select->whereClause, "argument of WHERE", &query->where));
+    }
+    scope->may_set = true;
     scope->clause = "GROUP BY";
     TRY(bind_group_by(binder, scope, query, select->groupClause));
     scope->may_aggregate = true;
@@ -525,6 +494,7 @@ bind_statement(const struct bind_options *options, const void *node,
     err_t err;
 
     binder_init(&binder, options);
+    binder.may_change = true;
     *statement_out = (struct statement){.kind = STATEMENT_UTILITY, .utility = node};
     switch (nodeTag(node)) {
     case T_SelectStmt:
@@ -532,16 +502,9 @@ bind_statement(const struct bind_options *options, const void *node,
         err = bind_query(&binder, NULL, node, &statement_out->query);
         break;
     case T_InsertStmt:
-        statement_out->kind = STATEMENT_INSERT;
-        err = bind_insert(&binder, node, statement_out);
-        break;
     case T_UpdateStmt:
-        statement_out->kind = STATEMENT_UPDATE;
-        err = bind_update(&binder, node, statement_out);
-        break;
     case T_DeleteStmt:
-        statement_out->kind = STATEMENT_DELETE;
-        err = bind_delete(&binder, node, statement_out);
+        err = bind_change(&binder, node, NULL, statement_out);
         break;
     case T_CopyStmt:
         err = bind_copy(&binder, node, statement_out);
@@ -558,6 +521,8 @@ bind_statement(const struct bind_options *options, const void *node,
     statement_out->source_count = binder.source_count;
     statement_out->outer_count = binder.outer_count;
     statement_out->subquery_count = binder.subquery_count;
+    statement_out->cte_count = binder.cte_count;
+    statement_out->changes = binder.first_change;
     *position_out = err != ERR_OK ? binder.position : -1;
     return err;
 }

@@ -22,11 +22,25 @@ struct merged_column {
     struct expr *expr;
 };
 
+/* How far an item of WITH is bound. */
+enum with_state {
+    WITH_UNBOUND,
+    WITH_WHOLE,  /* It is being bound, as one, */
+    WITH_FIRST,  /* as the first part of a recursive one, which may not read it, */
+    WITH_SECOND, /* or as the second, which may. */
+    WITH_BOUND,
+};
+
 struct with_query {
     struct slice name;
-    struct query *query;
-    uint32_t alias_count;
-    struct slice *aliases;
+    const CommonTableExpr *node;
+    const WithClause *clause;
+    struct scope *scope; /* Where it is defined. */
+    int location;
+    enum with_state state;
+    bool is_self_read;
+    const char *refusal; /* Why it may not read itself now. */
+    struct cte *cte;
     struct with_query *next;
 };
 
@@ -55,6 +69,12 @@ struct binder {
     uint32_t param_count, param_capacity;
     const struct type **param_types; /* NULL: not known yet. */
     uint32_t outer_count, subquery_count;
+    uint32_t cte_count;
+    uint32_t volatile_count; /* Calls of volatile functions so far. */
+    bool may_change;         /* WITH may hold data-modifying statements. */
+    struct cte *first_change, *last_change;
+    struct with_query *with_current;
+    const char *no_self; /* Where a recursive query may not read itself: "a subquery". */
     const char *no_sets; /* "CASE", "COALESCE": what is bound lies inside of one. */
     int32_t position;
 };
@@ -87,6 +107,7 @@ struct expr *expr_const(struct arena *arena, const struct type *type, struct dat
 struct expr *expr_column(struct arena *arena, struct source *source, uint32_t column);
 struct expr *bind_expr_copy(struct binder *binder, const struct expr *from);
 bool expr_equal(const struct expr *a, const struct expr *b);
+int bind_location(const Node *node); /* Where it stands in the text, -1: not known. */
 struct slice bind_output_name(const Node *node);
 
 /* ---- Arrays: bind_array.c. Nodes: A_ArrayExpr, lists of A_Indices ---- */
@@ -120,6 +141,9 @@ err_t bind_settle(struct binder *binder, struct expr **expr);
 /* ---- Queries: bind_select.c, bind_from.c, bind_group.c ---- */
 err_t bind_query(struct binder *binder, struct scope *outer, const SelectStmt *select,
                  struct query **query_out);
+err_t bind_with(struct binder *binder, struct scope *scope, const WithClause *clause);
+err_t bind_with_source(struct binder *binder, struct with_query *with, int location,
+                       struct source **source_out);
 err_t bind_from(struct binder *binder, struct scope *scope, const List *items);
 err_t bind_grouping(struct binder *binder, struct scope *scope, struct query *query);
 struct source *source_new(struct binder *binder, enum source_kind kind, uint32_t columns);
@@ -170,10 +194,9 @@ err_t bind_range_function(struct binder *binder, struct scope *scope, const Rang
 const struct shape *bind_shape_of(struct binder *binder, const struct expr *expr,
                                   struct slice name);
 
-/* ---- Changes: bind_change.c ---- */
-err_t bind_insert(struct binder *binder, const InsertStmt *insert, struct statement *out);
-err_t bind_update(struct binder *binder, const UpdateStmt *update, struct statement *out);
-err_t bind_delete(struct binder *binder, const DeleteStmt *delete_, struct statement *out);
+/* ---- Changes: bind_change.c. around: scope of WITH; NULL: none. ---- */
+err_t bind_change(struct binder *binder, const Node *node, struct scope *around,
+                  struct statement *out);
 /* COPY ... FROM: an INSERT of rows from SOURCE_COPY. */
 err_t bind_copy_from(struct binder *binder, const CopyStmt *copy, struct statement *out);
 

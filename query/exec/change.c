@@ -345,7 +345,7 @@ exprs_resolve(struct change *change)
     change->checks = arena_alloc(arena, (statement->check_count + 1) * sizeof(*change->checks));
     for (uint32_t i = 0; i < statement->check_count; i++) {
         change->checks[i] = statement->checks[i];
-        TRY(plan_expr(arena, statement->checks[i].expr, &statement->checks[i].source, 1,
+        TRY(plan_expr(arena, statement, statement->checks[i].expr, &statement->checks[i].source, 1,
                       &change->checks[i].expr));
     }
     change->returning =
@@ -355,16 +355,19 @@ exprs_resolve(struct change *change)
     for (uint32_t i = 0; i < statement->returning_count; i++) {
         change->result_columns[i] =
             (struct plan_column){.type = statement->returning[i].expr->type};
-        TRY(plan_expr(arena, statement->returning[i].expr, &row, 1, &change->returning[i]));
+        TRY(plan_expr(arena, statement, statement->returning[i].expr, &row, 1,
+                      &change->returning[i]));
     }
     change->conflict_sets =
         arena_alloc(arena, (statement->assignment_count + 1) * sizeof(*change->conflict_sets));
     for (uint32_t i = 0; statement->conflict == CONFLICT_UPDATE && i < statement->assignment_count;
          i++) {
-        TRY(plan_expr(arena, statement->assignments[i].expr, both, 2, &change->conflict_sets[i]));
+        TRY(plan_expr(arena, statement, statement->assignments[i].expr, both, 2,
+                      &change->conflict_sets[i]));
     }
     if (statement->conflict_where != NULL) {
-        err = plan_expr(arena, statement->conflict_where, both, 2, &change->conflict_where);
+        err = plan_expr(arena, statement, statement->conflict_where, both, 2,
+                        &change->conflict_where);
     }
 out:
     return err;
@@ -423,10 +426,11 @@ change_run(struct exec *exec, const struct statement *statement, const struct pl
         .exec = exec,
         .statement = statement,
         .relation = statement->relation,
-        .writes = rtable_writes_new(),
     };
     err_t err;
 
+    exec->writes = exec->writes != NULL ? exec->writes : rtable_writes_new();
+    change.writes = exec->writes;
     arena_init(&change.arena, MEM_SESSIONS);
     map_init(&change.changed);
     rows_init(&change.results, NULL, 0);
@@ -440,6 +444,5 @@ out:
     rows_fini(&change.results);
     map_fini(&change.changed);
     arena_fini(&change.arena);
-    rtable_writes_free(&change.writes);
     return err;
 }

@@ -27,6 +27,9 @@ struct exec {
     uint8_t *outer_nulls;
     struct subquery_state **subqueries; /* By number; NULL: not opened yet. */
     uint32_t subquery_count;
+    struct cte_state **ctes; /* By number; NULL: not begun. */
+    uint32_t cte_count;
+    struct rtable_writes *writes;        /* Of all changes of the statement; NULL: none yet. */
     bool *is_cancelled;                  /* Somebody else sets it: 57014. */
     const struct row_supplier *supplier; /* Of PLAN_COPY. */
     uint32_t row_number; /* Of the row that is inserted now, as the supplier counts. */
@@ -59,6 +62,11 @@ YIELDS err_t eval_condition(struct exec *exec, struct arena *arena, const struct
 YIELDS err_t eval_value(struct exec *exec, struct arena *arena, const struct expr *expr,
                         struct datum *value_out, bool *is_null_out);
 void subqueries_close(struct exec *exec);
+
+/* ---- WITH: cte.c ---- */
+/* Runs what changes data and was not read. */
+YIELDS err_t ctes_finish(struct exec *exec, const struct statement *statement);
+void ctes_close(struct exec *exec);
 
 /* ---- Rows kept: rows.c ---- */
 
@@ -123,6 +131,8 @@ err_t scan_open(struct operator* operator);
 err_t system_open(struct operator* operator);
 err_t join_open(struct operator* operator);
 err_t lateral_open(struct operator* operator);
+err_t cte_open(struct operator* operator);
+err_t with_open(struct operator* operator);
 err_t set_functions_open(struct operator* operator);
 err_t aggregate_open(struct operator* operator);
 err_t sort_open(struct operator* operator);

@@ -18,12 +18,17 @@ exec_init(struct exec *exec, const struct statement_env *env, struct arena *aren
     exec->subqueries =
         arena_alloc(arena, (statement->subquery_count + 1) * sizeof(struct subquery_state *));
     memset(exec->subqueries, 0, (statement->subquery_count + 1) * sizeof(struct subquery_state *));
+    exec->cte_count = statement->cte_count;
+    exec->ctes = arena_alloc(arena, (statement->cte_count + 1) * sizeof(struct cte_state *));
+    memset(exec->ctes, 0, (statement->cte_count + 1) * sizeof(struct cte_state *));
 }
 
 void
 exec_fini(struct exec *exec)
 {
     subqueries_close(exec);
+    ctes_close(exec);
+    rtable_writes_free(&exec->writes);
 }
 
 err_t
@@ -305,6 +310,11 @@ static err_t own_open(struct operator* operator)
         operator->reset = limit_reset;
         operator->close = limit_close;
         return ERR_OK;
+    case PLAN_CTE:
+    case PLAN_WORK:
+        return cte_open(operator);
+    case PLAN_WITH:
+        return with_open(operator);
     case PLAN_SCAN:
         return scan_open(operator);
     case PLAN_SYSTEM:

@@ -516,6 +516,19 @@ query_source_plan(struct planner *planner, const struct source *source, struct i
 }
 
 static err_t
+cte_source_plan(struct planner *planner, const struct source *source, struct item *item)
+{
+    struct source inlined = *source;
+
+    item->rows = ROWS_UNKNOWN;
+    if (source->kind == SOURCE_WORK || !plan_cte_is_inlined(source->cte)) {
+        return plan_cte_source(planner, source, &item->plan);
+    }
+    inlined.query = source->cte->query;
+    return query_source_plan(planner, &inlined, item);
+}
+
+static err_t
 functions_plan(struct planner *planner, const struct source *source, struct item *item)
 {
     struct plan *plan = plan_new(planner, PLAN_FUNCTION, NULL, source->column_count);
@@ -559,6 +572,9 @@ leaf_plan(const struct from *from, const struct source *source, struct item *ite
         return system_plan(from, source, item);
     case SOURCE_QUERY:
         return query_source_plan(from->planner, source, item);
+    case SOURCE_CTE:
+    case SOURCE_WORK:
+        return cte_source_plan(from->planner, source, item);
     case SOURCE_FUNCTION:
         return functions_plan(from->planner, source, item);
     case SOURCE_COPY:

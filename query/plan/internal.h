@@ -11,6 +11,8 @@ struct planner {
     uint32_t source_count;
 };
 
+/* Values of EXPR_OUTER that are set when the plan is opened. */
+void plan_outers_add(struct planner *planner, struct plan *plan, const struct query *query);
 void *plan_zeroed(struct planner *planner, size_t size);
 struct plan *plan_new(struct planner *planner, enum plan_kind kind, struct plan *left,
                       uint32_t columns);
@@ -27,5 +29,11 @@ err_t plan_query(struct planner *planner, struct query *query, struct plan **pla
  * columns come in their places. set.c */
 err_t plan_sets(struct planner *planner, struct expr **const *exprs, uint32_t count,
                 struct plan **plan);
+/* The item of WITH, as something that is run once: cte.c. */
+err_t plan_cte(struct planner *planner, struct cte *cte, const struct plan_cte **out);
+/* Is it better put in the place of its only name? */
+bool plan_cte_is_inlined(const struct cte *cte);
+/* The operator of SOURCE_CTE and SOURCE_WORK. */
+err_t plan_cte_source(struct planner *planner, const struct source *source, struct plan **plan_out);
 /* FROM and WHERE: from.c */
 err_t plan_from(struct planner *planner, const struct query *query, struct plan **plan_out);

@@ -426,6 +426,24 @@ out:
 
 /* ---- Queries ---- */
 
+/* A query that runs again begins with its WITH. */
+static void
+with_add(struct planner *planner, const struct query *query, struct plan **plan)
+{
+    struct plan *with;
+
+    if (query->cte_count == 0) {
+        return;
+    }
+    with = plan_above(planner, PLAN_WITH, *plan);
+    with->cte_count = query->cte_count;
+    with->cte_numbers = plan_zeroed(planner, query->cte_count * sizeof(*with->cte_numbers));
+    for (uint32_t i = 0; i < query->cte_count; i++) {
+        with->cte_numbers[i] = query->ctes[i]->number;
+    }
+    *plan = with;
+}
+
 static err_t
 plan_select(struct planner *planner, struct query *query, struct plan **plan)
 {
@@ -447,6 +465,7 @@ plan_select(struct planner *planner, struct query *query, struct plan **plan)
     distinct_on_add(planner, query, plan);
     TRY(limit_add(planner, query, plan));
     junk_remove(planner, query, plan);
+    with_add(planner, query, plan);
 out:
     return err;
 }
@@ -477,15 +496,22 @@ err_t
 plan_statement(struct statement *statement, struct arena *arena, struct plan **plan_out)
 {
     struct planner planner = {.arena = arena, .source_count = statement->source_count};
+    const struct plan_cte *planned;
+    err_t err;
 
-    return plan_query(&planner, statement->query, plan_out);
+    TRY(plan_query(&planner, statement->query, plan_out));
+    for (struct cte *cte = statement->changes; cte != NULL; cte = cte->next_change) {
+        TRY(plan_cte(&planner, cte, &planned));
+    }
+out:
+    return err;
 }
 
 err_t
-plan_expr(struct arena *arena, struct expr *expr, const struct source *const *sources,
-          uint32_t source_count, struct expr **expr_out)
+plan_expr(struct arena *arena, const struct statement *statement, struct expr *expr,
+          const struct source *const *sources, uint32_t source_count, struct expr **expr_out)
 {
-    struct planner planner = {.arena = arena};
+    struct planner planner = {.arena = arena, .source_count = statement->source_count};
     struct plan *input;
     uint32_t columns = 0, at = 0;
 

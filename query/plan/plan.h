@@ -11,6 +11,9 @@ enum plan_kind {
     PLAN_FUNCTION,    /* Functions in FROM: exprs, side by side. */
     PLAN_PROJECT_SET, /* The columns below, then those of functions that return rows: exprs. */
     PLAN_COPY,        /* What the run's supplier gives. */
+    PLAN_CTE,         /* Rows of an item of WITH, which are kept. */
+    PLAN_WORK,        /* Those that the recursive item gave last. */
+    PLAN_WITH,        /* Passes rows on; begun anew, it forgets what its items have kept. */
     PLAN_SCAN,
     PLAN_SYSTEM, /* Rows of a system relation. */
     PLAN_FILTER,
@@ -37,6 +40,17 @@ struct sort_key {
     bool is_descending, nulls_first;
 };
 
+/* An item of WITH that is run once, and read by all who name it. */
+struct plan_cte {
+    uint32_t number;
+    struct plan *plan;
+    struct plan *recursive; /* Runs for the rows that came last, until there are none. */
+    bool is_union_all;
+    const struct statement *change; /* `plan` says what it changes; its rows are of RETURNING. */
+    uint32_t column_count;
+    struct plan_column *columns;
+};
+
 struct plan {
     enum plan_kind kind;
     struct plan *left, *right;
@@ -59,6 +73,10 @@ struct plan {
     bool is_low_open, is_high_open;
 
     bool has_ordinality; /* FUNCTION */
+
+    const struct plan_cte *cte; /* CTE, WORK */
+    uint32_t cte_count;         /* WITH */
+    uint32_t *cte_numbers;
 
     enum from_kind join;
     uint32_t key_count; /* HASH: left_keys[i] = right_keys[i] */
@@ -84,7 +102,7 @@ struct plan {
 
 /* Plans the statement's queries, the subqueries in expressions too. Errors: ERR_SQL. */
 err_t plan_statement(struct statement *statement, struct arena *arena, struct plan **plan_out);
-/* Expressions that stand beside the plan: over the columns of these sources, one after the other.
- */
-err_t plan_expr(struct arena *arena, struct expr *expr, const struct source *const *sources,
-                uint32_t source_count, struct expr **expr_out);
+/* Expressions that stand beside the statement's plan: over the columns of these sources, one after
+ * the other. */
+err_t plan_expr(struct arena *arena, const struct statement *statement, struct expr *expr,
+                const struct source *const *sources, uint32_t source_count, struct expr **expr_out);

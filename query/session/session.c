@@ -219,6 +219,9 @@ query_run(struct session_run *run, const struct statement *statement)
     err = statement->kind == STATEMENT_SELECT
               ? select_run(run, &exec, plan)
               : change_run(&exec, statement, plan, run_sink, run, &run->rows);
+    if (err == ERR_OK) {
+        err = ctes_finish(&exec, statement);
+    }
 out:
     exec_fini(&exec);
     return err;
