@@ -32,3 +32,6 @@ query_sources += query/plan/set.c
 query_sources += query/bind/bind_array.c query/exec/eval_array.c query/fn/array.c \
     query/fn/array_sort.c query/fn/polymorphic.c
 query_sources += query/parse/keyword.c
+
+# Keys of Redis in SQL.
+query_sources += query/fn/redis.c query/session/redis.c

@@ -82,5 +82,10 @@ uint32_t sql_prepared_columns(const struct sql_prepared *prepared,
 YIELDS err_t sql_run(struct sql_session *session, struct sql_prepared *prepared,
                      const struct datum *params, const uint8_t *nulls, uint32_t param_count,
                      const struct sql_sink *sink);
+/* A command of Redis in the session's transaction, as a part of the statement that runs; the reply
+ * is RESP2. ERR_SQL with the error of Redis as its message; errors of the transaction. */
+struct reply;
+YIELDS err_t sql_session_redis(struct sql_session *session, const struct slice *argv, uint32_t argc,
+                               struct arena *arena, struct reply *reply);
 /* The end of a series of messages (Sync): ends the implicit transaction. */
 YIELDS err_t sql_sync(struct sql_session *session);

@@ -657,6 +657,17 @@ out:
     return txn_fail(txn, err);
 }
 
+bool
+txn_statement_sees(struct txn *txn, bool own_only_before)
+{
+    bool was = txn->moment.sees_own_only_before;
+
+    OBJ_CHECK(txn, TXN_MAGIC);
+    txn->moment.sees_own_only_before = own_only_before;
+    part_enter(&txn->part, &txn->moment);
+    return was;
+}
+
 /* For the parts elsewhere: what was gathered for them and not sent goes with the undoing. */
 struct undo {
     uint64_t statement; /* Or: */

@@ -171,6 +171,9 @@ bool txn_has_writes(const struct txn *txn);
  * ERR_SERIALIZATION: txn_statement_undo, and run it again under the locks it has. ERR_TXN_ABORTED,
  * ERR_TIMEOUT. */
 YIELDS err_t txn_statement(struct txn *txn, bool sees_own_only_before);
+/* For a part of the present statement: do its reads see own writes of earlier statements only? The
+ * answer is what was so before; the caller sets it back. Neither snapshot nor statement change. */
+bool txn_statement_sees(struct txn *txn, bool own_only_before);
 /* Takes back the writes of the present statement, and forgets its error. Locks stay. */
 YIELDS err_t txn_statement_undo(struct txn *txn);
 /* A number to roll back to, any number of times; later ones end with it. Locks taken since are

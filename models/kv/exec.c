@@ -391,6 +391,50 @@ statement_execute(struct kv *kv, struct kv_request *request, const struct kv_cal
     expiry_note(kv, request);
 }
 
+void
+kv_execute_within(struct kv_request *request)
+{
+    struct kv *kv = kv_self();
+    struct txn *txn = request->txn;
+    bool is_write = (request->command->flags & CMD_WRITE) != 0;
+    struct kv_call call = {.count = 0};
+    bool was;
+    err_t err = ERR_OK;
+
+    ASSERT(!txn_is_auto(txn));
+    request_begin(kv, request);
+    if (request->command->is_script || kv_is_exclusive(request->command)) {
+        reply_error(request->reply, "ERR '%s' is not possible inside of another statement",
+                    command_full_name(request->command));
+        return;
+    }
+    if (request->command->layer == COMMAND_DATA && !kv_call_keys(&call, request)) {
+        return;
+    }
+    request->is_past = true; /* As of a statement. */
+    if (txn_is_read_only(txn)) {
+        if (is_write) {
+            reply_error(request->reply, "READONLY cannot write in a read-only transaction");
+            return;
+        }
+        request->now_ms = (txn_snapshot(txn) >> CLOCK_COUNTER_BITS) / 1000;
+    }
+    if (is_write) {
+        err = kv_keyspaces_lock_call(txn, &call);
+    }
+    if (err == ERR_OK) {
+        was = txn_statement_sees(txn, false);
+        request->command->run(request);
+        err = request->err == ERR_OK && is_write ? txn_flush(txn) : ERR_OK;
+        (void)txn_statement_sees(txn, was);
+    }
+    if (err != ERR_OK) {
+        kv_fail(request, err);
+        return;
+    }
+    expiry_note(kv, request);
+}
+
 static YIELDS void
 data_execute(struct kv *kv, struct kv_request *request)
 {

@@ -169,6 +169,11 @@ YIELDS void kv_slot_keys(struct kv_request *request, uint16_t slot, uint64_t mos
  * possible, or, for an auto one, running all of it again where kv_execute_multi does that. */
 YIELDS void kv_execute(struct kv_request *request);
 
+/* Run it as a part of the statement that request->txn (interactive) is in, at its snapshot: it sees
+ * all that the transaction has written so far. An error reply has perhaps changed something: the
+ * caller fails the statement. Errors of the transaction: request->err. */
+YIELDS void kv_execute_within(struct kv_request *request);
+
 /* Is the request of those that run alone on all shards: FLUSHDB, FLUSHALL, SWAPDB? */
 bool kv_is_exclusive(const struct command *command);
 

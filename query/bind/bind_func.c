@@ -1,7 +1,9 @@
 /* query/bind/bind_func.c - calls of functions and aggregates. */
-#include "query/bind/internal.h"
+#include <stdio.h>
+#include <string.h>
 
 #include "models/types/sql_error.h"
+#include "query/bind/internal.h"
 
 #include "engine/base/poison.h"
 
@@ -235,10 +237,29 @@ aggregate_note(struct binder *binder, struct query *query, struct expr **expr)
     query->is_grouped = true;
 }
 
+/* The name by which the table has the function: those of Orbit's own schemas with the schema. */
+static const char *
+function_name(struct binder *binder, const FuncCall *call)
+{
+    static const char *const schemas[] = {"orbit", "redis"};
+    const char *name = strVal(llast(call->funcname));
+
+    for (size_t i = 0; list_length(call->funcname) > 1 && i < ARRAY_COUNT(schemas); i++) {
+        if (strcmp(strVal(linitial(call->funcname)), schemas[i]) == 0) {
+            size_t size = strlen(schemas[i]) + strlen(name) + 2;
+            char *full = arena_alloc(binder->arena, size);
+
+            (void)snprintf(full, size, "%s.%s", schemas[i], name);
+            return full;
+        }
+    }
+    return name;
+}
+
 err_t
 bind_func(struct binder *binder, struct scope *scope, const FuncCall *call, struct expr **expr_out)
 {
-    const char *name = strVal(llast(call->funcname));
+    const char *name = function_name(binder, call);
     bool is_aggregate = fn_is_aggregate(name);
     uint32_t count = (uint32_t)list_length(call->args);
     struct expr **args = arena_alloc(binder->arena, count * sizeof(*args));

@@ -22,7 +22,7 @@ sql_stack_check(void)
 }
 
 static const struct function_part *const parts[] = {
-    &fn_part_array, &fn_part_math, &fn_part_compare, &fn_part_text, &fn_part_series,
+    &fn_part_array, &fn_part_math, &fn_part_compare, &fn_part_text, &fn_part_series, &fn_part_redis,
 };
 enum { PART_COUNT = sizeof(parts) / sizeof(parts[0]), CANDIDATES_MAX = 128 };
 

@@ -55,6 +55,6 @@ struct function_part {
     uint32_t count;
 };
 extern const struct function_part fn_part_array, fn_part_math, fn_part_compare, fn_part_text,
-    fn_part_series;
+    fn_part_series, fn_part_redis;
 extern const struct aggregate_function fn_aggregates[];
 extern const uint32_t fn_aggregate_count;

@@ -1,17 +1,20 @@
 /* query/session/internal.h - what the files of sessions share. */
 #pragma once
 
+#include "models/kv/notify.h"
 #include "query/catalog/system.h"
 #include "query/exec/exec.h"
 #include "query/parse/nodes.h"
 #include "query/session.h"
 
+enum { SQL_EVENT_BYTES_MAX = 16 << 20 }; /* Keyspace events of a transaction. */
 enum { STATEMENT_RUNS_MAX = 64, SAVEPOINTS_MAX = 4096, TAG_BYTES_MAX = 64 };
 
 struct savepoint {
     char *name;
     uint32_t number;
     struct catalog *catalog; /* Held; NULL: the transaction had not changed it. */
+    struct kv_event *event;  /* The last one before it; NULL: there was none. */
 };
 
 struct sql_session {
@@ -30,6 +33,10 @@ struct sql_session {
     struct catalog_names names;
     int64_t transaction_us;
     struct arena arena; /* Of the statement. */
+    /* Keyspace events of commands of Redis: published with the commit. */
+    struct kv_events events;
+    struct arena events_arena;
+    size_t event_bytes;
 };
 
 struct sql_prepared {
@@ -94,6 +101,14 @@ YIELDS err_t session_transaction_run(struct sql_session *session, const Transact
                                      const struct sql_sink *sink, const char **tag_out);
 /* ISOLATION LEVEL, READ ONLY. */
 err_t session_transaction_options(struct sql_session *session, const List *options);
+
+/* ---- redis.c: keyspace events of the transaction ---- */
+
+/* Keeps those up to this one; NULL: none. */
+void session_events_cut(struct sql_session *session, struct kv_event *last);
+void session_events_drop(struct sql_session *session);
+/* It is committed; lsn: as of txn_done. */
+YIELDS void session_events_publish(struct sql_session *session, lsn_t lsn);
 
 /* ---- set.c ---- */
 

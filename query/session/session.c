@@ -27,6 +27,7 @@ sql_session_new(struct slice user, uint64_t client)
     catalog_names_init(&session->names, &session->env);
     parameters_names_set(session->parameters, &session->names.names);
     arena_init(&session->arena, MEM_SESSIONS);
+    arena_init(&session->events_arena, MEM_SESSIONS);
     parameters_fix(session->parameters, "session_authorization", user);
     session->client = client;
     return session;
@@ -49,6 +50,7 @@ sql_session_free(struct sql_session **session)
              freed->savepoint_capacity * sizeof(*freed->savepoints));
     parameters_free(&freed->parameters);
     arena_fini(&freed->arena);
+    arena_fini(&freed->events_arena);
     MEM_FREE(MEM_SESSIONS, freed);
 }
 

@@ -30,6 +30,7 @@ session_forget(struct sql_session *session)
 {
     session_savepoints_drop(session, 0);
     catalog_drop(&session->own);
+    session_events_drop(session);
     session->is_block = false;
     session->is_failed = false;
     parameters_transaction_end(session->parameters);
@@ -89,6 +90,9 @@ session_commit(struct sql_session *session)
     if (has_changed_catalog) {
         relational_change_end();
     }
+    if (err == ERR_OK) {
+        session_events_publish(session, done.lsn);
+    }
     session_forget(session);
     if (err == ERR_OK && done.lsn != 0 && store_durability(store_self()) == WAL_SYNC) {
         store_wait_durable(store_self(), done.lsn);
@@ -145,6 +149,7 @@ savepoint_make(struct sql_session *session, const char *name)
     memcpy(savepoint->name, name, size);
     /* Changes after it go to another clone. */
     savepoint->catalog = session->own;
+    savepoint->event = session->events.last;
     session->own = savepoint->catalog != NULL ? catalog_clone(savepoint->catalog) : NULL;
 out:
     return err;
@@ -167,6 +172,7 @@ savepoint_return(struct sql_session *session, const char *name)
     }
     TRY(txn_rollback_to(session->txn, session->savepoints[at].number));
     session_savepoints_drop(session, at + 1);
+    session_events_cut(session, session->savepoints[at].event);
     catalog_drop(&session->own);
     if (session->savepoints[at].catalog != NULL) {
         session->own = catalog_clone(session->savepoints[at].catalog);

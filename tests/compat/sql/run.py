@@ -7,6 +7,7 @@ golden    each TOPIC.sql through psql: the output must be TOPIC.out, which Postg
 TOPIC     the golden file of that name alone
 protocol  psycopg2 and hand-made messages: parameters, row limits, cancel, errors, restarts; and
           the cases of each test_TOPIC.py (CASES: functions of a running server)
+test_TOPIC  the cases of that file alone
 logic     SQLite's logic test files in $ORBIT_SUITES/sqllogictest, those that PostgreSQL runs too
 """
 
@@ -442,7 +443,10 @@ def run_protocol(count):
         with Sql(shards) as sql:
             for case in PROTOCOL:
                 count.case(f"{shards} shards: {case.__name__}", case, sql)
-    for name in names("test_*.py"):
+
+
+def run_topics(count, topics):
+    for name in topics:
         with Sql(shards=2) as sql:
             for case in importlib.import_module(name).CASES:
                 count.case(f"{name}: {case.__name__}", case, sql)
@@ -458,6 +462,8 @@ def main():
     else:
         if "protocol" in chosen:
             run_protocol(count)
+        run_topics(count, [name for name in names("test_*.py")
+                           if name in chosen or "protocol" in chosen])
         if "logic" in chosen:
             run_logic(count)
     print(f"{count.passed} passed, {count.failed} failed, {count.skipped} skipped")

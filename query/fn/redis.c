@@ -1,0 +1,168 @@
+/* query/fn/redis.c - redis.call(command, arguments ...): a command of Redis in SQL.
+ *
+ * The answer is text: integers, strings and statuses as they are, null as null, and what has
+ * elements as JSON: an array of strings, numbers, nulls and arrays. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "models/kv/reply.h"
+#include "models/types/sql_error.h"
+#include "models/types/type_io.h"
+#include "query/fn/fn.h"
+#include "query/session.h"
+
+#include "engine/base/poison.h"
+
+enum { REPLY_DEPTH_MAX = 32 };
+
+/* Walks a reply of RESP2. The model made it, so that it is well-formed. */
+struct reply_reader {
+    const uint8_t *at;
+};
+
+static struct slice
+line_take(struct reply_reader *reader)
+{
+    const uint8_t *start = reader->at;
+
+    while (*reader->at != '\r') {
+        reader->at++;
+    }
+    reader->at += 2;
+    return slice_of(start, (size_t)(reader->at - start) - 2);
+}
+
+static int64_t
+number_of(struct slice line)
+{
+    int64_t number = -1;
+
+    (void)reply_parse_int(line, &number);
+    return number;
+}
+
+static struct slice
+bulk_take(struct reply_reader *reader, int64_t size)
+{
+    struct slice bytes = slice_of(reader->at, (size_t)size);
+
+    reader->at += size + 2;
+    return bytes;
+}
+
+static err_t
+json_string_put(struct slice text, struct buf *out)
+{
+    err_t err = text_check(text);
+
+    if (err != ERR_OK) {
+        return err;
+    }
+    buf_append_byte(out, '"');
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.data[i];
+
+        if (c == '"' || c == '\\') {
+            buf_append_byte(out, '\\');
+            buf_append_byte(out, c);
+        } else if (c < ' ') {
+            buf_printf(out, "\\u%04x", c);
+        } else {
+            buf_append_byte(out, c);
+        }
+    }
+    buf_append_byte(out, '"');
+    return ERR_OK;
+}
+
+static err_t
+json_put(struct reply_reader *reader, uint32_t depth, struct buf *out)
+{
+    uint8_t kind = *reader->at++;
+    struct slice line = line_take(reader);
+    int64_t number = number_of(line);
+    err_t err = ERR_OK;
+
+    if (kind == ':') {
+        buf_append(out, line.data, line.size);
+    } else if (kind == '+' || kind == '-') {
+        err = json_string_put(line, out);
+    } else if (number < 0) {
+        buf_append(out, "null", 4);
+    } else if (kind == '$') {
+        err = json_string_put(bulk_take(reader, number), out);
+    } else if (depth == REPLY_DEPTH_MAX) {
+        err = sql_error("54001", "the reply of Redis is nested too deeply");
+    } else {
+        buf_append_byte(out, '[');
+        for (int64_t i = 0; err == ERR_OK && i < number; i++) {
+            buf_append(out, ", ", i > 0 ? 2 : 0);
+            err = json_put(reader, depth + 1, out);
+        }
+        buf_append_byte(out, ']');
+    }
+    return err;
+}
+
+static err_t
+value_of(struct call *call, const struct reply *reply, struct datum *out)
+{
+    struct reply_reader reader = {.at = reply->buf.data + 1};
+    uint8_t kind = reply->buf.data[0];
+    struct slice text = line_take(&reader);
+    int64_t number = number_of(text);
+    struct buf json;
+    err_t err;
+
+    if (kind == '*' && number >= 0) {
+        reader.at = reply->buf.data;
+        buf_init(&json, MEM_SESSIONS);
+        err = json_put(&reader, 0, &json);
+        out->bytes = arena_copy(call->arena, buf_slice(&json));
+        buf_fini(&json);
+        return err;
+    }
+    call->is_null = (kind == '$' || kind == '*') && number < 0;
+    if (call->is_null) {
+        return ERR_OK;
+    }
+    if (kind == '$') {
+        text = bulk_take(&reader, number);
+    }
+    out->bytes = arena_copy(call->arena, text);
+    return text_check(text);
+}
+
+static err_t
+redis_call(struct call *call, const struct datum *args, struct datum *out)
+{
+    struct slice *argv = arena_alloc(call->arena, call->arg_count * sizeof(*argv));
+    struct reply reply;
+    err_t err;
+
+    for (uint32_t i = 0; i < call->arg_count; i++) {
+        if (call->nulls[i] != 0) {
+            return sql_error("22004", "argument %u of redis.call is null", i + 1);
+        }
+        argv[i] = args[i].bytes;
+    }
+    reply_init(&reply, 2);
+    TRY(sql_session_redis(call->env->session, argv, call->arg_count, call->arena, &reply));
+    err = value_of(call, &reply, out);
+out:
+    reply_fini(&reply);
+    return err;
+}
+
+static const struct operator_row rows[] = {
+    {NULL,
+     {.name = "redis.call",
+      .result = OID_TEXT,
+      .args = {OID_TEXT},
+      .arg_count = 1,
+      .is_variadic = true,
+      .is_volatile = true,
+      .run = redis_call}},
+};
+
+const struct function_part fn_part_redis = {rows, ARRAY_COUNT(rows)};

@@ -1,0 +1,129 @@
+"""Redis in transactions of SQL: one commit over rows and keys."""
+
+import subprocess
+
+import psycopg2
+import server
+
+
+def redis(sql, *words):
+    """What redis-cli prints, line by line."""
+    run = subprocess.run(["redis-cli", "-h", server.HOST, "-p", str(sql.server.port), *words],
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=True)
+    return run.stdout.decode().splitlines()
+
+
+def expect(found, expected):
+    if found != expected:
+        raise AssertionError(f"{found!r:.400} instead of {expected!r:.400}")
+
+
+def ask(cursor, text, *parameters):
+    cursor.execute(text, parameters)
+    return cursor.fetchall()
+
+
+def error_of(cursor, text):
+    try:
+        cursor.execute(text)
+    except psycopg2.Error as error:
+        return error.pgcode, str(error).splitlines()[0]
+    raise AssertionError(f"no error: {text}")
+
+
+def rows_and_keys_are_committed_together(sql):
+    connection = sql.connect()
+    cursor = connection.cursor()
+    cursor.execute("CREATE TABLE redis_rows (id int PRIMARY KEY, v text)")
+    connection.commit()
+    cursor.execute("INSERT INTO redis_rows VALUES (1, 'one')")
+    expect(ask(cursor, "SELECT redis.call('HSET', 'together:h', 'a', '1', 'b', '2')"), [("2",)])
+    expect(ask(cursor, "SELECT redis.call('ZADD', 'together:z', '1.5', 'm')"), [("1",)])
+    ask(cursor, "SELECT redis.call('XADD', 'together:s', '1-1', 'f', %s)", "v\u00e9")
+    expect(ask(cursor, "SELECT redis.call('HGETALL', 'together:h')"), [('["a", "1", "b", "2"]',)])
+    expect(redis(sql, "exists", "together:h", "together:z", "together:s"), ["0"])
+    connection.commit()
+    expect(redis(sql, "exists", "together:h", "together:z", "together:s"), ["3"])
+    expect(ask(cursor, "SELECT redis.call('XRANGE', 'together:s', '-', '+')"),
+           [('[["1-1", ["f", "v\u00e9"]]]',)])
+    connection.close()
+
+
+def a_rollback_takes_keys_back(sql):
+    connection = sql.connect()
+    cursor = connection.cursor()
+    ask(cursor, "SELECT redis.call('SET', 'back:k', 'yes')")
+    cursor.execute("SAVEPOINT a")
+    ask(cursor, "SELECT redis.call('SET', 'back:k', 'no')")
+    cursor.execute("ROLLBACK TO a")
+    expect(ask(cursor, "SELECT redis.call('GET', 'back:k')"), [("yes",)])
+    connection.rollback()
+    expect(redis(sql, "exists", "back:k"), ["0"])
+    expect(ask(cursor, "SELECT redis.call('GET', 'back:k')"), [(None,)])
+    connection.close()
+
+
+def commands_of_one_statement_see_each_other(sql):
+    connection = sql.connect()
+    cursor = connection.cursor()
+    expect(ask(cursor, "SELECT redis.call('INCR', 'seen:n') FROM generate_series(1, 4)"),
+           [("1",), ("2",), ("3",), ("4",)])
+    cursor.execute("CREATE TABLE seen (n int)")
+    cursor.execute("INSERT INTO seen VALUES (1)")
+    # Rows that the statement writes are not seen by it, whatever is called in between.
+    cursor.execute("INSERT INTO seen SELECT redis.call('INCR', 'seen:n')::int FROM seen")
+    expect(ask(cursor, "SELECT n FROM seen ORDER BY n"), [(1,), (5,)])
+    connection.commit()
+    expect(redis(sql, "get", "seen:n"), ["5"])
+    connection.close()
+
+
+def errors_of_redis_are_errors_of_the_statement(sql):
+    connection = sql.connect()
+    connection.autocommit = True
+    cursor = connection.cursor()
+    redis(sql, "set", "errors:k", "text")
+    expect(error_of(cursor, "SELECT redis.call('LPUSH', 'errors:k', 'x')"),
+           ("42809", "WRONGTYPE Operation against a key holding the wrong kind of value"))
+    expect(error_of(cursor, "SELECT redis.call('INCR', 'errors:k')"),
+           ("22023", "ERR value is not an integer or out of range"))
+    expect(error_of(cursor, "SELECT redis.call('GET', NULL)")[0], "22004")
+    for text in ("'NOPE'", "'GET'", "'EVAL', 'return 1', '0'", "'FLUSHALL'", "'SUBSCRIBE', 'x'"):
+        expect(error_of(cursor, f"SELECT redis.call({text})")[0], "22023")
+    redis(sql, "set", "errors:bytes", "\udcff")
+    expect(error_of(cursor, "SELECT redis.call('GET', 'errors:bytes')")[0], "22021")
+    cursor.execute("BEGIN READ ONLY")
+    expect(error_of(cursor, "SELECT redis.call('SET', 'errors:k', 'x')")[0], "25006")
+    connection.close()
+
+
+def events_are_published_with_the_commit(sql):
+    redis(sql, "config", "set", "notify-keyspace-events", "EA")
+    connection = sql.connect()
+    cursor = connection.cursor()
+    with subprocess.Popen(["redis-cli", "-h", server.HOST, "-p", str(sql.server.port), "psubscribe",
+                           "__keyevent@0__:*"], stdout=subprocess.PIPE) as listener:
+        lines = iter(listener.stdout.readline, b"")
+        expect([next(lines).decode().strip() for _ in range(3)][0], "psubscribe")
+        ask(cursor, "SELECT redis.call('SET', 'events:gone', '1')")
+        connection.rollback()
+        ask(cursor, "SELECT redis.call('SET', 'events:k', '1')")
+        cursor.execute("SAVEPOINT a")
+        ask(cursor, "SELECT redis.call('DEL', 'events:k')")
+        cursor.execute("ROLLBACK TO a")
+        ask(cursor, "SELECT redis.call('EXPIRE', 'events:k', '100')")
+        connection.commit()
+        found = [next(lines).decode().strip() for _ in range(8)]
+        expect([found[2], found[3], found[6], found[7]],
+               ["__keyevent@0__:set", "events:k", "__keyevent@0__:expire", "events:k"])
+        listener.kill()
+    connection.close()
+
+
+CASES = [
+    rows_and_keys_are_committed_together,
+    a_rollback_takes_keys_back,
+    commands_of_one_statement_see_each_other,
+    errors_of_redis_are_errors_of_the_statement,
+    events_are_published_with_the_commit,
+]
