@@ -13,7 +13,7 @@
 /* ---- Keys ----
  *
  * A value in a key: 1 and the type's key bytes, or 2 for null (so nulls sort last); of a descending
- * column all of it complemented (nulls first). Where nulls are to lie at the other end null is 0. */
+ * column all of it complemented (nulls first). Where nulls are to lie at the other end it is 0. */
 
 enum { KEY_NULL_BEFORE = 0, KEY_VALUE = 1, KEY_NULL = 2 };
 

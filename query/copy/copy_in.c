@@ -2,7 +2,7 @@
  *
  * Each batch of rows is inserted as a statement of its own in the transaction: so nothing about all
  * rows is remembered, and a batch that meets another's commit is inserted again from memory, where
- * the client could not send it twice. An error leaves nothing, as the transaction is rolled back. */
+ * the client could not send it twice. An error leaves nothing: the transaction is rolled back. */
 #include "query/copy/copy.h"
 
 #include "engine/base/assert.h"

@@ -302,7 +302,8 @@ def restarts(tally, prefix, application):
     instance.kill()
     instance.start()
     tally.run(prefix + "all is there after SIGKILL", application.all_is_there_after_the_restart)
-    tally.run(prefix + "the last order is claimed", application.the_pending_order_is_claimed_at_last)
+    tally.run(prefix + "the last order is claimed",
+              application.the_pending_order_is_claimed_at_last)
 
 
 def run(tally):
