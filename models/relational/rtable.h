@@ -24,7 +24,8 @@ struct rtable_writes *rtable_writes_new(void);
 void rtable_writes_free(struct rtable_writes **writes);
 
 /* Looks at the unique keys of rows that are about to be inserted, all at once, and keeps which of
- * them nobody has taken at the statement's snapshot: one message a shard instead of one a row. Not needed, and harmless when it is wrong about what follows. */
+ * them nobody has taken at the statement's snapshot: one message a shard instead of one a row. Not
+ * needed, and harmless when it is wrong about what follows. */
 YIELDS err_t rtable_look(struct txn *txn, const struct relation *relation, const struct row *rows,
                          uint32_t count, struct rtable_writes *writes);
 /* Adds the row and its index entries. row_key_out (may be NULL): where it lies. Errors: 23505 with
