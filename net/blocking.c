@@ -342,6 +342,7 @@ block_go_on(struct session *session, struct kv_request *request, struct slice in
         if (!block->kv.is_asked) {
             break;
         }
+        *is_used_out = false; /* Nothing was replied: its bytes are the input's still. */
         run_answer(block);
         if (block->epoch != txn_slots_epoch()) {
             err_t err = block_renew(block, request);
@@ -385,6 +386,7 @@ blocking_request(struct session *session, struct kv_request *request, struct sli
             buf_fini(&first.state);
             return true;
         }
+        *is_used_out = false;
         SOMETIMES("net: a command blocked");
         block_begin(session, &first);
         err = block_register(session->block, request);

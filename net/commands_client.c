@@ -499,11 +499,12 @@ run_unblock(struct session *session, struct kv_request *request)
     int64_t id;
 
     (void)session;
-    if (request->argc == 4 && !command_word_is(request->argv[3], "TIMEOUT") &&
-        !command_word_is(request->argv[3], "ERROR")) {
+    if (request->argc > 4) {
+        reply_error(request->reply, "ERR unknown subcommand or wrong number of arguments for "
+                                    "'UNBLOCK'. Try CLIENT HELP.");
+    } else if (request->argc == 4 && !command_word_is(request->argv[3], "TIMEOUT") &&
+               !command_word_is(request->argv[3], "ERROR")) {
         reply_error(request->reply, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
-    } else if (request->argc > 4) {
-        reply_error(request->reply, "ERR syntax error");
     } else if (!reply_parse_int(request->argv[2], &id)) {
         reply_error(request->reply, "ERR value is not an integer or out of range");
     } else {

@@ -727,9 +727,6 @@ request_refused(struct session *session, const struct slice *argv, uint32_t argc
 {
     const struct command *command = command_resolve(argv, argc);
 
-    if (session->multi == NULL) {
-        return;
-    }
     if (command != NULL && strcmp(command_full_name(command), "exec") == 0) {
         multi_exec_refused(session, mark);
     } else {

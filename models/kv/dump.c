@@ -105,21 +105,29 @@ access_set(struct kv_head *head, const struct restore_options *options, uint64_t
     }
 }
 
-/* The milliseconds of argv[2]; *expire_ms_out is 0 for none. */
 static bool
-restore_expire_parse(struct kv_request *request, bool is_absolute, uint64_t *expire_ms_out)
+restore_time_to_live_parse(struct kv_request *request, int64_t *ttl_out)
 {
-    int64_t value;
-
-    if (!kv_parse_int(request, request->argv[2], &value)) {
+    if (!kv_parse_int(request, request->argv[2], ttl_out)) {
         return false;
     }
-    if (value < 0 || (value > 0 && !is_absolute &&
-                      __builtin_add_overflow(value, (int64_t)request->now_ms, &value))) {
+    if (*ttl_out < 0) {
         reply_error(request->reply, "ERR Invalid TTL value, must be >= 0");
         return false;
     }
-    *expire_ms_out = (uint64_t)value;
+    return true;
+}
+
+/* *expire_ms_out is 0 for none. */
+static bool
+restore_expire_of(struct kv_request *request, int64_t ttl, bool is_absolute,
+                  uint64_t *expire_ms_out)
+{
+    if (ttl > 0 && !is_absolute && __builtin_add_overflow(ttl, (int64_t)request->now_ms, &ttl)) {
+        reply_error(request->reply, "ERR Invalid TTL value, must be >= 0");
+        return false;
+    }
+    *expire_ms_out = (uint64_t)ttl;
     return true;
 }
 
@@ -177,6 +185,7 @@ kv_command_restore(struct kv_request *request)
     struct kv_head head = {0};
     struct kv_object object;
     uint64_t expire_ms;
+    int64_t ttl;
     err_t err;
 
     if (!restore_options_parse(request, &options) ||
@@ -187,13 +196,16 @@ kv_command_restore(struct kv_request *request)
         reply_error(request->reply, "BUSYKEY Target key name already exists.");
         return;
     }
-    if (!restore_expire_parse(request, options.is_absolute, &expire_ms)) {
+    if (!restore_time_to_live_parse(request, &ttl)) {
         return;
     }
     txn_hold(request->txn);
     err = payload_check(request->argv[3]);
     if (err != ERR_OK) {
         reply_error(request->reply, "ERR %s", err_message(err));
+        return;
+    }
+    if (!restore_expire_of(request, ttl, options.is_absolute, &expire_ms)) {
         return;
     }
     kv_head_expire_set(&head, expire_ms);

@@ -6,6 +6,7 @@
 
 #include "engine/base/poison.h"
 
+enum { OPTION_BYTES_SHOWN = 1000 };
 enum expire_flag {
     EXPIRE_NX = 1 << 0,
     EXPIRE_XX = 1 << 1,
@@ -30,7 +31,7 @@ expire_flags_parse(struct kv_request *request, uint32_t *flags_out)
         }
         if (flag == 0) {
             reply_error(request->reply, "ERR Unsupported option %.*s",
-                        (int)MIN(request->argv[at].size, (size_t)128),
+                        (int)MIN(request->argv[at].size, (size_t)OPTION_BYTES_SHOWN),
                         (const char *)request->argv[at].data);
             return false;
         }

@@ -374,13 +374,17 @@ void kv_reply_expire_error(struct kv_request *request);
 /* Would a string of old + more bytes be too long? Replies and returns false. */
 bool kv_length_fits(struct kv_request *request, uint64_t old, uint64_t more);
 
-/* SSCAN, HSCAN, ZSCAN: the cursor at argv[2], then options. Replies on an error. */
+/* SSCAN, HSCAN, ZSCAN: the cursor at argv[2], then the lookup, then options, as Redis looks at
+ * them. Each replies on an error; the options of a missing key are not looked at: the reply is an
+ * empty page, and false. */
 struct kv_scan_options {
     uint64_t cursor;
     uint64_t count;
     struct slice pattern; /* NULL data: all. */
 };
-bool kv_scan_options_parse(struct kv_request *request, struct kv_scan_options *options_out);
+bool kv_scan_cursor_parse(struct kv_request *request, struct kv_scan_options *options_out);
+bool kv_scan_options_parse(struct kv_request *request, const struct kv_object *object,
+                           struct kv_scan_options *options);
 
 /* ---- Whole keyspaces ---- */
 

@@ -102,10 +102,10 @@ table_fill(struct lcs *lcs)
                 row[j] = MAX(above[j], row[j - 1]);
             }
             if (j % (KIB(64)) == 0) {
-                fiber_work(KIB(64) / CELLS_PER_WORK_UNIT);
+                kv_work(lcs->request, KIB(64) / CELLS_PER_WORK_UNIT);
             }
         }
-        fiber_work((uint32_t)((lcs->b.size % KIB(64)) / CELLS_PER_WORK_UNIT) + 1);
+        kv_work(lcs->request, (uint32_t)((lcs->b.size % KIB(64)) / CELLS_PER_WORK_UNIT) + 1);
     }
 }
 
@@ -182,7 +182,7 @@ table_walk(struct walk *walk)
             j--;
         }
         if (++steps % CELLS_PER_WORK_UNIT == 0) {
-            fiber_work(1);
+            kv_work(lcs->request, 1);
         }
     }
     match_flush(walk);

@@ -316,10 +316,11 @@ mpop(struct kv_request *request, struct kv_list *list, enum list_end end, uint64
     }
 }
 
-/* at: where the number of keys stands. */
+/* at: where the number of keys stands; before it the timeout, if it waits. */
 static YIELDS void
-mpop_command(struct kv_request *request, uint32_t at, const uint64_t *deadline_us)
+mpop_command(struct kv_request *request, uint32_t at, bool waits)
 {
+    uint64_t deadline_us = 0;
     enum list_end end;
     struct kv_list list;
     uint64_t count;
@@ -332,7 +333,8 @@ mpop_command(struct kv_request *request, uint32_t at, const uint64_t *deadline_u
         kv_reply_syntax_error(request);
         return;
     }
-    if (!lmpop_options_parse(request, at + 1 + (uint32_t)keys, &end, &count)) {
+    if (!lmpop_options_parse(request, at + 1 + (uint32_t)keys, &end, &count) ||
+        (waits && !kv_block_parse_seconds(request, request->argv[at - 1], &deadline_us))) {
         return;
     }
     for (uint32_t i = at + 1; i <= at + keys; i++) {
@@ -344,25 +346,21 @@ mpop_command(struct kv_request *request, uint32_t at, const uint64_t *deadline_u
             return;
         }
     }
-    if (deadline_us == NULL) {
-        reply_null_array(request->reply);
+    if (waits) {
+        wait_for_item(request, at + 1, (uint32_t)keys, KV_BLOCK_NULL_ARRAY, deadline_us);
     } else {
-        wait_for_item(request, at + 1, (uint32_t)keys, KV_BLOCK_NULL_ARRAY, *deadline_us);
+        reply_null_array(request->reply);
     }
 }
 
 void
 kv_command_lmpop(struct kv_request *request)
 {
-    mpop_command(request, 1, NULL);
+    mpop_command(request, 1, false);
 }
 
 void
 kv_command_blmpop(struct kv_request *request)
 {
-    uint64_t deadline_us;
-
-    if (kv_block_parse_seconds(request, request->argv[1], &deadline_us)) {
-        mpop_command(request, 2, &deadline_us);
-    }
+    mpop_command(request, 2, true);
 }

@@ -265,28 +265,36 @@ pattern_of(struct slice text)
 }
 
 bool
-kv_scan_options_parse(struct kv_request *request, struct kv_scan_options *options_out)
+kv_scan_cursor_parse(struct kv_request *request, struct kv_scan_options *options_out)
 {
-    struct kv_scan_options options = {.count = SCAN_KEYS_DEFAULT};
+    *options_out = (struct kv_scan_options){.count = SCAN_KEYS_DEFAULT};
+    return cursor_parse(request, request->argv[2], &options_out->cursor);
+}
 
-    if (!cursor_parse(request, request->argv[2], &options.cursor)) {
+bool
+kv_scan_options_parse(struct kv_request *request, const struct kv_object *object,
+                      struct kv_scan_options *options)
+{
+    if (!object->is_found) {
+        reply_array(request->reply, 2);
+        reply_bulk_int(request->reply, 0);
+        reply_array(request->reply, 0);
         return false;
     }
     for (uint32_t at = 3; at < request->argc; at += 2) {
         bool has_value = at + 1 < request->argc;
 
         if (has_value && kv_word_is(request->argv[at], "count")) {
-            if (!count_parse(request, request->argv[at + 1], &options.count)) {
+            if (!count_parse(request, request->argv[at + 1], &options->count)) {
                 return false;
             }
         } else if (has_value && kv_word_is(request->argv[at], "match")) {
-            options.pattern = pattern_of(request->argv[at + 1]);
+            options->pattern = pattern_of(request->argv[at + 1]);
         } else {
             kv_reply_syntax_error(request);
             return false;
         }
     }
-    *options_out = options;
     return true;
 }
 

@@ -212,8 +212,9 @@ kv_command_sscan(struct kv_request *request)
     uint64_t next = 0;
     err_t err;
 
-    if (!kv_scan_options_parse(request, &options) ||
-        !dict_lookup(request, request->argv[1], KV_SET, KV_LOOKUP_READ, &object)) {
+    if (!kv_scan_cursor_parse(request, &options) ||
+        !dict_lookup(request, request->argv[1], KV_SET, KV_LOOKUP_READ, &object) ||
+        !kv_scan_options_parse(request, &object, &options)) {
         return;
     }
     reply_init(&page.names, request->reply->resp);

@@ -351,8 +351,9 @@ kv_command_zscan(struct kv_request *request)
     uint64_t next;
     err_t err;
 
-    if (!kv_scan_options_parse(request, &options) ||
-        !zset_lookup(request, request->argv[1], KV_LOOKUP_READ, &object)) {
+    if (!kv_scan_cursor_parse(request, &options) ||
+        !zset_lookup(request, request->argv[1], KV_LOOKUP_READ, &object) ||
+        !kv_scan_options_parse(request, &object, &options)) {
         return;
     }
     err = zset_page(request, &object, &options, &entries, &next);

@@ -253,6 +253,10 @@ script_command_evalsha(struct kv_request *request)
     struct script *script;
     uint32_t key_count;
 
+    if (request->argv[1].size != SHA1_HEX_BYTES) {
+        reply_error(request->reply, "NOSCRIPT No matching script. Please use EVAL.");
+        return;
+    }
     if (!script_key_count(request, &key_count)) {
         return;
     }

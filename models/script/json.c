@@ -524,7 +524,7 @@ token_take(lua_State *L, struct decoder *decoder, struct token *token)
         decoder->at++;
     }
     token->place = (size_t)(decoder->at - decoder->text);
-    if (decoder->at == decoder->end) {
+    if (decoder->at == decoder->end || *decoder->at == '\0') { /* A zero byte ends it, as in C. */
         token->type = TOKEN_END;
         return;
     }

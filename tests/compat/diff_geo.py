@@ -6,7 +6,7 @@ are seldom equal, and where they are, only the order may differ.
 
 from diff_common import key, number, small, word
 
-NAMES = [b"g0", b"g1", b"g2", b"g3"]
+NAMES = [b"g0", b"g1", b"g2", b"g3", b"gd"]
 
 
 def coordinate(rng, limit):
@@ -69,19 +69,21 @@ def shape(rng):
 
 
 def search_commands(rng):
-    store = rng.choice([b"STORE", b"STOREDIST"])
+    """Stored distances are places side by side, of which COUNT may take any: a key of their own."""
+    store = rng.choice([[b"STORE", geo_key(rng)], [b"STOREDIST", b"gd"]])
     return rng.choice([
         lambda: [b"GEOSEARCH", geo_key(rng)] + shape(rng) + order(rng) + count(rng) + details(rng),
         lambda: [b"GEOSEARCHSTORE", geo_key(rng), geo_key(rng)] + shape(rng) + order(rng) +
-                count(rng) + rng.choice([[], [b"STOREDIST"]]),
+                count(rng),
+        lambda: [b"GEOSEARCHSTORE", b"gd", geo_key(rng)] + shape(rng) + order(rng) + count(rng) +
+                [b"STOREDIST"],
         lambda: [rng.choice([b"GEORADIUS", b"GEORADIUS_RO"]), geo_key(rng)] + point(rng) +
                 circle(rng) + order(rng) + count(rng) + details(rng),
         lambda: [rng.choice([b"GEORADIUSBYMEMBER", b"GEORADIUSBYMEMBER_RO"]), geo_key(rng),
                  place(rng)] + circle(rng) + order(rng) + count(rng) + details(rng),
-        lambda: [b"GEORADIUS", geo_key(rng)] + point(rng) + circle(rng) + [store, geo_key(rng)] +
-                order(rng),
+        lambda: [b"GEORADIUS", geo_key(rng)] + point(rng) + circle(rng) + store + order(rng),
         lambda: [b"GEORADIUSBYMEMBER", geo_key(rng), place(rng)] + circle(rng) + count(rng) +
-                [store, geo_key(rng)],
+                store,
     ])()
 
 

@@ -53,7 +53,7 @@ LIBRARIES = [
     b"math.randomseed(ARGV[1]) return {math.random(100), math.random(5, 50)}",
 ]
 FORMATS = [b"<ss", b">i4h", b"Bb", b"<i8", b"c2c1", b"!4Bi", b">I3", b"s", b"Bc0", b"xB", b"z",
-           b"i9", b"=l", b"f", b"d", b"<H>H"]
+           b"I9", b"=l", b"f", b"d", b"<H>H"]
 COUNTERS = [
     b"local n = redis.call('INCRBY', KEYS[1], ARGV[1]) return n",
     b"if redis.call('EXISTS', KEYS[1]) == 0 then return redis.call('SET', KEYS[1], ARGV[1]) end "

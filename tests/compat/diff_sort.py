@@ -53,6 +53,13 @@ def any_key(rng):
 
 
 def sort_commands(rng):
+    """Redis takes a range error that some earlier command met for one of SORT's own: ZADD forgets
+    it."""
+    command = plain_commands(rng)
+    return [[b"ZADD", b"none", b"x", b"m"], command] if b"STORE" in command else command
+
+
+def plain_commands(rng):
     return rng.choice([
         lambda: [b"SORT", any_key(rng)] + options(rng),
         lambda: [b"SORT", any_key(rng)] + options(rng),

@@ -8,16 +8,19 @@ of arguments among them. A difference prints the command and both replies; the e
 
 Each diff_TYPE.py beside this file brings groups of commands, and names what may differ:
 
-  GROUPS     {name: function(rng) -> words of a command}
+  GROUPS     {name: function(rng) -> words of a command, or a list of commands for one connection}
   UNORDERED  commands whose replies have no order
   PAIRS      commands whose replies are names and values without an order
   PICKS      commands that pick at random: only how many came is compared
+  SCANS      commands of which everything is asked at once: what came is compared without an order
+  CLOCKS     commands that tell how long something is: numbers may differ by what a clock went on
   NUMBERS    commands whose replies hold floating point numbers, which 7.0 writes with 17 digits
   DIFFERENT  [(command, Orbit's reply, Redis's, why)]
   READS      {type: the command that reads all of a key, without the key}
   NAMES      more names whose contents are compared in the end, beside those of diff_common
   is_excused(name, ours, theirs)  whether this difference of a command is known and right
   exchange(rng, source, target, report)  after batches; a key goes from one server to the other
+  meet(rng, orbit, redis, report)  after batches; what takes several connections to each server
 """
 
 import argparse
@@ -35,6 +38,7 @@ from diff_common import KEYS, key  # noqa: E402
 
 BATCH = 50  # Commands in flight together.
 DIFFERENCES_MAX = 10
+CLOCK_MAX = 3000  # Milliseconds, or seconds: two servers answer a command at different times.
 
 TYPES = [importlib.import_module(os.path.basename(path)[:-3])
          for path in sorted(glob.glob(os.path.join(HERE, "diff_*.py")))]
@@ -51,23 +55,29 @@ def gathered(attribute, empty):
 
 GROUPS = gathered("GROUPS", {})
 UNORDERED, PAIRS, PICKS = (gathered(name, set()) for name in ("UNORDERED", "PAIRS", "PICKS"))
-NUMBERS = gathered("NUMBERS", set())
+NUMBERS, SCANS, CLOCKS = (gathered(name, set()) for name in ("NUMBERS", "SCANS", "CLOCKS"))
 DIFFERENT = gathered("DIFFERENT", [])
 READS = gathered("READS", {})
 NAMES = gathered("NAMES", [b"k%d" % i for i in range(KEYS)])
 
 
 def draw(rng, groups):
-    command = GROUPS[rng.choice(groups)](rng)
+    """Commands that belong together; most are one."""
+    drawn = GROUPS[rng.choice(groups)](rng)
+    if isinstance(drawn[0], list):
+        return drawn
     if rng.randrange(60) == 0:  # A wrong number of arguments.
-        command = command[:rng.randint(1, len(command))]
-    return command
+        drawn = drawn[:rng.randint(1, len(drawn))]
+    return [drawn] if drawn not in ([b"COMMAND"], [b"SCAN", b"0"]) else draw(rng, groups)
 
 
 def is_same(name, ours, theirs):
     """Equal, or in NUMBERS: 7.0 writes 17 digits, 7.2 and Orbit the fewest that mean the same."""
-    if ours == theirs or name not in NUMBERS:
+    if ours == theirs or name not in NUMBERS | CLOCKS:
         return ours == theirs
+    if name in CLOCKS:
+        return type(ours) is type(theirs) is int and abs(ours - theirs) < CLOCK_MAX and \
+            (ours < 0) == (theirs < 0)
     if isinstance(ours, (list, tuple)) and isinstance(theirs, (list, tuple)):
         return len(ours) == len(theirs) and \
             all(is_same(name, own, other) for own, other in zip(ours, theirs))
@@ -85,6 +95,10 @@ def canonical(command, reply):
         return ("error", str(reply))
     if name in PICKS:
         return len(reply) if isinstance(reply, list) else reply is None
+    if name in SCANS and isinstance(reply, list) and len(reply) == 2:
+        step = 1 if name in ("SCAN", "SSCAN") else 2
+        parts = [iter(reply[1])] * step
+        return reply[0], sorted(zip(*parts))
     if name in UNORDERED and isinstance(reply, (list, set, frozenset)):
         return sorted(reply)
     if name in PAIRS:
@@ -125,6 +139,7 @@ class Run:
         self.rng = random.Random(options.seed)
         self.groups = options.groups.split(",")
         self.differences = 0
+        self.queued = None  # The commands since MULTI.
 
     def report(self, command, ours, theirs):
         self.differences += 1
@@ -135,16 +150,37 @@ class Run:
             print("  of %d and %d parts: %.300r" % (len(ours), len(theirs), parts))
 
     def batch(self, count):
-        commands = [draw(self.rng, self.groups) for _ in range(count)]
+        commands = []
+        while len(commands) < count:
+            commands += draw(self.rng, self.groups)
         ours = self.orbit.pipeline(commands)
         theirs = self.redis.pipeline(commands)
         for command, own, other in zip(commands, ours, theirs):
-            name = command[0].decode().upper()
-            if not is_same(name, canonical(command, own), canonical(command, other)) and \
-                    not is_excused(command, own, other):
-                self.report(command, own, other)
+            self.compare(command, own, other)
+        return len(commands)
+
+    def compare(self, command, own, other):
+        name = command[0].decode().upper()
+        queued = self.queued
+        if queued is not None and own == other == b"QUEUED":
+            queued.append(command)
+            return
+        if len(command) == 1 and (name in ("EXEC", "DISCARD") or
+                                  name == "MULTI" and own == other == b"OK"):
+            self.queued = [] if name == "MULTI" else None
+        if name == "EXEC" and queued is not None and isinstance(own, list) and \
+                isinstance(other, list) and len(own) == len(other) == len(queued):
+            for inner, part, other_part in zip(queued, own, other):
+                self.compare(inner, part, other_part)
+            return
+        if not is_same(name, canonical(command, own), canonical(command, other)) and \
+                not is_excused(command, own, other):
+            self.report(command, own, other)
 
     def compare_state(self):
+        own, other = (sorted(server.call("KEYS", "*")) for server in (self.orbit, self.redis))
+        if own != other:
+            self.report([b"KEYS"], sorted(set(own) - set(other)), sorted(set(other) - set(own)))
         for name in NAMES:
             own, other = contents(self.orbit, name), contents(self.redis, name)
             if not is_same_contents(own, other):
@@ -167,6 +203,14 @@ class Run:
                 if hasattr(module, "exchange"):
                     module.exchange(self.rng, source, target, self.report)
 
+    def meet(self):
+        """How many commands that took."""
+        return sum(module.meet(self.rng, self.orbit, self.redis, self.report) for module in TYPES
+                   if hasattr(module, "meet") and self.groups_of(module))
+
+    def groups_of(self, module):
+        return set(self.groups) & set(module.GROUPS)
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -184,13 +228,14 @@ def main():
             orbit.call("HELLO", "3")
             redis.call("HELLO", "3")
         run = Run(orbit, redis, options)
-        done = 0
+        done = batches = 0
         while done < options.commands and run.differences < DIFFERENCES_MAX:
-            run.batch(min(BATCH, options.commands - done))
-            done += BATCH
-            if done % (BATCH * 20) == 0:
+            done += run.batch(min(BATCH, options.commands - done))
+            batches += 1
+            if batches % 20 == 0:
                 run.compare_state()
                 run.exchange_dumps()
+                done += run.meet()
         run.compare_state()
     print("%d commands, seed %d, %s, RESP%d: %d differences" %
           (done, options.seed, options.groups, options.resp, run.differences))

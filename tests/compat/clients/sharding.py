@@ -14,6 +14,8 @@ RANDOM_DRAWS = 300
 PIPELINE = 4000
 SCAN_TURNS_MAX = 10000
 CROSS_TRIES = 64
+LONG_BYTES = 10000  # Half of a string; LCS looks at so many squared times four.
+LONG_WRITES = 400
 
 
 def expect(found, expected, what):
@@ -167,6 +169,25 @@ class Cases:
             expect(self.connection.call("MGET", name + "a", name + "b", name + "c"),
                    [None, b"2", b"1"], "MGET")
 
+    def a_wait_that_ends_while_its_command_runs_answers_once(self):
+        """The deadline comes between two looks at a key of another shard."""
+        for i in range(CROSS_TRIES):
+            replies = self.connection.pipeline(
+                [["BLPOP", "nothing%d" % i, "0.0001"], ["XREAD", "BLOCK", "1", "STREAMS",
+                                                        "nothing%d" % i, "0"], ["ECHO", i]])
+            expect(replies, [None, None, b"%d" % i], "replies")
+
+    def long_work_in_exec_keeps_what_later_commands_read(self):
+        """Other clients write meanwhile, so that old versions may go."""
+        self.connection.call("SET", "long", b"ab" * LONG_BYTES)
+        names = fill(self.connection, b"kept:", 20)
+        self.connection.pipeline([["MULTI"], ["LCS", "long", "long", "LEN"]] +
+                                 [["GET", name] for name in names])
+        self.connection.send("EXEC")
+        for i in range(LONG_WRITES):
+            self.others[i % len(self.others)].call("SET", "other%d" % i, i)
+        expect(self.connection.read(), [2 * LONG_BYTES] + [name[::-1] for name in names], "EXEC")
+
     def close(self):
         for connection in [self.connection] + self.others:
             connection.close()
@@ -177,7 +198,9 @@ class Cases:
            flushdb_empties_one_database_on_all_shards, swapdb_swaps_on_all_shards,
            info_counts_the_keys_of_all_shards, config_set_holds_on_all_shards,
            client_list_shows_the_connections_of_all_shards, all_keys_outlive_a_restart,
-           a_command_takes_effect_as_a_whole_on_all_shards, keys_of_one_tag_may_be_renamed]
+           a_command_takes_effect_as_a_whole_on_all_shards,
+           a_wait_that_ends_while_its_command_runs_answers_once,
+           long_work_in_exec_keeps_what_later_commands_read, keys_of_one_tag_may_be_renamed]
 
 
 def one_case(cases, case):
