@@ -30,7 +30,7 @@ query_sources += query/plan/set.c
 
 # Arrays, polymorphic functions.
 query_sources += query/bind/bind_array.c query/exec/eval_array.c query/fn/array.c \
-    query/fn/array_sort.c query/fn/polymorphic.c
+    query/fn/array_agg.c query/fn/array_set.c query/fn/array_sort.c query/fn/polymorphic.c
 query_sources += query/parse/keyword.c
 
 # Keys of Redis in SQL.

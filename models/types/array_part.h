@@ -29,3 +29,6 @@ err_t array_element_set(const struct type *type, struct slice bytes,
 err_t array_slice_set(const struct type *type, struct slice bytes,
                       const struct array_bounds *bounds, struct slice source, struct arena *arena,
                       struct datum *out);
+/* Arrays become one array of a dimension more. 2202E when their shapes differ. */
+err_t array_nest(const struct type *type, const struct datum *values, const uint8_t *nulls,
+                 uint32_t count, struct arena *arena, struct datum *out);

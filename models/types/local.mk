@@ -7,3 +7,4 @@ models_sources += models/types/numeric.c models/types/numeric_math.c models/type
 models_sources += models/types/tuple.c
 models_sources += models/types/array.c models/types/array_io.c models/types/array_part.c
 models_sources += models/types/reg.c
+models_sources += models/types/json_text.c models/types/jsonb.c models/types/jsonb_io.c

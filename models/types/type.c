@@ -4,6 +4,7 @@
 #include "engine/base/assert.h"
 #include "models/types/array.h"
 #include "models/types/datetime.h"
+#include "models/types/jsonb.h"
 #include "models/types/sql_error.h"
 #include "models/types/tuple.h"
 #include "models/types/type_io.h"
@@ -111,6 +112,8 @@ compare_timetz(const struct type *type, struct datum a, struct datum b)
       timetz)                                                                                      \
     X(OID_NUMERIC, 1231, "numeric", "numeric", -1, 'N', false, REP_NUMERIC, decimal, numeric)      \
     X(OID_RECORD, 2287, "record", "record", -1, 'P', false, REP_BYTES, tuple, tuple)               \
+    X(OID_JSON, 199, "json", "json", -1, 'U', false, REP_BYTES, json, none)                        \
+    X(OID_JSONB, 3807, "jsonb", "jsonb", -1, 'U', false, REP_BYTES, jsonb, jsonb)                  \
     X(OID_UUID, 2951, "uuid", "uuid", 16, 'U', false, REP_BYTES, uuid, bytes)                      \
     X(OID_REGPROC, 1008, "regproc", "regproc", 4, 'N', true, REP_INT, reg, int)                    \
     X(OID_REGPROCEDURE, 2207, "regprocedure", "regprocedure", 4, 'N', true, REP_INT, reg, int)     \
@@ -150,6 +153,8 @@ compare_timetz(const struct type *type, struct datum a, struct datum b)
 #define array_compare_timetz   array_compare
 #define compare_array          array_compare
 #define compare_tuple          tuple_compare
+#define compare_jsonb          jsonb_compare
+#define array_compare_jsonb    array_compare
 #define array_compare_tuple    array_compare
 
 #define TYPE_INDEX(number, ...) INDEX_##number,
@@ -321,6 +326,10 @@ type_key_put(const struct type *type, struct datum value, struct buf *out)
             array_key_put(type, value, out);
             return;
         }
+        if (type->oid == OID_JSONB) {
+            jsonb_key_put(value, out);
+            return;
+        }
         key_bytes(out, type->oid == OID_BPCHAR ? bpchar_trim(value.bytes) : value.bytes);
         return;
     case REP_NUMERIC:
@@ -355,6 +364,10 @@ type_hash_put(const struct type *type, struct datum value, struct buf *out)
         }
         if (type->element_type != NULL) {
             array_hash_put(type, value, out);
+            return;
+        }
+        if (type->oid == OID_JSONB) {
+            jsonb_key_put(value, out);
             return;
         }
         bytes = type->oid == OID_BPCHAR ? bpchar_trim(value.bytes) : value.bytes;
@@ -469,7 +482,9 @@ type_row_get(const struct type *type, struct slice bytes, struct arena *arena, s
         return ERR_OK;
     case REP_BYTES:
         out->bytes = bytes;
-        return type->element_type != NULL ? array_check(type, bytes) : ERR_OK;
+        return type->element_type != NULL ? array_check(type, bytes)
+               : type->oid == OID_JSONB   ? jsonb_check(type, bytes)
+                                          : ERR_OK;
     case REP_NUMERIC:
         return numeric_get(bytes, arena, &out->n);
     case REP_INTERVAL:

@@ -24,6 +24,8 @@ TYPE_IO(decimal);
 TYPE_IO(float);
 TYPE_IO(int);
 TYPE_IO(interval);
+TYPE_IO(json);
+TYPE_IO(jsonb);
 TYPE_IO(name);
 TYPE_IO(pseudo);
 TYPE_IO(reg);

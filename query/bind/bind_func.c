@@ -154,6 +154,25 @@ aggregate_check(struct binder *binder, const struct scope *scope, const FuncCall
     return ERR_OK;
 }
 
+/* The type of a result that depends on those of the arguments. */
+static err_t
+aggregate_result(const struct aggregate *aggregate, const struct type **type_out)
+{
+    const struct type *types[2], *declared[2];
+    err_t err;
+
+    if (!fn_is_polymorphic(aggregate->function->result)) {
+        return ERR_OK;
+    }
+    for (uint32_t i = 0; i < aggregate->arg_count; i++) {
+        types[i] = aggregate->args[i]->type;
+        declared[i] = type_by_oid(i == 0 ? aggregate->function->arg : aggregate->function->arg2);
+    }
+    err = fn_resolve(types, aggregate->arg_count, declared, aggregate->function->result, type_out);
+    return err == ERR_NOT_FOUND ? sql_error("42883", "the arguments of an aggregate do not agree")
+                                : err;
+}
+
 static err_t
 aggregate_bind(struct binder *binder, struct scope *scope, const FuncCall *call, const char *name,
                struct expr **args, uint32_t count, struct expr **expr_out)
@@ -177,7 +196,7 @@ aggregate_bind(struct binder *binder, struct scope *scope, const FuncCall *call,
         oid_t to = i == 0 ? aggregate->function->arg : aggregate->function->arg2;
 
         aggregate->args[i] = args[i];
-        if (to != OID_ANY) {
+        if (to != OID_ANY && !fn_is_polymorphic(to)) {
             TRY(bind_coerce(binder, &aggregate->args[i], type_by_oid(to), -1, COERCE_IMPLICIT));
         }
     }
@@ -190,6 +209,7 @@ aggregate_bind(struct binder *binder, struct scope *scope, const FuncCall *call,
                  aggregate->function->result == OID_ANY ? aggregate->args[0]->type
                                                         : type_by_oid(aggregate->function->result),
                  0, call->location);
+    TRY(aggregate_result(aggregate, &expr->type));
     if (aggregate->function->result == OID_ANY && expr->type->compare == NULL) {
         return no_function(binder, name, args, count, call->location, false);
     }

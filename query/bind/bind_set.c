@@ -40,7 +40,7 @@ bind_shape_of(struct binder *binder, const struct expr *expr, struct slice name)
         const struct type *type = type_by_oid(set->columns[i].type);
 
         shape->names[i] = slice_from_text(set->columns[i].name);
-        shape->types[i] = type != NULL && type->input != NULL ? type : expr->type;
+        shape->types[i] = type != NULL && !fn_is_polymorphic(type->oid) ? type : expr->type;
         shape->typmods[i] = -1;
     }
     return shape;

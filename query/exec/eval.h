@@ -36,6 +36,3 @@ YIELDS err_t eval_array(struct evaluation *evaluation, const struct expr *expr,
 /* The array of what a subquery gives: type is the array's. */
 err_t array_of_rows(const struct type *type, const struct rows *rows, struct arena *arena,
                     struct datum *out);
-/* Arrays become one array of a dimension more. 2202E when their shapes differ. */
-err_t array_nest(const struct type *type, const struct datum *values, const uint8_t *nulls,
-                 uint32_t count, struct arena *arena, struct datum *out);

@@ -11,65 +11,6 @@
 /* ---- ARRAY[...] ---- */
 
 static err_t
-nest_mismatch(void)
-{
-    return sql_error("2202E", "multidimensional arrays must have array expressions with matching "
-                              "dimensions");
-}
-
-err_t
-array_nest(const struct type *type, const struct datum *values, const uint8_t *nulls,
-           uint32_t count, struct arena *arena, struct datum *out)
-{
-    struct array_shape shape = {0}, inner = {0};
-    struct array_values all, part;
-    bool has_empty = false;
-    uint32_t at = 0;
-    err_t err;
-
-    for (uint32_t i = 0; i < count; i++) {
-        struct array_reader reader = {0};
-
-        if (nulls[i] == 0) {
-            TRY(array_open(type, values[i].bytes, &reader));
-        }
-        if (reader.shape.dimensions == 0) {
-            has_empty = true;
-        } else if (inner.dimensions == 0) {
-            inner = reader.shape;
-        } else if (!array_shape_equal(&inner, &reader.shape)) {
-            return nest_mismatch();
-        }
-    }
-    if (inner.dimensions == 0) {
-        return array_list_put(type->element_type, NULL, NULL, 0, arena, out);
-    }
-    if (has_empty) {
-        return nest_mismatch();
-    }
-    if (inner.dimensions == ARRAY_DIMENSIONS_MAX) {
-        return sql_error("54000",
-                         "number of array dimensions (%u) exceeds the maximum allowed (%d)",
-                         inner.dimensions + 1, ARRAY_DIMENSIONS_MAX);
-    }
-    shape.dimensions = inner.dimensions + 1;
-    shape.sizes[0] = (int32_t)count;
-    shape.lower[0] = 1;
-    memcpy(shape.sizes + 1, inner.sizes, inner.dimensions * sizeof(inner.sizes[0]));
-    memcpy(shape.lower + 1, inner.lower, inner.dimensions * sizeof(inner.lower[0]));
-    TRY(array_values_make(&all, &shape, arena));
-    for (uint32_t i = 0; i < count; i++) {
-        TRY(array_values_get(type, values[i].bytes, arena, &part));
-        memcpy(all.values + at, part.values, part.count * sizeof(*part.values));
-        memcpy(all.nulls + at, part.nulls, part.count);
-        at += part.count;
-    }
-    err = array_values_put(type->element_type, &all, arena, out);
-out:
-    return err;
-}
-
-static err_t
 literal_eval(struct evaluation *evaluation, const struct expr *expr, const struct vector *args,
              uint32_t row, struct datum *out)
 {

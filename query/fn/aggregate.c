@@ -479,7 +479,7 @@ joined_get(const void *state, struct call *call, struct datum *out)
     AGG(aname, OID_NUMERIC, OID_NUMERIC, struct numeric_state, numeric_state_init,                 \
         numeric_state_add, g)
 
-const struct aggregate_function fn_aggregates[] = {
+static const struct aggregate_function rows[] = {
     AGG("count", OID_INT8, 0, int64_t, count_init, count_add, count_get),
     AGG("count", OID_INT8, OID_ANY, int64_t, count_init, count_add, count_get),
     INT_AGG("sum", OID_INT8, int_sum_get),
@@ -517,4 +517,4 @@ const struct aggregate_function fn_aggregates[] = {
      .add = joined_add,
      .get = joined_get},
 };
-const uint32_t fn_aggregate_count = sizeof(fn_aggregates) / sizeof(fn_aggregates[0]);
+const struct aggregate_part fn_aggregates_math = {rows, sizeof(rows) / sizeof(rows[0])};

@@ -57,6 +57,7 @@ static const struct operator_row rows[] = {
     SIX("char", OID_CHAR, OID_CHAR),           SIX("oid", OID_OID, OID_OID),
     SIX("array_", OID_ANYARRAY, OID_ANYARRAY), SIX("bytea", OID_BYTEA, OID_BYTEA),
     SIX("uuid_", OID_UUID, OID_UUID),          SIX("record_", OID_RECORD, OID_RECORD),
+    SIX("jsonb_", OID_JSONB, OID_JSONB),
 };
 
 const struct function_part fn_part_compare = {rows, sizeof(rows) / sizeof(rows[0])};

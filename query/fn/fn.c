@@ -22,7 +22,8 @@ sql_stack_check(void)
 }
 
 static const struct function_part *const parts[] = {
-    &fn_part_array, &fn_part_math, &fn_part_compare, &fn_part_text, &fn_part_series, &fn_part_redis,
+    &fn_part_array,  &fn_part_math,  &fn_part_compare,   &fn_part_text,
+    &fn_part_series, &fn_part_redis, &fn_part_array_set,
 };
 enum { PART_COUNT = sizeof(parts) / sizeof(parts[0]), CANDIDATES_MAX = 128 };
 
@@ -347,12 +348,20 @@ fn_equality(oid_t type)
 
 /* ---- Aggregates ---- */
 
+static const struct aggregate_part *const aggregate_parts[] = {
+    &fn_aggregates_array,
+    &fn_aggregates_math,
+};
+enum { AGGREGATE_PART_COUNT = sizeof(aggregate_parts) / sizeof(aggregate_parts[0]) };
+
 bool
 fn_is_aggregate(const char *name)
 {
-    for (uint32_t i = 0; i < fn_aggregate_count; i++) {
-        if (strcmp(fn_aggregates[i].name, name) == 0) {
-            return true;
+    for (uint32_t part = 0; part < AGGREGATE_PART_COUNT; part++) {
+        for (uint32_t i = 0; i < aggregate_parts[part]->count; i++) {
+            if (strcmp(aggregate_parts[part]->rows[i].name, name) == 0) {
+                return true;
+            }
         }
     }
     return false;
@@ -364,19 +373,20 @@ aggregate_args(const struct aggregate_function *function)
     return (uint32_t)(function->arg != 0) + (function->arg2 != 0);
 }
 
-const struct aggregate_function *
-fn_aggregate(const char *name, const oid_t *args, uint32_t arg_count)
+/* The better of `best` and those of one part; *is_exact_out: no other can be. */
+static const struct aggregate_function *
+aggregate_in(const struct aggregate_part *part, const char *name, const oid_t *args,
+             uint32_t arg_count, const struct aggregate_function *best, bool *is_exact_out)
 {
-    const struct aggregate_function *best = NULL;
-
-    for (uint32_t i = 0; i < fn_aggregate_count; i++) {
-        const struct aggregate_function *candidate = &fn_aggregates[i];
+    for (uint32_t i = 0; i < part->count; i++) {
+        const struct aggregate_function *candidate = &part->rows[i];
         bool is_better;
 
         if (strcmp(candidate->name, name) != 0 || aggregate_args(candidate) != arg_count) {
             continue;
         }
         if (arg_count == 0 || candidate->arg == args[0] || candidate->arg == OID_ANY) {
+            *is_exact_out = true;
             return candidate;
         }
         if (!is_coercible(args[0], candidate->arg)) {
@@ -384,6 +394,18 @@ fn_aggregate(const char *name, const oid_t *args, uint32_t arg_count)
         }
         is_better = best == NULL || (!is_preferred(best->arg) && is_preferred(candidate->arg));
         best = is_better ? candidate : best;
+    }
+    return best;
+}
+
+const struct aggregate_function *
+fn_aggregate(const char *name, const oid_t *args, uint32_t arg_count)
+{
+    const struct aggregate_function *best = NULL;
+    bool is_exact = false;
+
+    for (uint32_t part = 0; !is_exact && part < AGGREGATE_PART_COUNT; part++) {
+        best = aggregate_in(aggregate_parts[part], name, args, arg_count, best, &is_exact);
     }
     return best;
 }
