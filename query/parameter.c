@@ -32,32 +32,44 @@ enum parameter_kind {
 struct parameter {
     const char *name, *initial;
     enum parameter_kind kind;
+    const char *description;
 };
 
 static const struct parameter table[] = {
-    {"application_name", "", PARAMETER_TEXT},
-    {"bytea_output", "hex", PARAMETER_BYTEA},
-    {"client_encoding", "UTF8", PARAMETER_FIXED},
-    {"client_min_messages", "notice", PARAMETER_TEXT},
-    {"DateStyle", "ISO, MDY", PARAMETER_DATE_STYLE},
-    {"default_transaction_isolation", "read committed", PARAMETER_ISOLATION},
-    {"default_transaction_read_only", "off", PARAMETER_BOOL},
-    {"extra_float_digits", "1", PARAMETER_FLOAT_DIGITS},
-    {"integer_datetimes", "on", PARAMETER_READ_ONLY},
-    {"IntervalStyle", "postgres", PARAMETER_INTERVAL_STYLE},
-    {"is_superuser", "on", PARAMETER_READ_ONLY},
-    {"lc_collate", "C", PARAMETER_READ_ONLY},
-    {"lc_ctype", "C", PARAMETER_READ_ONLY},
-    {"max_identifier_length", "63", PARAMETER_READ_ONLY},
-    {"search_path", "\"$user\", public", PARAMETER_TEXT},
-    {"server_encoding", "UTF8", PARAMETER_READ_ONLY},
-    {"server_version", "15.0 (Orbit)", PARAMETER_READ_ONLY},
-    {"server_version_num", "150000", PARAMETER_READ_ONLY},
-    {"session_authorization", "", PARAMETER_READ_ONLY},
-    {"standard_conforming_strings", "on", PARAMETER_FIXED},
-    {"TimeZone", "UTC", PARAMETER_TIME_ZONE},
-    {"transaction_isolation", "read committed", PARAMETER_ISOLATION},
-    {"transaction_read_only", "off", PARAMETER_BOOL},
+    {"application_name", "", PARAMETER_TEXT, "The name by which the client is shown."},
+    {"bytea_output", "hex", PARAMETER_BYTEA, "The text form of bytea: hex or escape."},
+    {"client_encoding", "UTF8", PARAMETER_FIXED,
+     "The encoding of texts that the client sends and gets."},
+    {"client_min_messages", "notice", PARAMETER_TEXT,
+     "The least severe message that the client is sent."},
+    {"DateStyle", "ISO, MDY", PARAMETER_DATE_STYLE,
+     "The form of dates, and the order of day and month in what is read."},
+    {"default_transaction_isolation", "read committed", PARAMETER_ISOLATION,
+     "The isolation of transactions that name none."},
+    {"default_transaction_read_only", "off", PARAMETER_BOOL,
+     "Whether transactions that do not say so are read-only."},
+    {"extra_float_digits", "1", PARAMETER_FLOAT_DIGITS,
+     "How many digits more or less floating-point numbers are shown with."},
+    {"integer_datetimes", "on", PARAMETER_READ_ONLY, "Times are counted in whole microseconds."},
+    {"IntervalStyle", "postgres", PARAMETER_INTERVAL_STYLE, "The form of intervals."},
+    {"is_superuser", "on", PARAMETER_READ_ONLY, "Whether the user is a superuser."},
+    {"lc_collate", "C", PARAMETER_READ_ONLY, "The order of texts."},
+    {"lc_ctype", "C", PARAMETER_READ_ONLY, "The classes and cases of characters."},
+    {"max_identifier_length", "63", PARAMETER_READ_ONLY, "The bytes of a name that count."},
+    {"search_path", "\"$user\", public", PARAMETER_TEXT,
+     "The schemas where names without one are looked for, in order."},
+    {"server_encoding", "UTF8", PARAMETER_READ_ONLY, "The encoding of stored texts."},
+    {"server_version", "15.0 (Orbit)", PARAMETER_READ_ONLY, "The version that the server speaks."},
+    {"server_version_num", "150000", PARAMETER_READ_ONLY,
+     "The version that the server speaks, as a number."},
+    {"session_authorization", "", PARAMETER_READ_ONLY, "The user of the session."},
+    {"standard_conforming_strings", "on", PARAMETER_FIXED,
+     "A backslash in a plain string is itself."},
+    {"TimeZone", "UTC", PARAMETER_TIME_ZONE, "The time zone of the session."},
+    {"transaction_isolation", "read committed", PARAMETER_ISOLATION,
+     "The isolation of the present transaction."},
+    {"transaction_read_only", "off", PARAMETER_BOOL,
+     "Whether the present transaction is read-only."},
 };
 enum { PARAMETER_COUNT = sizeof(table) / sizeof(table[0]) };
 
@@ -140,6 +152,12 @@ const char *
 parameter_initial(uint32_t index)
 {
     return table[index].initial;
+}
+
+const char *
+parameter_description(uint32_t index)
+{
+    return table[index].description;
 }
 
 void

@@ -13,6 +13,7 @@ void parameters_free(struct parameters **parameters);
 /* By place; NULL: there are no more. */
 const char *parameter_name(uint32_t index);
 const char *parameter_initial(uint32_t index);
+const char *parameter_description(uint32_t index);
 const char *parameters_get(const struct parameters *parameters, const char *name);
 /* As it is written: "TimeZone". NULL: there is none. */
 const char *parameters_name(const char *name);

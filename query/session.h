@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "engine/base/err.h"
+#include "engine/base/mem.h"
 #include "engine/rt/fiber.h"
 #include "models/types/type.h"
 
@@ -20,6 +21,7 @@ struct sql_column {
     struct slice name;
     const struct type *type;
     int32_t typmod;
+    bool is_binary; /* Of a binary cursor, whatever format the client asked for. */
 };
 
 /* Where results go. The functions may suspend. */
@@ -67,21 +69,68 @@ YIELDS bool sql_session_cancel_waits(struct sql_session *session);
 YIELDS err_t sql_execute(struct sql_session *session, const char *text, const struct sql_sink *sink,
                          uint32_t *position_out);
 
-/* ---- Prepared statements: at most one statement. ---- */
+/* ---- Prepared statements, of PREPARE and of the protocol: at most one statement each. They belong
+ * to their session, by name; "" is one that the next takes the place of. ---- */
 
-/* Types of parameters may be 0. */
-YIELDS err_t sql_prepare(struct sql_session *session, const char *text, const oid_t *types,
-                         uint32_t type_count, struct sql_prepared **prepared_out,
-                         uint32_t *position_out);
-void sql_prepared_free(struct sql_prepared **prepared);
+enum { SESSION_STATEMENTS_MAX = 10000 }; /* And portals: 54000. */
+
+/* Types of parameters may be 0. Errors: 42P05, 54000, and those of the statement. */
+YIELDS err_t sql_prepare(struct sql_session *session, const char *name, const char *text,
+                         const oid_t *types, uint32_t type_count, uint32_t *position_out);
+/* NULL: there is none. */
+struct sql_prepared *sql_prepared_find(const struct sql_session *session, const char *name);
+void sql_prepared_drop(struct sql_session *session, const char *name); /* If it is there. */
 uint32_t sql_prepared_params(const struct sql_prepared *prepared, const struct type *const **types);
 /* column count 0: it gives no rows. */
 uint32_t sql_prepared_columns(const struct sql_prepared *prepared,
                               const struct sql_column **columns);
-/* Outside of a transaction block it is one of its own. */
-YIELDS err_t sql_run(struct sql_session *session, struct sql_prepared *prepared,
-                     const struct datum *params, const uint8_t *nulls, uint32_t param_count,
-                     const struct sql_sink *sink);
+bool sql_prepared_is_empty(const struct sql_prepared *prepared); /* The text holds no statement. */
+
+/* What pg_prepared_statements shows, in no order. */
+struct sql_prepared_view {
+    const char *name, *text;
+    int64_t prepared_us; /* Since 1970. */
+    uint32_t param_count;
+    const struct type *const *param_types;
+    bool is_from_sql;
+};
+/* The one behind `place`; place starts as NULL. False: there is no other. */
+bool sql_prepared_next(const struct sql_session *session, const void **place,
+                       struct sql_prepared_view *view_out);
+
+/* ---- Portals: prepared statements with parameters, which give their rows in parts; and cursors,
+ * which DECLARE makes. They end with the transaction, WITH HOLD with the session. ---- */
+
+struct sql_portal;
+
+/* A new one of the statement, which has no parameters yet. Errors: 42P03, 54000. */
+err_t sql_portal_open(struct sql_session *session, const char *name, struct sql_prepared *prepared,
+                      struct sql_portal **portal_out);
+struct sql_portal *sql_portal_find(const struct sql_session *session, const char *name);
+void sql_portal_close(struct sql_session *session, struct sql_portal *portal); /* Accepts NULL. */
+/* Memory that ends with the portal. */
+struct arena *sql_portal_arena(struct sql_portal *portal);
+/* Borrowed until it ends. */
+void sql_portal_params_set(struct sql_portal *portal, const struct datum *params,
+                           const uint8_t *nulls, uint32_t count);
+/* Of its results: 0 text, 1 binary; one for all, or one a column. Kept for the protocol. */
+void sql_portal_formats_set(struct sql_portal *portal, const uint16_t *formats, uint32_t count);
+uint32_t sql_portal_formats(const struct sql_portal *portal, const uint16_t **formats);
+uint32_t sql_portal_columns(const struct sql_portal *portal, const struct sql_column **columns);
+/* The next `most` rows, 0: all. *is_suspended_out: there may be more, and no end was told. Outside
+ * of a transaction block it is one of its own. */
+YIELDS err_t sql_portal_run(struct sql_session *session, struct sql_portal *portal, uint32_t most,
+                            const struct sql_sink *sink, bool *is_suspended_out);
+
+/* What pg_cursors shows. */
+struct sql_portal_view {
+    const char *name, *text;
+    bool is_holdable, is_binary, is_scrollable;
+    int64_t created_us;
+};
+bool sql_portal_next(const struct sql_session *session, const void **place,
+                     struct sql_portal_view *view_out);
+
 /* A command of Redis in the session's transaction, as a part of the statement that runs; the reply
  * is RESP2. ERR_SQL with the error of Redis as its message; errors of the transaction. */
 struct reply;

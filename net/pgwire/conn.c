@@ -349,8 +349,6 @@ on_accept(void *owner, struct io_conn *io_conn)
     buf_init(&conn->sending, MEM_SESSIONS);
     cond_init(&conn->sent);
     cond_init(&conn->arrived);
-    list_init(&conn->statements);
-    list_init(&conn->portals);
     list_push_back(&pgwire->conns, &conn->link);
     pgwire->conn_count++;
     io_conn_start(io_conn, &handlers, conn);

@@ -16,30 +16,7 @@ enum {
     PG_OUTPUT_BYTES_HIGH = 1 << 20, /* Above, a statement waits for the client to read. */
     PG_INPUT_BYTES_HIGH = 1 << 20,  /* Beyond a message: receiving pauses. */
     PG_INPUT_BYTES_COMPACT = 64 << 10,
-    PG_STATEMENTS_MAX = 10000, /* Prepared ones of a session, and portals. */
-    PG_STARTING_MAX = 64,      /* Connections beyond the most, to be told that they are too many. */
-};
-
-struct pg_statement {
-    struct list link;
-    char *name;
-    struct sql_prepared *prepared; /* NULL: the text was empty. */
-};
-
-struct pg_portal {
-    struct list link;
-    char *name;
-    struct pg_statement *statement; /* Ends with it. */
-    struct arena arena;
-    struct datum *params;
-    uint8_t *nulls;
-    uint32_t param_count;
-    uint16_t *formats; /* Of the results. */
-    uint32_t format_count;
-    bool has_run;
-    struct buf rows; /* DataRow messages that a row limit has held back, */
-    size_t sent;     /* and how much of them has gone. */
-    char tag[64];
+    PG_STARTING_MAX = 64, /* Connections beyond the most, to be told that they are too many. */
 };
 
 struct pg_conn {
@@ -60,8 +37,6 @@ struct pg_conn {
     struct cond sent;
     struct cond arrived; /* More input, or a reason not to wait for it. */
     struct sql_session *session;
-    struct list statements, portals;
-    uint32_t statement_count, portal_count;
     char application_name[64]; /* As the client was told. */
 
     /* Of the statement that sends rows now. */
@@ -69,7 +44,6 @@ struct pg_conn {
     uint32_t format_count;
     const struct sql_column *columns;
     uint32_t column_count;
-    struct buf *rows_out; /* Where DataRows go. */
     bool sends_description;
 };
 
@@ -113,7 +87,6 @@ YIELDS void pg_message(struct pg_conn *conn, char type, struct slice body);
 YIELDS bool pg_startup(struct pg_conn *conn, struct slice body);
 void pg_error(struct pg_conn *conn, err_t err, uint32_t position, const char *severity);
 void pg_session_end(struct pg_conn *conn);
-void pg_statements_free(struct pg_conn *conn);
 /* Cancels what the session with this pid and key runs, on its shard. */
 YIELDS void pg_cancel(uint32_t pid, uint32_t key);
 struct pgwire *pgwire_self(void);

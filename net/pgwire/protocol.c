@@ -296,9 +296,10 @@ pg_startup(struct pg_conn *conn, struct slice body)
 /* ---- Rows ---- */
 
 static uint16_t
-format_of(const struct pg_conn *conn, uint32_t column)
+format_of(const struct pg_conn *conn, const struct sql_column *columns, uint32_t column)
 {
-    return conn->format_count == 0   ? 0
+    return columns[column].is_binary ? 1
+           : conn->format_count == 0 ? 0
            : conn->format_count == 1 ? conn->formats[0]
                                      : conn->formats[MIN(column, conn->format_count - 1)];
 }
@@ -316,7 +317,7 @@ description_put(struct pg_conn *conn, const struct sql_column *columns, uint32_t
         message_put_int32(&conn->output, columns[i].type->oid);
         message_put_int16(&conn->output, (uint16_t)columns[i].type->length);
         message_put_int32(&conn->output, (uint32_t)columns[i].typmod);
-        message_put_int16(&conn->output, format_of(conn, i));
+        message_put_int16(&conn->output, format_of(conn, columns, i));
     }
     message_end(&conn->output, begun);
 }
@@ -352,7 +353,7 @@ row_put(const struct pg_conn *conn, const struct batch *batch, uint32_t row, str
         }
         message_put_int32(out, 0);
         start = out->size;
-        if (format_of(conn, i) == 1) {
+        if (format_of(conn, conn->columns, i) == 1) {
             type->send(type, vector_value(column, row), out);
         } else {
             type->output(type, settings, vector_value(column, row), out);
@@ -368,9 +369,8 @@ sink_rows(void *arg, const struct batch *batch)
     struct pg_conn *conn = arg;
 
     for (uint32_t i = 0; i < batch->rows; i++) {
-        row_put(conn, batch, i, conn->rows_out);
-        if (conn->rows_out == &conn->output && conn->output.size > PG_OUTPUT_BYTES_FLUSH &&
-            !pg_flush(conn)) {
+        row_put(conn, batch, i, &conn->output);
+        if (conn->output.size > PG_OUTPUT_BYTES_FLUSH && !pg_flush(conn)) {
             return err_set(ERR_CLOSED, "the client has gone");
         }
     }
@@ -416,12 +416,6 @@ sink_of(struct pg_conn *conn)
 
 /* ---- Simple query ---- */
 
-static bool
-is_blank(const char *text)
-{
-    return text[strspn(text, " \t\r\n;")] == '\0';
-}
-
 static void
 simple_query(struct pg_conn *conn, struct slice body)
 {
@@ -432,7 +426,6 @@ simple_query(struct pg_conn *conn, struct slice body)
     err_t err;
 
     conn->format_count = 0;
-    conn->rows_out = &conn->output;
     conn->sends_description = true;
     if (reader.is_bad) {
         err = err_set(ERR_PROTOCOL, "invalid message format");
@@ -447,94 +440,9 @@ simple_query(struct pg_conn *conn, struct slice body)
 
 /* ---- Extended query: statements and portals ---- */
 
-static char *
-name_copy(const char *name)
-{
-    size_t size = strlen(name) + 1;
-    char *copy = mem_alloc(MEM_SESSIONS, size);
-
-    memcpy(copy, name, size);
-    return copy;
-}
-
-static void
-name_free(char *name)
-{
-    mem_free(MEM_SESSIONS, name, strlen(name) + 1);
-}
-
-static struct pg_statement *
-statement_find(struct pg_conn *conn, const char *name)
-{
-    LIST_FOR_EACH(node, &conn->statements) {
-        struct pg_statement *statement = LIST_ENTRY(node, struct pg_statement, link);
-
-        if (strcmp(statement->name, name) == 0) {
-            return statement;
-        }
-    }
-    return NULL;
-}
-
-static struct pg_portal *
-portal_find(struct pg_conn *conn, const char *name)
-{
-    LIST_FOR_EACH(node, &conn->portals) {
-        struct pg_portal *portal = LIST_ENTRY(node, struct pg_portal, link);
-
-        if (strcmp(portal->name, name) == 0) {
-            return portal;
-        }
-    }
-    return NULL;
-}
-
-static void
-portal_free(struct pg_conn *conn, struct pg_portal *portal)
-{
-    if (portal == NULL) {
-        return;
-    }
-    list_remove(&portal->link);
-    conn->portal_count--;
-    name_free(portal->name);
-    buf_fini(&portal->rows);
-    arena_fini(&portal->arena);
-    MEM_FREE(MEM_SESSIONS, portal);
-}
-
-static void
-statement_free(struct pg_conn *conn, struct pg_statement *statement)
-{
-    if (statement == NULL) {
-        return;
-    }
-    LIST_FOR_EACH_SAFE(node, &conn->portals) {
-        struct pg_portal *portal = LIST_ENTRY(node, struct pg_portal, link);
-
-        if (portal->statement == statement) {
-            portal_free(conn, portal);
-        }
-    }
-    list_remove(&statement->link);
-    conn->statement_count--;
-    sql_prepared_free(&statement->prepared);
-    name_free(statement->name);
-    MEM_FREE(MEM_SESSIONS, statement);
-}
-
-void
-pg_statements_free(struct pg_conn *conn)
-{
-    LIST_FOR_EACH_SAFE(node, &conn->statements) {
-        statement_free(conn, LIST_ENTRY(node, struct pg_statement, link));
-    }
-}
-
 void
 pg_session_end(struct pg_conn *conn)
 {
-    pg_statements_free(conn);
     sql_session_free(&conn->session);
 }
 
@@ -571,8 +479,6 @@ parse_run(struct pg_conn *conn, struct slice body, uint32_t *position_out)
     struct message_reader reader = message_reader_of(body);
     const char *name = message_text(&reader);
     const char *text = message_text(&reader);
-    struct sql_prepared *prepared = NULL;
-    struct pg_statement *statement;
     oid_t *types = NULL;
     uint16_t count = 0;
     err_t err;
@@ -582,25 +488,7 @@ parse_run(struct pg_conn *conn, struct slice body, uint32_t *position_out)
         err = malformed();
         goto out;
     }
-    if (name[0] == '\0') {
-        statement_free(conn, statement_find(conn, name));
-    } else if (statement_find(conn, name) != NULL) {
-        err = sql_error("42P05", "prepared statement \"%s\" already exists", name);
-        goto out;
-    }
-    if (conn->statement_count >= PG_STATEMENTS_MAX) {
-        err = sql_error("54000", "a session may have at most %d prepared statements",
-                        PG_STATEMENTS_MAX);
-        goto out;
-    }
-    if (!is_blank(text)) {
-        TRY(sql_prepare(conn->session, text, types, count, &prepared, position_out));
-    }
-    statement = MEM_NEW(MEM_SESSIONS, struct pg_statement);
-    statement->name = name_copy(name);
-    statement->prepared = prepared;
-    list_push_back(&conn->statements, &statement->link);
-    conn->statement_count++;
+    TRY(sql_prepare(conn->session, name, text, types, count, position_out));
     message_empty(&conn->output, '1');
 out:
     if (types != NULL) {
@@ -611,36 +499,44 @@ out:
 
 /* ---- Bind ---- */
 
+/* What a Bind message gives a portal. */
+struct binding {
+    struct sql_portal *portal;
+    const struct sql_prepared *prepared;
+    const char *statement_name;
+    struct arena *arena;
+    struct datum *params;
+    uint8_t *nulls;
+};
+
 static err_t
-param_read(const struct pg_conn *conn, struct pg_portal *portal, uint32_t at,
+param_read(const struct pg_conn *conn, struct binding *binding, uint32_t at,
            const struct type *type, uint16_t format, struct slice bytes)
 {
     const struct type_io io = {
-        .arena = &portal->arena,
+        .arena = binding->arena,
         .settings = sql_session_settings(conn->session),
     };
-    struct slice kept = arena_copy(&portal->arena, bytes);
+    struct slice kept = arena_copy(binding->arena, bytes);
     err_t err;
 
     if (format > 1) {
         return sql_error("22023", "unsupported format code: %u", format);
     }
     if (format == 1) {
-        return type->receive(type, &io, kept, &portal->params[at]);
+        return type->receive(type, &io, kept, &binding->params[at]);
     }
     TRY(text_check(kept));
-    err = type->input(type, &io, kept, -1, &portal->params[at]);
+    err = type->input(type, &io, kept, -1, &binding->params[at]);
 out:
     return err;
 }
 
 static err_t
-params_read(const struct pg_conn *conn, struct message_reader *reader, struct pg_portal *portal)
+params_read(const struct pg_conn *conn, struct message_reader *reader, struct binding *binding)
 {
     const struct type *const *types = NULL;
-    uint32_t wanted = portal->statement->prepared != NULL
-                          ? sql_prepared_params(portal->statement->prepared, &types)
-                          : 0;
+    uint32_t wanted = sql_prepared_params(binding->prepared, &types);
     uint16_t format_count = message_int16(reader);
     struct slice formats = message_bytes(reader, 2 * (size_t)format_count);
     uint16_t count = message_int16(reader);
@@ -649,50 +545,59 @@ params_read(const struct pg_conn *conn, struct message_reader *reader, struct pg
     if (reader->is_bad) {
         return malformed();
     }
-    if (count != wanted) {
-        return sql_error("08P01",
-                         "bind message supplies %u parameters, but prepared statement \"%s\" "
-                         "requires %u",
-                         count, portal->statement->name, wanted);
-    }
     if (format_count > 1 && format_count != count) {
         return sql_error("08P01", "bind message has %u parameter formats but %u parameters",
                          format_count, count);
     }
-    portal->params = arena_alloc(&portal->arena, (count + 1U) * sizeof(*portal->params));
-    portal->nulls = arena_alloc(&portal->arena, count + 1U);
-    portal->param_count = count;
+    if (count != wanted) {
+        return sql_error("08P01",
+                         "bind message supplies %u parameters, but prepared statement \"%s\" "
+                         "requires %u",
+                         count, binding->statement_name, wanted);
+    }
+    binding->params = arena_alloc(binding->arena, (count + 1U) * sizeof(*binding->params));
+    binding->nulls = arena_alloc(binding->arena, count + 1U);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t size = message_int32(reader);
         uint16_t format =
             format_count == 0 ? 0 : get_be16(formats.data + 2 * (format_count == 1 ? 0 : i));
 
-        portal->nulls[i] = size == UINT32_MAX;
+        binding->nulls[i] = size == UINT32_MAX;
         if (size != UINT32_MAX) {
             struct slice bytes = message_bytes(reader, size);
 
             TRY(reader->is_bad ? malformed()
-                               : param_read(conn, portal, i, types[i], format, bytes));
+                               : param_read(conn, binding, i, types[i], format, bytes));
         }
     }
+    sql_portal_params_set(binding->portal, binding->params, binding->nulls, count);
 out:
     return err;
 }
 
 static err_t
-formats_read(struct message_reader *reader, struct pg_portal *portal)
+formats_read(struct message_reader *reader, struct binding *binding)
 {
     uint16_t count = message_int16(reader);
+    uint16_t *formats = arena_alloc(binding->arena, (count + 1U) * sizeof(*formats));
+    const struct sql_column *columns;
+    uint32_t column_count = sql_prepared_columns(binding->prepared, &columns);
 
-    portal->formats = arena_alloc(&portal->arena, (count + 1U) * sizeof(*portal->formats));
     for (uint32_t i = 0; i < count; i++) {
-        portal->formats[i] = message_int16(reader);
-        if (portal->formats[i] > 1) {
-            return sql_error("22023", "unsupported format code: %u", portal->formats[i]);
+        formats[i] = message_int16(reader);
+        if (formats[i] > 1) {
+            return sql_error("22023", "unsupported format code: %u", formats[i]);
         }
     }
-    portal->format_count = count;
-    return reader->is_bad ? malformed() : ERR_OK;
+    if (reader->is_bad) {
+        return malformed();
+    }
+    if (count > 1 && count != column_count) {
+        return sql_error("08P01", "bind message has %u result formats but query has %u columns",
+                         count, column_count);
+    }
+    sql_portal_formats_set(binding->portal, formats, count);
+    return ERR_OK;
 }
 
 static err_t
@@ -700,47 +605,36 @@ bind_run(struct pg_conn *conn, struct slice body)
 {
     struct message_reader reader = message_reader_of(body);
     const char *name = message_text(&reader);
-    const char *statement_name = message_text(&reader);
-    struct pg_statement *statement = statement_find(conn, statement_name);
-    struct pg_portal *portal = NULL;
+    struct binding binding = {.statement_name = message_text(&reader)};
+    struct sql_prepared *prepared = sql_prepared_find(conn->session, binding.statement_name);
     err_t err;
 
-    if (statement == NULL) {
-        return sql_error("26000", "prepared statement \"%s\" does not exist", statement_name);
+    if (reader.is_bad) {
+        return malformed();
     }
-    if (name[0] == '\0') {
-        portal_free(conn, portal_find(conn, name));
-    } else if (portal_find(conn, name) != NULL) {
-        return sql_error("42P03", "cursor \"%s\" already exists", name);
+    if (prepared == NULL) {
+        return binding.statement_name[0] == '\0'
+                   ? sql_error("26000", "unnamed prepared statement does not exist")
+                   : sql_error("26000", "prepared statement \"%s\" does not exist",
+                               binding.statement_name);
     }
-    if (conn->portal_count >= PG_STATEMENTS_MAX) {
-        return sql_error("54000", "a session may have at most %d portals", PG_STATEMENTS_MAX);
-    }
-    portal = MEM_NEW(MEM_SESSIONS, struct pg_portal);
-    portal->name = name_copy(name);
-    portal->statement = statement;
-    arena_init(&portal->arena, MEM_SESSIONS);
-    buf_init(&portal->rows, MEM_SESSIONS);
-    list_push_back(&conn->portals, &portal->link);
-    conn->portal_count++;
-    TRY(params_read(conn, &reader, portal));
-    TRY(formats_read(&reader, portal));
+    TRY(sql_portal_open(conn->session, name, prepared, &binding.portal));
+    binding.prepared = prepared;
+    binding.arena = sql_portal_arena(binding.portal);
+    TRY(params_read(conn, &reader, &binding));
+    TRY(formats_read(&reader, &binding));
     message_empty(&conn->output, '2');
-    portal = NULL;
+    binding.portal = NULL;
 out:
-    portal_free(conn, portal);
+    sql_portal_close(conn->session, binding.portal);
     return err;
 }
 
 /* ---- Describe, Execute, Close ---- */
 
 static void
-columns_describe(struct pg_conn *conn, const struct pg_statement *statement)
+columns_describe(struct pg_conn *conn, const struct sql_column *columns, uint32_t count)
 {
-    const struct sql_column *columns = NULL;
-    uint32_t count =
-        statement->prepared != NULL ? sql_prepared_columns(statement->prepared, &columns) : 0;
-
     if (count == 0) {
         message_empty(&conn->output, 'n');
     } else {
@@ -749,11 +643,10 @@ columns_describe(struct pg_conn *conn, const struct pg_statement *statement)
 }
 
 static void
-params_describe(struct pg_conn *conn, const struct pg_statement *statement)
+params_describe(struct pg_conn *conn, const struct sql_prepared *prepared)
 {
     const struct type *const *types = NULL;
-    uint32_t count =
-        statement->prepared != NULL ? sql_prepared_params(statement->prepared, &types) : 0;
+    uint32_t count = sql_prepared_params(prepared, &types);
     size_t begun = message_begin(&conn->output, 't');
 
     message_put_int16(&conn->output, (uint16_t)count);
@@ -764,90 +657,54 @@ params_describe(struct pg_conn *conn, const struct pg_statement *statement)
 }
 
 static err_t
+statement_describe(struct pg_conn *conn, const char *name)
+{
+    const struct sql_prepared *prepared = sql_prepared_find(conn->session, name);
+    const struct sql_column *columns = NULL;
+    uint32_t count;
+
+    if (prepared == NULL) {
+        return sql_error("26000", "prepared statement \"%s\" does not exist", name);
+    }
+    count = sql_prepared_columns(prepared, &columns);
+    conn->format_count = 0;
+    params_describe(conn, prepared);
+    columns_describe(conn, columns, count);
+    return ERR_OK;
+}
+
+static err_t
+portal_missing(const char *name)
+{
+    return sql_error("34000", "portal \"%s\" does not exist", name);
+}
+
+static err_t
 describe_run(struct pg_conn *conn, struct slice body)
 {
     struct message_reader reader = message_reader_of(body);
     uint8_t kind = message_byte(&reader);
     const char *name = message_text(&reader);
+    const struct sql_column *columns = NULL;
+    const struct sql_portal *portal;
+    uint32_t count;
 
     if (reader.is_bad) {
         return malformed();
     }
     if (kind == 'S') {
-        struct pg_statement *statement = statement_find(conn, name);
-
-        if (statement == NULL) {
-            return sql_error("26000", "prepared statement \"%s\" does not exist", name);
-        }
-        conn->format_count = 0;
-        params_describe(conn, statement);
-        columns_describe(conn, statement);
-    } else {
-        struct pg_portal *portal = portal_find(conn, name);
-
-        if (portal == NULL) {
-            return sql_error("34000", "portal \"%s\" does not exist", name);
-        }
-        conn->formats = portal->formats;
-        conn->format_count = portal->format_count;
-        columns_describe(conn, portal->statement);
+        return statement_describe(conn, name);
     }
-    return ERR_OK;
-}
-
-static err_t
-portal_complete(void *arg, const char *tag)
-{
-    struct pg_conn *conn = arg;
-    struct pg_portal *portal = CONTAINER_OF(conn->rows_out, struct pg_portal, rows);
-
-    (void)snprintf(portal->tag, sizeof(portal->tag), "%s", tag);
-    return ERR_OK;
-}
-
-/* Up to `most` DataRows of those that are held back; 0: all. Then what comes behind them. */
-static void
-portal_send(struct pg_conn *conn, struct pg_portal *portal, uint32_t most)
-{
-    uint32_t sent = 0;
-
-    while (portal->sent < portal->rows.size && (most == 0 || sent < most)) {
-        size_t size = 1 + (size_t)get_be32(portal->rows.data + portal->sent + 1);
-
-        buf_append(&conn->output, portal->rows.data + portal->sent, size);
-        portal->sent += size;
-        sent++;
+    if (kind != 'P') {
+        return sql_error("08P01", "invalid DESCRIBE message subtype %d", kind);
     }
-    if (portal->sent < portal->rows.size) {
-        message_empty(&conn->output, 's');
-    } else {
-        (void)sink_complete(conn, portal->tag);
+    portal = sql_portal_find(conn->session, name);
+    if (portal == NULL) {
+        return portal_missing(name);
     }
-}
-
-static err_t
-portal_run(struct pg_conn *conn, struct pg_portal *portal, uint32_t most)
-{
-    struct sql_sink sink = sink_of(conn);
-    err_t err;
-
-    conn->formats = portal->formats;
-    conn->format_count = portal->format_count;
-    conn->sends_description = false;
-    conn->rows_out = &conn->output;
-    if (most > 0 || portal->has_run) {
-        conn->rows_out = &portal->rows;
-        sink.complete = portal_complete;
-    }
-    if (!portal->has_run) {
-        portal->has_run = true;
-        err = sql_run(conn->session, portal->statement->prepared, portal->params, portal->nulls,
-                      portal->param_count, &sink);
-        if (err != ERR_OK || most == 0) {
-            return err;
-        }
-    }
-    portal_send(conn, portal, most);
+    conn->format_count = sql_portal_formats(portal, &conn->formats);
+    count = sql_portal_columns(portal, &columns);
+    columns_describe(conn, columns, count);
     return ERR_OK;
 }
 
@@ -856,20 +713,27 @@ execute_run(struct pg_conn *conn, struct slice body)
 {
     struct message_reader reader = message_reader_of(body);
     const char *name = message_text(&reader);
-    uint32_t most = message_int32(&reader);
-    struct pg_portal *portal = portal_find(conn, name);
+    int32_t most = (int32_t)message_int32(&reader);
+    struct sql_portal *portal = sql_portal_find(conn->session, name);
+    struct sql_sink sink = sink_of(conn);
+    bool is_suspended = false;
+    err_t err;
 
     if (reader.is_bad) {
         return malformed();
     }
     if (portal == NULL) {
-        return sql_error("34000", "portal \"%s\" does not exist", name);
+        return portal_missing(name);
     }
-    if (portal->statement->prepared == NULL) {
-        message_empty(&conn->output, 'I');
-        return ERR_OK;
+    conn->format_count = sql_portal_formats(portal, &conn->formats);
+    conn->column_count = sql_portal_columns(portal, &conn->columns);
+    conn->sends_description = false;
+    err =
+        sql_portal_run(conn->session, portal, most > 0 ? (uint32_t)most : 0, &sink, &is_suspended);
+    if (is_suspended) {
+        message_empty(&conn->output, 's');
     }
-    return portal_run(conn, portal, (int32_t)most > 0 ? most : 0);
+    return err;
 }
 
 static err_t
@@ -883,9 +747,11 @@ close_run(struct pg_conn *conn, struct slice body)
         return malformed();
     }
     if (kind == 'S') {
-        statement_free(conn, statement_find(conn, name));
+        sql_prepared_drop(conn->session, name);
+    } else if (kind == 'P') {
+        sql_portal_close(conn->session, sql_portal_find(conn->session, name));
     } else {
-        portal_free(conn, portal_find(conn, name));
+        return sql_error("08P01", "invalid CLOSE message subtype %d", kind);
     }
     message_empty(&conn->output, '3');
     return ERR_OK;
@@ -899,11 +765,6 @@ sync_run(struct pg_conn *conn)
     conn->skips_to_sync = false;
     if (err != ERR_OK) {
         pg_error(conn, err, 0, "ERROR");
-    }
-    if (sql_session_state(conn->session) == SQL_IDLE) { /* Portals end with their transaction. */
-        LIST_FOR_EACH_SAFE(node, &conn->portals) {
-            portal_free(conn, LIST_ENTRY(node, struct pg_portal, link));
-        }
     }
     ready_put(conn);
 }

@@ -25,6 +25,11 @@ err_t bind_statement(const struct bind_options *options, const void *node,
 err_t bind_table_expr(const struct bind_options *options, const struct relation *relation,
                       struct slice sql, struct source **source_out, struct expr **expr_out);
 
+/* The arguments of EXECUTE (a List of expressions), as many as there are types. */
+err_t bind_execute_arguments(const struct bind_options *options, const void *nodes,
+                             const struct type *const *types, struct expr ***exprs_out,
+                             int32_t *position_out);
+
 /* A type's name: TypeName node. */
 err_t bind_type_name(const void *type_name, const struct type **type_out, int32_t *typmod_out);
 /* Into the type of a column, as an assignment does. */

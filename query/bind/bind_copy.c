@@ -125,9 +125,11 @@ query_bind(struct binder *binder, const Node *node, struct statement *out)
     default:
         return sql_error("0A000", "COPY of this statement is not supported");
     }
-    return err == ERR_OK && out->returning_count == 0
-               ? sql_error("0A000", "COPY query must have a RETURNING clause")
-               : err;
+    if (err == ERR_OK && out->returning_count == 0) {
+        binder->position = -1;
+        err = sql_error("0A000", "COPY query must have a RETURNING clause");
+    }
+    return err;
 }
 
 err_t

@@ -528,6 +528,46 @@ bind_statement(const struct bind_options *options, const void *node,
 }
 
 err_t
+bind_execute_arguments(const struct bind_options *options, const void *nodes,
+                       const struct type *const *types, struct expr ***exprs_out,
+                       int32_t *position_out)
+{
+    struct query query = {0};
+    struct scope scope = {.query = &query, .clause = "EXECUTE"};
+    const List *list = nodes;
+    struct binder binder;
+    struct expr **exprs;
+    const ListCell *cell;
+    uint32_t count = 0;
+    err_t err = ERR_OK;
+
+    binder_init(&binder, options);
+    exprs = bind_zeroed(&binder, ((size_t)list_length(list) + 1) * sizeof(struct expr *));
+    foreach(cell, list)
+    {
+        struct expr **expr = &exprs[count];
+        const struct function *function;
+
+        TRY(bind_expr(&binder, &scope, lfirst(cell), expr));
+        if ((*expr)->type->oid != OID_UNKNOWN &&
+            fn_cast((*expr)->type->oid, types[count]->oid, COERCE_ASSIGNMENT, &function) ==
+                CAST_NONE) {
+            (void)bind_error(&binder, (*expr)->position, "42804",
+                             "parameter $%u of type %s cannot be coerced to the expected type %s",
+                             count + 1, (*expr)->type->display, types[count]->display);
+            err = sql_hint("You will need to rewrite or cast the expression.");
+            goto out;
+        }
+        TRY(bind_coerce(&binder, expr, types[count], -1, COERCE_ASSIGNMENT));
+        count++;
+    }
+    *exprs_out = exprs;
+out:
+    *position_out = err != ERR_OK ? binder.position : -1;
+    return err;
+}
+
+err_t
 bind_table_expr(const struct bind_options *options, const struct relation *relation,
                 struct slice sql, struct source **source_out, struct expr **expr_out)
 {

@@ -1,6 +1,7 @@
 /* query/session/internal.h - what the files of sessions share. */
 #pragma once
 
+#include "engine/base/list.h"
 #include "models/kv/notify.h"
 #include "query/catalog/system.h"
 #include "query/exec/exec.h"
@@ -37,17 +38,47 @@ struct sql_session {
     struct kv_events events;
     struct arena events_arena;
     size_t event_bytes;
+    struct list statements, portals;
+    uint32_t statement_count, portal_count;
 };
 
 struct sql_prepared {
+    struct list link; /* Of the session; NULL in it: it was dropped, and a portal has it. */
     struct sql_session *session;
-    char *text;
+    uint32_t references;
+    char *name, *text;
     oid_t *types;
     uint32_t type_count;
     struct arena arena;
     uint32_t param_count, column_count;
     const struct type **param_types;
     struct sql_column *columns;
+    int64_t prepared_us;
+    bool is_empty, is_from_sql;
+};
+
+struct sql_portal {
+    struct list link;
+    char *name;
+    struct sql_prepared *prepared; /* Held; NULL: of a cursor. */
+    struct slice text;             /* Of a cursor's DECLARE. */
+    struct arena arena;
+    const struct datum *params;
+    const uint8_t *nulls;
+    uint32_t param_count;
+    const uint16_t *formats;
+    uint32_t format_count;
+    uint32_t savepoints; /* There were when it was made. */
+    int64_t created_us;
+    bool is_cursor, is_binary, is_holdable, is_forward_only;
+    bool is_held; /* Its transaction has committed. */
+    bool has_run;
+    struct sql_column *columns;
+    uint32_t column_count;
+    struct plan_column *row_columns;
+    struct rows rows; /* When its rows are taken in parts. */
+    uint64_t at;      /* 0: before the first; rows.count + 1: behind the last. */
+    char tag[TAG_BYTES_MAX];
 };
 
 /* What one statement is run with. */
@@ -61,7 +92,8 @@ struct session_run {
     const uint8_t *nulls;
     uint32_t param_count;
     struct catalog *catalog;
-    int32_t position;
+    int32_t position;             /* Of an error, in bytes; -1: none. */
+    uint32_t position_characters; /* Or in characters, from 1; 0: none. */
     char tag[TAG_BYTES_MAX];
     uint64_t rows;
     bool is_described; /* Rows may have been sent: it cannot run again. */
@@ -83,8 +115,53 @@ void session_columns(const struct statement *statement, struct arena *arena,
 YIELDS err_t session_statements_run(struct session_run *run, const List *statements, bool commits);
 /* Not too long, and UTF-8? */
 err_t session_text_check(const char *text);
+/* The statement's part of the text, copied. */
+char *session_raw_text(const struct session_run *run, const RawStmt *raw, struct arena *arena);
+/* 25P02 */
+err_t session_failed(void);
 /* Characters before a place that is given in bytes. */
 uint32_t session_position(const char *text, int32_t bytes);
+
+/* One statement; completes it. */
+YIELDS err_t session_statement_run(struct session_run *run, const RawStmt *raw);
+/* A query in the transaction that is open or opened, without its end. */
+YIELDS err_t session_query_run(struct session_run *run, const RawStmt *raw);
+/* What expressions of a statement are evaluated in: transaction, snapshot, catalog (held: the
+ * caller drops it) and env; the session's arena is emptied. */
+YIELDS err_t session_statement_begin(struct session_run *run);
+
+/* ---- prepared.c ---- */
+
+struct sql_prepared *session_prepared_hold(struct sql_prepared *prepared);
+void session_prepared_release(struct sql_prepared *prepared); /* Accepts NULL. */
+void session_prepared_drop_all(struct sql_session *session);
+YIELDS err_t session_prepare_run(struct session_run *run, const PrepareStmt *node,
+                                 const RawStmt *raw);
+/* Runs the statement, and completes it. */
+YIELDS err_t session_execute_run(struct session_run *run, const ExecuteStmt *node);
+err_t session_deallocate_run(struct sql_session *session, const DeallocateStmt *node,
+                             const char **tag_out);
+/* Runs a prepared statement with these parameters; completes it. */
+YIELDS err_t session_prepared_run(struct sql_session *session, struct sql_prepared *prepared,
+                                  const struct datum *params, const uint8_t *nulls,
+                                  uint32_t param_count, const struct sql_sink *sink, bool is_last);
+
+/* ---- portal.c ---- */
+
+YIELDS err_t session_declare_run(struct session_run *run, const DeclareCursorStmt *node,
+                                 const RawStmt *raw);
+YIELDS err_t session_fetch_run(struct session_run *run, const FetchStmt *node);
+err_t session_close_run(struct sql_session *session, const ClosePortalStmt *node,
+                        const char **tag_out);
+/* The transaction has ended: those of it end, or are held if it has committed. */
+void session_portals_end(struct sql_session *session, bool has_committed);
+/* Those made after so many savepoints end. */
+void session_portals_return(struct sql_session *session, uint32_t savepoints);
+/* Savepoints beyond so many are gone: what was made after them is as if made before. */
+void session_portals_release(struct sql_session *session, uint32_t savepoints);
+void session_portals_drop_all(struct sql_session *session);
+char *session_name_copy(const char *name);
+void session_name_free(char *name);
 
 /* ---- transaction.c ---- */
 
@@ -94,8 +171,8 @@ YIELDS void session_rollback(struct sql_session *session);
 YIELDS err_t session_commit(struct sql_session *session);
 /* After an error: a block waits for ROLLBACK, a statement alone is undone. */
 YIELDS void session_fail(struct sql_session *session);
-/* The transaction is over, whatever became of it. */
-void session_forget(struct sql_session *session);
+/* The transaction is over. */
+void session_forget(struct sql_session *session, bool has_committed);
 /* BEGIN, COMMIT, SAVEPOINT and their like. */
 YIELDS err_t session_transaction_run(struct sql_session *session, const TransactionStmt *node,
                                      const struct sql_sink *sink, const char **tag_out);
@@ -112,6 +189,12 @@ YIELDS void session_events_publish(struct sql_session *session, lsn_t lsn);
 
 /* ---- set.c ---- */
 
+err_t session_discard_run(struct sql_session *session, const DiscardStmt *node,
+                          const char **tag_out);
 YIELDS err_t session_set_run(struct sql_session *session, const VariableSetStmt *node);
+enum { SESSION_SHOW_COLUMNS = 3 };
+/* What it gives; names are borrowed from the node. */
+uint32_t session_show_columns(const VariableShowStmt *node,
+                              struct sql_column columns[SESSION_SHOW_COLUMNS]);
 YIELDS err_t session_show_run(struct sql_session *session, const VariableShowStmt *node,
                               const struct sql_sink *sink);

@@ -30,6 +30,8 @@ sql_session_new(struct slice user, uint64_t client)
     arena_init(&session->events_arena, MEM_SESSIONS);
     parameters_fix(session->parameters, "session_authorization", user);
     session->client = client;
+    list_init(&session->statements);
+    list_init(&session->portals);
     return session;
 }
 
@@ -45,7 +47,9 @@ sql_session_free(struct sql_session **session)
     if (freed->txn != NULL) {
         txn_abort(&freed->txn);
     }
-    session_forget(freed);
+    session_forget(freed, false);
+    session_portals_drop_all(freed);
+    session_prepared_drop_all(freed);
     mem_free(MEM_SESSIONS, freed->savepoints,
              freed->savepoint_capacity * sizeof(*freed->savepoints));
     parameters_free(&freed->parameters);
@@ -358,10 +362,8 @@ out:
     return err;
 }
 
-/* In the transaction that is open. Runs again when another transaction came between and no row has
- * gone out (READ COMMITTED, or a statement alone). */
-static err_t
-statement_attempt(struct session_run *run, const RawStmt *raw)
+err_t
+session_statement_begin(struct session_run *run)
 {
     struct sql_session *session = run->session;
     err_t err;
@@ -372,15 +374,28 @@ statement_attempt(struct session_run *run, const RawStmt *raw)
     TRY(txn_statement(session->txn, true));
     TRY(relational_catalog(&run->catalog));
     session_env_set(session, run->catalog);
-    err = bound_run(run, raw);
-    session->env.catalog = NULL;
-    catalog_drop(&run->catalog);
 out:
     return err;
 }
 
 static err_t
-statement_in_transaction(struct session_run *run, const RawStmt *raw)
+statement_attempt(struct session_run *run, const RawStmt *raw)
+{
+    struct sql_session *session = run->session;
+    err_t err = session_statement_begin(run);
+
+    if (err == ERR_OK) {
+        err = bound_run(run, raw);
+        session->env.catalog = NULL;
+        catalog_drop(&run->catalog);
+    }
+    return err;
+}
+
+/* Runs again when another transaction came between and no row has gone out (READ COMMITTED, or a
+ * statement alone). */
+err_t
+session_query_run(struct session_run *run, const RawStmt *raw)
 {
     struct sql_session *session = run->session;
     err_t err = statement_attempt(run, raw);
@@ -415,19 +430,69 @@ is_heard_when_failed(const Node *node)
             transaction->kind == TRANS_STMT_ROLLBACK_TO);
 }
 
+err_t
+session_failed(void)
+{
+    return sql_error("25P02", "current transaction is aborted, commands ignored until end of "
+                              "transaction block");
+}
+
+char *
+session_raw_text(const struct session_run *run, const RawStmt *raw, struct arena *arena)
+{
+    const char *start = run->text + raw->stmt_location;
+    size_t size = raw->stmt_len > 0 ? (size_t)raw->stmt_len : strlen(start);
+
+    while (size > 0 && strchr(" \t\r\n\f", start[0]) != NULL) {
+        start++;
+        size--;
+    }
+    return arena_printf(arena, "%.*s", (int)size, start);
+}
+
+/* Statements about the session's own objects: no transaction is needed for them. *is_found_out
+ * false: it is another one. */
 static err_t
+object_run(struct session_run *run, const RawStmt *raw, const char **tag_out, bool *is_found_out)
+{
+    struct sql_session *session = run->session;
+
+    *is_found_out = true;
+    switch (nodeTag(raw->stmt)) {
+    case T_PrepareStmt:
+        *tag_out = "PREPARE";
+        return session_prepare_run(run, (const PrepareStmt *)raw->stmt, raw);
+    case T_DeallocateStmt:
+        return session_deallocate_run(session, (const DeallocateStmt *)raw->stmt, tag_out);
+    case T_DeclareCursorStmt:
+        return session_declare_run(run, (const DeclareCursorStmt *)raw->stmt, raw);
+    case T_FetchStmt:
+        return session_fetch_run(run, (const FetchStmt *)raw->stmt);
+    case T_ClosePortalStmt:
+        return session_close_run(session, (const ClosePortalStmt *)raw->stmt, tag_out);
+    case T_DiscardStmt:
+        return session_discard_run(session, (const DiscardStmt *)raw->stmt, tag_out);
+    default:
+        *is_found_out = false;
+        return ERR_OK;
+    }
+}
+
+err_t
 session_statement_run(struct session_run *run, const RawStmt *raw)
 {
+    bool is_found;
     struct sql_session *session = run->session;
     const char *tag = NULL;
     err_t err;
 
     run->is_described = false;
     if (session->is_failed && !is_heard_when_failed(raw->stmt)) {
-        return sql_error("25P02", "current transaction is aborted, commands ignored until end of "
-                                  "transaction block");
+        return session_failed();
     }
     switch (nodeTag(raw->stmt)) {
+    case T_ExecuteStmt:
+        return session_execute_run(run, (const ExecuteStmt *)raw->stmt);
     case T_TransactionStmt:
         err = session_transaction_run(session, (const TransactionStmt *)raw->stmt, run->sink, &tag);
         break;
@@ -440,7 +505,10 @@ session_statement_run(struct session_run *run, const RawStmt *raw)
         err = session_show_run(session, (const VariableShowStmt *)raw->stmt, run->sink);
         break;
     default:
-        err = statement_in_transaction(run, raw);
+        err = object_run(run, raw, &tag, &is_found);
+        if (!is_found) {
+            err = session_query_run(run, raw);
+        }
         break;
     }
     if (err == ERR_OK && run->is_last && !session->is_block) {
@@ -511,9 +579,8 @@ out:
     err = session_run_end(session, err);
     parse_close(&parse);
     if (err != ERR_OK) {
-        if (run.position >= 0) {
-            *position_out = session_position(text, run.position) + 1;
-        }
+        *position_out = run.position >= 0 ? session_position(text, run.position) + 1
+                                          : MAX(run.position_characters, *position_out);
         session_fail(session);
     }
     return err;

@@ -1,6 +1,8 @@
 /* query/session/set.c - SET, RESET and SHOW. */
 #include "query/session/internal.h"
 
+#include <strings.h>
+
 #include "models/types/sql_error.h"
 #include "query/parameter.h"
 
@@ -110,12 +112,61 @@ out:
     return err;
 }
 
+/* ---- SHOW ---- */
+
+static bool
+is_all(const VariableShowStmt *node)
+{
+    return strcasecmp(node->name, "all") == 0;
+}
+
+uint32_t
+session_show_columns(const VariableShowStmt *node, struct sql_column columns[SESSION_SHOW_COLUMNS])
+{
+    static const char *const names[SESSION_SHOW_COLUMNS] = {"name", "setting", "description"};
+    const char *canonical = parameters_name(node->name);
+
+    for (uint32_t i = 0; i < SESSION_SHOW_COLUMNS; i++) {
+        columns[i] = (struct sql_column){
+            .name = slice_from_text(is_all(node)        ? names[i]
+                                    : canonical != NULL ? canonical
+                                                        : node->name),
+            .type = type_by_oid(OID_TEXT),
+            .typmod = -1,
+        };
+    }
+    return is_all(node) ? SESSION_SHOW_COLUMNS : 1;
+}
+
+static err_t
+show_all(struct sql_session *session, const struct sql_sink *sink)
+{
+    struct batch batch;
+    const char *name;
+    err_t err = ERR_OK;
+
+    arena_reset(&session->arena);
+    batch_make(&batch, &session->arena, SESSION_SHOW_COLUMNS, 1);
+    for (uint32_t i = 0; i < SESSION_SHOW_COLUMNS; i++) {
+        batch.columns[i].nulls[0] = 0;
+    }
+    for (uint32_t i = 0; err == ERR_OK && (name = parameter_name(i)) != NULL; i++) {
+        const char *value = parameters_get(session->parameters, name);
+
+        batch.columns[0].values[0] = datum_bytes(slice_from_text(name));
+        batch.columns[1].values[0] = datum_bytes(slice_from_text(value));
+        batch.columns[2].values[0] = datum_bytes(slice_from_text(parameter_description(i)));
+        err = sink->rows(sink->arg, &batch);
+    }
+    return err;
+}
+
 err_t
 session_show_run(struct sql_session *session, const VariableShowStmt *node,
                  const struct sql_sink *sink)
 {
-    const char *value = parameters_get(session->parameters, node->name);
-    struct sql_column column = {.type = type_by_oid(OID_TEXT), .typmod = -1};
+    const char *value = is_all(node) ? "" : parameters_get(session->parameters, node->name);
+    struct sql_column columns[SESSION_SHOW_COLUMNS];
     struct datum datum;
     struct vector vector = {.values = &datum};
     struct batch batch = {.columns = &vector, .column_count = 1, .rows = 1};
@@ -124,10 +175,40 @@ session_show_run(struct sql_session *session, const VariableShowStmt *node,
     if (value == NULL) {
         return sql_error("42704", "unrecognized configuration parameter \"%s\"", node->name);
     }
+    TRY(sink->describe(sink->arg, columns, session_show_columns(node, columns)));
+    if (is_all(node)) {
+        return show_all(session, sink);
+    }
     datum = datum_bytes(slice_from_text(value));
-    column.name = slice_from_text(parameters_name(node->name));
-    TRY(sink->describe(sink->arg, &column, 1));
     err = sink->rows(sink->arg, &batch);
 out:
     return err;
+}
+
+/* ---- DISCARD ---- */
+
+err_t
+session_discard_run(struct sql_session *session, const DiscardStmt *node, const char **tag_out)
+{
+    switch (node->target) {
+    case DISCARD_PLANS: /* Nothing of a plan is kept between runs. */
+        *tag_out = "DISCARD PLANS";
+        return ERR_OK;
+    case DISCARD_SEQUENCES:
+        *tag_out = "DISCARD SEQUENCES";
+        return sql_error("0A000", "DISCARD SEQUENCES is not supported yet");
+    case DISCARD_TEMP:
+        *tag_out = "DISCARD TEMP";
+        return sql_error("0A000", "DISCARD TEMP is not supported yet");
+    default:
+        break;
+    }
+    *tag_out = "DISCARD ALL";
+    if (session->is_block) {
+        return sql_error("25001", "DISCARD ALL cannot run inside a transaction block");
+    }
+    session_portals_drop_all(session);
+    session_prepared_drop_all(session);
+    parameters_reset_all(session->parameters);
+    return ERR_OK;
 }

@@ -26,13 +26,14 @@ session_savepoints_drop(struct sql_session *session, uint32_t kept)
 
 /* The transaction is over, whatever became of it. */
 void
-session_forget(struct sql_session *session)
+session_forget(struct sql_session *session, bool has_committed)
 {
     session_savepoints_drop(session, 0);
     catalog_drop(&session->own);
     session_events_drop(session);
     session->is_block = false;
     session->is_failed = false;
+    session_portals_end(session, has_committed);
     parameters_transaction_end(session->parameters);
 }
 
@@ -64,7 +65,7 @@ session_rollback(struct sql_session *session)
     if (session->txn != NULL) {
         txn_abort(&session->txn);
     }
-    session_forget(session);
+    session_forget(session, false);
 }
 
 err_t
@@ -75,7 +76,7 @@ session_commit(struct sql_session *session)
     err_t err = ERR_OK;
 
     if (session->txn == NULL) {
-        session_forget(session);
+        session_forget(session, true);
         return ERR_OK;
     }
     if (has_changed_catalog) {
@@ -93,7 +94,7 @@ session_commit(struct sql_session *session)
     if (err == ERR_OK) {
         session_events_publish(session, done.lsn);
     }
-    session_forget(session);
+    session_forget(session, err == ERR_OK);
     if (err == ERR_OK && done.lsn != 0 && store_durability(store_self()) == WAL_SYNC) {
         store_wait_durable(store_self(), done.lsn);
     }
@@ -171,6 +172,7 @@ savepoint_return(struct sql_session *session, const char *name)
         return savepoint_missing(name);
     }
     TRY(txn_rollback_to(session->txn, session->savepoints[at].number));
+    session_portals_return(session, at);
     session_savepoints_drop(session, at + 1);
     session_events_cut(session, session->savepoints[at].event);
     catalog_drop(&session->own);
@@ -191,6 +193,7 @@ savepoint_release(struct sql_session *session, const char *name)
         return savepoint_missing(name);
     }
     session_savepoints_drop(session, at);
+    session_portals_release(session, at);
     return ERR_OK;
 }
 
