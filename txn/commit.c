@@ -437,8 +437,9 @@ prepare_mark(struct part *part, uint64_t *proposal_out)
 static YIELDS err_t
 prepare_spill(struct part *part)
 {
-    size_t share = ((size_t)STORE_BATCH_BYTES_MAX - STORE_ORIGIN_BYTES_MAX) / shard_count() -
-                   RECORD_SECTION_HEAD_BYTES_MAX;
+    size_t record_max = store_record_bytes_max(txns_self()->store);
+    size_t share =
+        (record_max - STORE_ORIGIN_BYTES_MAX) / shard_count() - RECORD_SECTION_HEAD_BYTES_MAX;
     err_t err;
 
     if (part->writes.batch.record.size > share || part_spill_is_due(part)) {

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "engine/base/assert.h"
+#include "engine/base/canary.h"
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
 #include "lsm/vlog.h"
@@ -163,7 +164,8 @@ pull_fill(struct pull *pull, struct store *store)
         log->floor = (struct feed_place){store_clock(store), shard_id()};
         log->has_floor = true;
     }
-    if (is_end && wal_appended(store_wal(store)) <= wal_durable(store_wal(store))) {
+    if (is_end && (wal_appended(store_wal(store)) <= wal_durable(store_wal(store)) ||
+                   CANARY(FEED_END_EARLY))) {
         log->closed = MAX(log->closed, closed_now(store));
     }
 out:

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "engine/base/assert.h"
+#include "engine/base/canary.h"
 #include "txn/overlay_index.h"
 #include "txn/own.h"
 
@@ -391,7 +392,9 @@ merge_all(struct overlay *overlay, struct lsm_ingest *ingest)
         struct lsm_entry row = row_of(&iter.op, iter.is_pointer);
 
         row.key = iter.key;
-        TRY(lsm_ingest_add(ingest, &row));
+        if (!CANARY(SPILL_DELETES_LOST) || row.kind != LSM_DELETE) {
+            TRY(lsm_ingest_add(ingest, &row));
+        }
         bounds_widen(spill, iter.key);
         TRY(own_iter_step(&iter));
     }

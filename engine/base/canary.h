@@ -27,7 +27,10 @@
     X(RANGE_NOT_VALIDATED, "txn: a SERIALIZABLE transaction forgets the ranges that it has read")  \
     X(SNAPSHOT_BELOW_ACKED, "txn: a snapshot is taken by the own clock, not by what was answered") \
     X(CLOCK_BELOW_CEILING, "txn: a start begins at the newest commit, not at the ceiling")         \
-    X(SLOTS_NOT_HELD, "txn: statements go on to the shard that a slot is being moved away from")
+    X(SLOTS_NOT_HELD, "txn: statements go on to the shard that a slot is being moved away from")   \
+    X(SLOTS_UNCHECKED, "txn: a commit writes to a slot that has left its shard meanwhile")         \
+    X(SPILL_DELETES_LOST, "txn: what a large transaction deletes is not in the tables it becomes") \
+    X(FEED_END_EARLY, "txn: a feed takes a log as read to the end although some waits for the disk")
 
 enum canary {
     CANARY_NONE,

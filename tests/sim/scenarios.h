@@ -12,6 +12,8 @@ extern const struct scenario scenario_store;
 extern const struct scenario scenario_store_rot;
 extern const struct scenario scenario_store_flip;
 extern const struct scenario scenario_commit;
+extern const struct scenario scenario_feed;
+extern const struct scenario scenario_feed_reshard;
 extern const struct scenario scenario_kv;
 extern const struct scenario scenario_lsm;
 extern const struct scenario scenario_lsm_rot;
