@@ -48,6 +48,7 @@ enum expr_kind {
     EXPR_ROW,           /* A record of the arguments; its shape names them. */
     EXPR_FIELD,         /* Field .param of the record args[0]. */
     EXPR_AGGREGATE,     /* Until planning puts a column of the aggregation in its place. */
+    EXPR_WINDOW,        /* A call with OVER: the same. */
     EXPR_SUBQUERY,
 };
 
@@ -118,6 +119,7 @@ struct expr {
         enum boolean_test boolean_test;
         bool is_not_in;
         struct aggregate *aggregate;
+        struct window_call *window_call;
         struct subquery *subquery;
         struct subscripts *subscripts;
         bool is_nested;
@@ -215,4 +217,28 @@ struct aggregate {
     struct expr *filter; /* NULL: none. */
     bool is_distinct;
     uint32_t order_count;
+};
+
+/* ---- Window functions ---- */
+
+enum window_kind {
+    WINDOW_AGGREGATE,
+    WINDOW_ROW_NUMBER,
+    WINDOW_RANK,
+    WINDOW_DENSE_RANK,
+    WINDOW_PERCENT_RANK,
+    WINDOW_CUME_DIST,
+    WINDOW_NTILE,
+    WINDOW_LAG,
+    WINDOW_LEAD,
+    WINDOW_FIRST_VALUE,
+    WINDOW_LAST_VALUE,
+    WINDOW_NTH_VALUE,
+};
+
+struct window_call {
+    enum window_kind kind;
+    const struct aggregate_function *aggregate;
+    uint32_t window; /* Of the query's. */
+    bool has_filter; /* The last argument. */
 };

@@ -20,13 +20,16 @@ query_sources += query/session/portal.c query/session/prepared.c query/session/s
 # Functions that return rows, LATERAL.
 query_sources += query/bind/bind_row.c
 query_sources += query/bind/bind_set.c
+query_sources += query/bind/bind_window.c
 query_sources += query/bind/bind_with.c
 query_sources += query/exec/cte.c
 query_sources += query/exec/lateral.c
 query_sources += query/exec/set.c
+query_sources += query/exec/window.c
 query_sources += query/fn/series.c
 query_sources += query/plan/cte.c
 query_sources += query/plan/set.c
+query_sources += query/plan/window.c
 
 # Arrays, polymorphic functions.
 query_sources += query/bind/bind_array.c query/exec/eval_array.c query/fn/array.c \

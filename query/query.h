@@ -78,6 +78,31 @@ struct order {
     bool is_descending, nulls_first;
 };
 
+enum frame_mode { FRAME_RANGE, FRAME_ROWS, FRAME_GROUPS };
+
+enum frame_bound {
+    FRAME_UNBOUNDED_PRECEDING,
+    FRAME_OFFSET_PRECEDING,
+    FRAME_CURRENT_ROW,
+    FRAME_OFFSET_FOLLOWING,
+    FRAME_UNBOUNDED_FOLLOWING,
+};
+
+enum frame_exclusion { EXCLUDE_NOTHING, EXCLUDE_CURRENT_ROW, EXCLUDE_GROUP, EXCLUDE_TIES };
+
+struct window {
+    uint32_t partition_count, order_count;
+    struct expr **partition, **orders;
+    struct order *order_flags; /* Directions: their targets mean nothing. */
+    enum frame_mode mode;
+    enum frame_bound start, end;
+    enum frame_exclusion exclusion;
+    struct expr *start_offset, *end_offset; /* NULL: none. */
+    /* RANGE with an offset: does the row (its key in column 0) lie behind the bound of another (key
+     * in 1, offset in 2)? */
+    struct expr *start_test, *end_test;
+};
+
 enum set_kind { SET_NONE, SET_UNION, SET_INTERSECT, SET_EXCEPT };
 
 struct outer_reference {
@@ -103,6 +128,9 @@ struct query {
     struct expr **aggregates; /* EXPR_AGGREGATE */
     struct expr *having;
     struct source *aggregate_source; /* Its columns: groups, then aggregates. */
+
+    uint32_t window_count;
+    struct window **windows;
 
     bool is_distinct;
     uint32_t distinct_on_count;

@@ -95,6 +95,11 @@ own_parts_equal(const struct expr *a, const struct expr *b)
         return a->subscripts->count == b->subscripts->count &&
                a->subscripts->is_slice == b->subscripts->is_slice &&
                memcmp(a->subscripts->bounds, b->subscripts->bounds, a->subscripts->count) == 0;
+    case EXPR_WINDOW:
+        return a->window_call->kind == b->window_call->kind &&
+               a->window_call->aggregate == b->window_call->aggregate &&
+               a->window_call->window == b->window_call->window &&
+               a->window_call->has_filter == b->window_call->has_filter;
     case EXPR_SUBQUERY:
         return false;
     default:

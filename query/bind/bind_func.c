@@ -173,25 +173,31 @@ aggregate_result(const struct aggregate *aggregate, const struct type **type_out
                                 : err;
 }
 
-static err_t
-aggregate_bind(struct binder *binder, struct scope *scope, const FuncCall *call, const char *name,
-               struct expr **args, uint32_t count, struct expr **expr_out)
+err_t
+bind_no_function(struct binder *binder, const char *name, struct expr **args, uint32_t count,
+                 int location)
+{
+    return no_function(binder, name, args, count, location, false);
+}
+
+err_t
+bind_aggregate_choose(struct binder *binder, const char *name, struct expr **args, uint32_t count,
+                      int location, struct expr **expr_out)
 {
     struct aggregate *aggregate = bind_zeroed(binder, sizeof(*aggregate));
+    const struct type *result;
     oid_t types[2] = {0, 0};
-    struct expr *expr;
     err_t err = ERR_OK;
 
     for (uint32_t i = 0; i < count && i < 2; i++) {
-        TRY(args[i]->type->oid == OID_UNKNOWN ? bind_settle(binder, &args[i]) : ERR_OK);
+        TRY(bind_settle(binder, &args[i]));
         types[i] = args[i]->type->oid;
     }
     aggregate->function = count > 2 ? NULL : fn_aggregate(name, types, count);
     if (aggregate->function == NULL) {
-        return no_function(binder, name, args, count, call->location, false);
+        return no_function(binder, name, args, count, location, false);
     }
     aggregate->arg_count = count;
-    aggregate->is_distinct = call->agg_distinct;
     for (uint32_t i = 0; i < count; i++) {
         oid_t to = i == 0 ? aggregate->function->arg : aggregate->function->arg2;
 
@@ -200,21 +206,30 @@ aggregate_bind(struct binder *binder, struct scope *scope, const FuncCall *call,
             TRY(bind_coerce(binder, &aggregate->args[i], type_by_oid(to), -1, COERCE_IMPLICIT));
         }
     }
+    result = aggregate->function->result == OID_ANY ? aggregate->args[0]->type
+                                                    : type_by_oid(aggregate->function->result);
+    TRY(aggregate_result(aggregate, &result));
+    if (aggregate->function->result == OID_ANY && result->compare == NULL) {
+        return no_function(binder, name, args, count, location, false);
+    }
+    *expr_out = expr_new(binder->arena, EXPR_AGGREGATE, result, 0, location);
+    (*expr_out)->aggregate = aggregate;
+out:
+    return err;
+}
+
+static err_t
+aggregate_bind(struct binder *binder, struct scope *scope, const FuncCall *call, const char *name,
+               struct expr **args, uint32_t count, struct expr **expr_out)
+{
+    err_t err;
+
+    TRY(bind_aggregate_choose(binder, name, args, count, call->location, expr_out));
+    (*expr_out)->aggregate->is_distinct = call->agg_distinct;
     if (call->agg_filter != NULL) {
         TRY(bind_condition(binder, scope, call->agg_filter, "argument of FILTER",
-                           &aggregate->filter));
+                           &(*expr_out)->aggregate->filter));
     }
-    expr =
-        expr_new(binder->arena, EXPR_AGGREGATE,
-                 aggregate->function->result == OID_ANY ? aggregate->args[0]->type
-                                                        : type_by_oid(aggregate->function->result),
-                 0, call->location);
-    TRY(aggregate_result(aggregate, &expr->type));
-    if (aggregate->function->result == OID_ANY && expr->type->compare == NULL) {
-        return no_function(binder, name, args, count, call->location, false);
-    }
-    expr->aggregate = aggregate;
-    *expr_out = expr;
 out:
     return err;
 }
@@ -286,9 +301,11 @@ bind_func(struct binder *binder, struct scope *scope, const FuncCall *call, stru
     err_t err = ERR_OK;
 
     if (call->over != NULL) {
-        return bind_error(binder, call->location, "0A000",
-                          "window functions are not supported "
-                          "yet");
+        return bind_window_call(binder, scope, call, expr_out);
+    }
+    if (bind_is_window_function(name) && !call->agg_within_group) {
+        return bind_error(binder, call->location, "42809",
+                          "window function %s requires an OVER clause", name);
     }
     if (is_aggregate) {
         TRY(aggregate_check(binder, scope, call));

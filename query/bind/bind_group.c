@@ -165,6 +165,38 @@ columns_fill(struct query *query, struct binder *binder)
     }
 }
 
+/* Windows are over the rows of the groups. */
+static err_t
+windows_regroup(struct regroup *regroup)
+{
+    struct query *query = regroup->query;
+    err_t err = ERR_OK;
+
+    for (uint32_t i = 0; i < query->window_count; i++) {
+        struct window *window = query->windows[i];
+
+        for (uint32_t j = 0; j < window->partition_count; j++) {
+            TRY(regroup_expr(regroup, &window->partition[j]));
+        }
+        for (uint32_t j = 0; j < window->order_count; j++) {
+            TRY(regroup_expr(regroup, &window->orders[j]));
+        }
+    }
+    /* Groups may have been added: only now are the numbers known. */
+    for (uint32_t i = 0; i < query->window_count; i++) {
+        struct window *window = query->windows[i];
+
+        for (uint32_t j = 0; j < window->partition_count; j++) {
+            aggregates_renumber(query, window->partition[j]);
+        }
+        for (uint32_t j = 0; j < window->order_count; j++) {
+            aggregates_renumber(query, window->orders[j]);
+        }
+    }
+out:
+    return err;
+}
+
 err_t
 bind_grouping(struct binder *binder, struct scope *scope, struct query *query)
 {
@@ -181,6 +213,7 @@ bind_grouping(struct binder *binder, struct scope *scope, struct query *query)
     if (query->having != NULL) {
         TRY(regroup_expr(&regroup, &query->having));
     }
+    TRY(windows_regroup(&regroup));
     for (uint32_t i = 0; i < query->target_count; i++) {
         aggregates_renumber(query, query->targets[i].expr);
     }

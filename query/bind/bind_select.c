@@ -104,6 +104,42 @@ out:
 }
 
 static err_t
+using_direction(struct binder *binder, const SortBy *sort, bool *is_descending_out)
+{
+    const char *name = strVal(llast(sort->useOp));
+
+    *is_descending_out = strcmp(name, ">") == 0;
+    if (*is_descending_out || strcmp(name, "<") == 0) {
+        return ERR_OK;
+    }
+    (void)bind_error(binder, sort->location, "42809",
+                     "operator %s is not a valid ordering operator", name);
+    return sql_hint("Ordering operators must be \"<\" or \">\" members of btree operator "
+                    "families.");
+}
+
+err_t
+bind_sort_direction(struct binder *binder, const void *sort_by, const struct type *type,
+                    struct order *order)
+{
+    const SortBy *sort = sort_by;
+
+    if (type->compare == NULL) {
+        (void)bind_error(binder, bind_location(sort->node), "42883",
+                         "could not identify an ordering operator for type %s", type->display);
+        return sql_hint("Use an explicit ordering operator or modify the query.");
+    }
+    order->is_descending = sort->sortby_dir == SORTBY_DESC;
+    if (sort->sortby_dir == SORTBY_USING &&
+        using_direction(binder, sort, &order->is_descending) != ERR_OK) {
+        return ERR_SQL;
+    }
+    order->nulls_first = sort->sortby_nulls == SORTBY_NULLS_FIRST ||
+                         (sort->sortby_nulls == SORTBY_NULLS_DEFAULT && order->is_descending);
+    return ERR_OK;
+}
+
+static err_t
 bind_order(struct binder *binder, struct scope *scope, struct query *query, const List *list)
 {
     const ListCell *cell;
@@ -115,20 +151,8 @@ bind_order(struct binder *binder, struct scope *scope, struct query *query, cons
         const SortBy *sort = lfirst(cell);
         struct order *order = &query->orders[query->order_count];
 
-        if (sort->sortby_dir == SORTBY_USING) {
-            return bind_error(binder, sort->location, "0A000",
-                              "ORDER BY USING is not supported "
-                              "yet");
-        }
         TRY(target_for(binder, scope, query, sort->node, "ORDER BY", &order->target));
-        if (query->targets[order->target].expr->type->compare == NULL) {
-            return bind_error(binder, sort->location, "42883",
-                              "could not identify an ordering operator for type %s",
-                              query->targets[order->target].expr->type->display);
-        }
-        order->is_descending = sort->sortby_dir == SORTBY_DESC;
-        order->nulls_first = sort->sortby_nulls == SORTBY_NULLS_FIRST ||
-                             (sort->sortby_nulls == SORTBY_NULLS_DEFAULT && order->is_descending);
+        TRY(bind_sort_direction(binder, sort, query->targets[order->target].expr->type, order));
         query->order_count++;
     }
 out:
@@ -362,22 +386,40 @@ out:
 /* ---- SELECT ---- */
 
 static err_t
+windows_check(struct binder *binder, const struct scope *scope)
+{
+    for (int i = 0; i < list_length(scope->window_clause); i++) {
+        const WindowDef *window = list_nth(scope->window_clause, i);
+
+        for (int j = 0; j < i; j++) {
+            if (strcmp(((const WindowDef *)list_nth(scope->window_clause, j))->name,
+                       window->name) == 0) {
+                return bind_error(binder, window->location, "42P20",
+                                  "window \"%s\" is already defined", window->name);
+            }
+        }
+    }
+    return ERR_OK;
+}
+
+static err_t
 bind_plain(struct binder *binder, struct scope *scope, struct query *query,
            const SelectStmt *select)
 {
     err_t err;
 
-    if (select->windowClause != NIL) {
-        return bind_error(binder, -1, "0A000", "window functions are not supported yet");
-    }
+    scope->window_clause = select->windowClause;
     if (select->intoClause != NULL) {
         return bind_error(binder, -1, "0A000", "SELECT INTO is not supported yet");
     }
     TRY(bind_from(binder, scope, select->fromClause));
+    TRY(windows_check(binder, scope));
     scope->may_aggregate = true;
+    scope->may_window = true;
     scope->may_set = true;
     TRY(bind_targets(binder, scope, select->targetList, &query->targets, &query->target_count));
     scope->may_aggregate = false;
+    scope->may_window = false;
     scope->may_set = false;
     if (select->whereClause != NULL) {
         scope->clause = "WHERE";
@@ -395,6 +437,7 @@ bind_plain(struct binder *binder, struct scope *scope, struct query *query,
         query->is_grouped = true;
         scope->may_set = true;
     }
+    scope->may_window = true;
     for (uint32_t i = 0; i < query->target_count; i++) {
         TRY(bind_settle(binder, &query->targets[i].expr));
     }

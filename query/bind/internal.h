@@ -53,10 +53,12 @@ struct scope {
     struct merged_column *merged;
     uint32_t merged_count;
     struct with_query *with;
-    bool may_set;         /* Functions that return rows are allowed. */
-    bool may_aggregate;   /* Here aggregates are allowed, */
-    bool is_in_aggregate; /* and this is an argument of one. */
-    const char *clause;   /* For errors: "WHERE", "GROUP BY", ... */
+    bool may_window, is_in_window;
+    const List *window_clause; /* WINDOW w AS (...) */
+    bool may_set;              /* Functions that return rows are allowed. */
+    bool may_aggregate;        /* Here aggregates are allowed, */
+    bool is_in_aggregate;      /* and this is an argument of one. */
+    const char *clause;        /* For errors: "WHERE", "GROUP BY", ... */
 };
 
 struct binder {
@@ -164,6 +166,19 @@ err_t bind_alias_columns(struct binder *binder, struct source *source, const Ali
 /* Expressions of a list, with t.* expanded; names as far as they have them. */
 err_t bind_row_list(struct binder *binder, struct scope *scope, const List *nodes,
                     struct target **targets_out, uint32_t *count_out);
+
+/* ---- Window functions: bind_window.c ---- */
+bool bind_is_window_function(const char *name);
+err_t bind_window_call(struct binder *binder, struct scope *scope, const FuncCall *call,
+                       struct expr **expr_out);
+/* The aggregate for these arguments, which become its own: an EXPR_AGGREGATE. */
+err_t bind_aggregate_choose(struct binder *binder, const char *name, struct expr **args,
+                            uint32_t count, int location, struct expr **expr_out);
+err_t bind_no_function(struct binder *binder, const char *name, struct expr **args, uint32_t count,
+                       int location);
+/* ASC, DESC, USING, NULLS: of a value of the type. */
+err_t bind_sort_direction(struct binder *binder, const void *sort_by, const struct type *type,
+                          struct order *order);
 
 /* ---- Rows as values: bind_row.c ---- */
 err_t bind_row(struct binder *binder, struct scope *scope, const RowExpr *node,

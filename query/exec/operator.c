@@ -326,6 +326,8 @@ static err_t own_open(struct operator* operator)
         return lateral_open(operator);
     case PLAN_AGGREGATE:
         return aggregate_open(operator);
+    case PLAN_WINDOW:
+        return window_calls_open(operator);
     case PLAN_SORT:
         return sort_open(operator);
     case PLAN_DISTINCT:

@@ -4,7 +4,11 @@
 #include "query/plan/plan.h"
 
 /* A column whose number is that of the input's. */
-enum { SOURCE_RESOLVED = UINT32_MAX, SOURCE_SETS = UINT32_MAX - 1 };
+enum {
+    SOURCE_RESOLVED = UINT32_MAX,
+    SOURCE_SETS = UINT32_MAX - 1,
+    SOURCE_WINDOWS = UINT32_MAX - 2
+};
 
 struct planner {
     struct arena *arena;
@@ -29,6 +33,8 @@ err_t plan_query(struct planner *planner, struct query *query, struct plan **pla
  * columns come in their places. set.c */
 err_t plan_sets(struct planner *planner, struct expr **const *exprs, uint32_t count,
                 struct plan **plan);
+/* Operators for the windows of the query; calls in its list become columns. window.c */
+err_t plan_windows(struct planner *planner, const struct query *query, struct plan **plan);
 /* The item of WITH, as something that is run once: cte.c. */
 err_t plan_cte(struct planner *planner, struct cte *cte, const struct plan_cte **out);
 /* Is it better put in the place of its only name? */

@@ -193,6 +193,7 @@ project_add(struct planner *planner, const struct query *query, struct plan **pl
     struct plan *project;
     err_t err = ERR_OK;
 
+    TRY(plan_windows(planner, query, plan));
     if (query->has_sets) {
         TRY(targets_plan_sets(planner, query, plan));
     }

@@ -22,6 +22,7 @@ enum plan_kind {
     PLAN_JOIN_HASH,
     PLAN_JOIN_LATERAL, /* The right side runs for each row of the left, which sets outers. */
     PLAN_AGGREGATE,
+    PLAN_WINDOW, /* The columns below, which are sorted by the window's keys, then calls: exprs. */
     PLAN_SORT,
     PLAN_DISTINCT,    /* Of the first `distinct_count` columns. */
     PLAN_DISTINCT_ON, /* Of sorted rows: the first of each. */
@@ -73,6 +74,9 @@ struct plan {
     bool is_low_open, is_high_open;
 
     bool has_ordinality; /* FUNCTION */
+
+    const struct window *window; /* WINDOW */
+    uint32_t first_key;          /* Column of its first key. */
 
     const struct plan_cte *cte; /* CTE, WORK */
     uint32_t cte_count;         /* WITH */

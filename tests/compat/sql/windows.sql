@@ -1,0 +1,45 @@
+-- Window functions: ranks, neighbours, frames of all modes, named windows, aggregates with OVER.
+create table emp (depname text, empno int primary key, salary int, hired date);
+insert into emp values ('develop', 10, 5200, '2007-08-01'), ('sales', 1, 5000, '2006-10-01'), ('personnel', 5, 3500, '2007-12-10'),
+ ('sales', 4, 4800, '2007-08-08'), ('personnel', 2, 3900, '2006-12-23'), ('develop', 7, 4200, '2008-01-01'),
+ ('develop', 9, 4500, '2008-01-01'), ('sales', 3, 4800, '2007-08-01'), ('develop', 8, 6000, '2006-10-01'), ('develop', 11, 5200, '2007-08-15');
+select depname, empno, salary, sum(salary) over (partition by depname) from emp order by depname, salary, empno;
+select depname, empno, salary, rank() over (partition by depname order by salary) from emp order by depname, salary, empno;
+select row_number() over (order by empno), rank() over (order by salary), dense_rank() over (order by salary), percent_rank() over (order by salary), cume_dist() over (order by salary), empno from emp order by empno;
+select ntile(3) over (order by empno), lag(salary) over (order by empno), lead(salary, 2) over (order by empno), lag(salary, 1, -1) over (order by empno), empno from emp order by empno;
+select first_value(empno) over w, last_value(empno) over w, nth_value(empno, 2) over w, depname, empno from emp window w as (partition by depname order by empno) order by depname, empno;
+select sum(salary) over (order by empno rows between 1 preceding and 1 following), count(*) over (order by empno rows between current row and unbounded following), empno from emp order by empno;
+select sum(salary) over (order by empno rows between 2 preceding and 1 preceding), empno from emp order by empno;
+select sum(salary) over (order by salary range between 300 preceding and 300 following), salary, empno from emp order by salary, empno;
+select sum(salary) over (order by salary desc range between 300 preceding and current row), salary, empno from emp order by salary, empno;
+select sum(salary) over (order by salary groups between 1 preceding and current row), salary, empno from emp order by salary, empno;
+select sum(salary) over (order by salary range between unbounded preceding and unbounded following exclude group), salary, empno from emp order by salary, empno;
+select sum(salary) over (order by salary, empno rows between 1 preceding and 1 following exclude current row), salary, empno from emp order by salary, empno;
+select sum(salary) over (order by salary groups between 1 preceding and 1 following exclude ties), salary, empno from emp order by salary, empno;
+select count(*) filter (where salary > 4500) over (partition by depname), empno from emp order by empno;
+select depname, sum(salary), rank() over (order by sum(salary) desc), sum(sum(salary)) over () from emp group by depname order by depname;
+select empno, sum(salary) over (w rows unbounded preceding) from emp window w as (order by empno) order by empno;
+select * from (select empno, row_number() over (partition by depname order by salary desc) as r from emp) s where r = 1 order by empno;
+select count(*) over () from emp limit 3;
+select first_value(v) over (order by v nulls first range between 1 preceding and 1 following), count(*) over (order by v nulls first range between 1 preceding and 1 following), v from (values (1), (2), (null), (4), (null)) t(v) order by v;
+select avg(v) over (order by v rows between 1 preceding and current row) from (values (1.5), (2.5), (4.0)) t(v);
+select string_agg(x, ',') over (order by x rows between 1 preceding and 1 following) from (values ('a'), ('b'), ('c')) t(x);
+select row_number() over (order by empno) + 1 as r from emp order by r desc limit 2;
+select distinct depname, count(*) over (partition by depname) from emp order by 1;
+select rank() over (order by length('abc'));
+select row_number() from emp;
+select empno from emp where row_number() over () = 1;
+select sum(row_number() over ()) over () from emp;
+select sum(row_number() over ()) from emp;
+select rank() over (rows between empno preceding and current row) from emp;
+select sum(salary) over (order by empno rows between -1 preceding and current row) from emp;
+select sum(salary) over (range between 1 preceding and current row) from emp;
+select sum(salary) over (groups between 1 preceding and current row) from emp;
+select sum(salary) over nowindow from emp;
+select sum(salary) over (w order by salary) from emp window w as (order by empno);
+select count(distinct salary) over () from emp;
+select upper('x') over () from emp;
+select ntile(0) over (order by empno) from emp;
+select nth_value(empno, 0) over () from emp;
+select 1 from emp window w as (), w as ();
+drop table emp;
