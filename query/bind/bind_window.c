@@ -495,7 +495,9 @@ call_make(struct binder *binder, struct scope *scope, const FuncCall *call, cons
     }
     *expr_out =
         expr_new(binder->arena, EXPR_WINDOW, type, count + made->has_filter, call->location);
-    memcpy((*expr_out)->args, args, (*expr_out)->arg_count * sizeof(*args));
+    for (uint32_t i = 0; i < (*expr_out)->arg_count; i++) {
+        (*expr_out)->args[i] = args[i];
+    }
     (*expr_out)->window_call = made;
     err = window_find(binder, scope, call->over, &made->window);
 out:
