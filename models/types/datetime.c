@@ -247,8 +247,8 @@ local_add(int64_t *local, const struct interval *interval)
         }
     }
     if (interval->days != 0) {
-        days = interval->days * US_DAY;
-        if (__builtin_add_overflow(*local, days, local) || !timestamp_is_valid(*local)) {
+        if (__builtin_mul_overflow((int64_t)interval->days, US_DAY, &days) ||
+            __builtin_add_overflow(*local, days, local) || !timestamp_is_valid(*local)) {
             return false;
         }
     }

@@ -735,9 +735,9 @@ sql_put(const struct interval_parts *parts, struct buf *out)
         return;
     }
     if ((is_negative && is_positive) || (has_months && has_time)) {
-        buf_printf(out, "%c%d-%d %c%d %c", parts->year < 0 || parts->month < 0 ? '-' : '+',
-                   abs(parts->year), abs(parts->month), parts->day < 0 ? '-' : '+', abs(parts->day),
-                   clock_is_negative(parts) ? '-' : '+');
+        buf_printf(out, "%c%d-%d %c%lld %c", parts->year < 0 || parts->month < 0 ? '-' : '+',
+                   abs(parts->year), abs(parts->month), parts->day < 0 ? '-' : '+',
+                   llabs((long long)parts->day), clock_is_negative(parts) ? '-' : '+');
         clock_put(parts, "%lld:%02d:", out);
         return;
     }

@@ -876,6 +876,49 @@ bind_conditional(struct binder *binder, struct scope *scope, const Node *node,
     return err;
 }
 
+struct value_function {
+    const char *name, *function; /* As a column's name; what computes it, */
+    oid_t type;                  /* and what that becomes; 0: it stays. */
+};
+
+static const struct value_function *
+value_function_find(const SQLValueFunction *node)
+{
+    static const struct value_function table[] = {
+        [SVFOP_CURRENT_DATE] = {"current_date", "now", OID_DATE},
+        [SVFOP_CURRENT_TIME] = {"current_time", "now", OID_TIMETZ},
+        [SVFOP_CURRENT_TIME_N] = {"current_time", "now", OID_TIMETZ},
+        [SVFOP_CURRENT_TIMESTAMP] = {"current_timestamp", "now", OID_TIMESTAMPTZ},
+        [SVFOP_CURRENT_TIMESTAMP_N] = {"current_timestamp", "now", OID_TIMESTAMPTZ},
+        [SVFOP_LOCALTIME] = {"localtime", "now", OID_TIME},
+        [SVFOP_LOCALTIME_N] = {"localtime", "now", OID_TIME},
+        [SVFOP_LOCALTIMESTAMP] = {"localtimestamp", "now", OID_TIMESTAMP},
+        [SVFOP_LOCALTIMESTAMP_N] = {"localtimestamp", "now", OID_TIMESTAMP},
+        [SVFOP_CURRENT_ROLE] = {"current_role", "current_user", 0},
+        [SVFOP_CURRENT_USER] = {"current_user", "current_user", 0},
+        [SVFOP_USER] = {"user", "current_user", 0},
+        [SVFOP_SESSION_USER] = {"session_user", "session_user", 0},
+        [SVFOP_CURRENT_CATALOG] = {"current_catalog", "current_database", 0},
+        [SVFOP_CURRENT_SCHEMA] = {"current_schema", "current_schema", 0},
+    };
+
+    return &table[node->op];
+}
+
+/* CURRENT_DATE and its like. */
+static err_t
+bind_value_function(struct binder *binder, const SQLValueFunction *node, struct expr **expr_out)
+{
+    const struct value_function *function = value_function_find(node);
+    err_t err = bind_call(binder, function->function, NULL, 0, node->location, expr_out);
+
+    if (err == ERR_OK && function->type != 0) {
+        err = bind_coerce(binder, expr_out, type_by_oid(function->type),
+                          node->typmod < 0 ? -1 : Min(node->typmod, 6), COERCE_EXPLICIT);
+    }
+    return err;
+}
+
 static err_t
 bind_node(struct binder *binder, struct scope *scope, const Node *node, struct expr **expr_out)
 {
@@ -903,6 +946,8 @@ bind_node(struct binder *binder, struct scope *scope, const Node *node, struct e
         return bind_type_cast(binder, scope, (const TypeCast *)node, expr_out);
     case T_FuncCall:
         return bind_func(binder, scope, (const FuncCall *)node, expr_out);
+    case T_SQLValueFunction:
+        return bind_value_function(binder, (const SQLValueFunction *)node, expr_out);
     case T_SubLink:
         return bind_sub_link(binder, scope, (const SubLink *)node, expr_out);
     case T_CollateClause:
@@ -1010,6 +1055,8 @@ bind_output_name(const Node *node)
                    ? SLICE("case")
                    : bind_output_name((const Node *)expr->defresult);
     }
+    case T_SQLValueFunction:
+        return slice_from_text(value_function_find((const SQLValueFunction *)node)->name);
     case T_CoalesceExpr:
         return SLICE("coalesce");
     case T_A_ArrayExpr:

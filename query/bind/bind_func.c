@@ -90,7 +90,9 @@ bind_call(struct binder *binder, const char *name, struct expr **args, uint32_t 
     expr = expr_new(binder->arena, EXPR_CALL, NULL, count, location);
     expr->function = function;
     binder->volatile_count += function->is_volatile;
-    memcpy(expr->args, args, count * sizeof(*args));
+    if (count > 0) {
+        memcpy(expr->args, args, count * sizeof(*args));
+    }
     err = bind_arguments(binder, function, expr->args, count, location, &expr->type);
     if (err == ERR_NOT_FOUND) {
         return no_function(binder, name, args, count, location, false);

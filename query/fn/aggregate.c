@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "engine/base/assert.h"
+#include "models/types/datetime.h"
 #include "models/types/sql_error.h"
 #include "query/fn/fn.h"
 
@@ -107,6 +108,48 @@ int_avg_get(const void *state, struct call *call, struct datum *out)
     return err != ERR_OK
                ? err
                : numeric_divide(call->arena, total, numeric_from_int((int64_t)sum->count), &out->n);
+}
+
+/* ---- Intervals ---- */
+
+struct interval_sum {
+    struct interval sum;
+    uint64_t count;
+};
+
+static void
+interval_sum_init(void *state)
+{
+    *(struct interval_sum *)state = (struct interval_sum){.count = 0};
+}
+
+static err_t
+interval_sum_add(void *state, struct call *call, const struct datum *args)
+{
+    struct interval_sum *sum = state;
+
+    (void)call;
+    sum->count++;
+    return interval_add(&sum->sum, &args[0].interval, &sum->sum);
+}
+
+static err_t
+interval_sum_get(const void *state, struct call *call, struct datum *out)
+{
+    const struct interval_sum *sum = state;
+
+    call->is_null = sum->count == 0;
+    out->interval = sum->sum;
+    return ERR_OK;
+}
+
+static err_t
+interval_avg_get(const void *state, struct call *call, struct datum *out)
+{
+    const struct interval_sum *sum = state;
+
+    call->is_null = sum->count == 0;
+    return call->is_null ? ERR_OK : interval_divide(&sum->sum, (double)sum->count, &out->interval);
 }
 
 /* ---- numeric ---- */
@@ -492,6 +535,10 @@ static const struct aggregate_function rows[] = {
     INT_AGG("avg", OID_NUMERIC, int_avg_get),
     AGG("avg", OID_NUMERIC, OID_INT8, struct int_sum, int_sum_init, int_sum_add, int_avg_get),
     NUMERIC_AGG("avg", numeric_avg_result),
+    AGG("sum", OID_INTERVAL, OID_INTERVAL, struct interval_sum, interval_sum_init, interval_sum_add,
+        interval_sum_get),
+    AGG("avg", OID_INTERVAL, OID_INTERVAL, struct interval_sum, interval_sum_init, interval_sum_add,
+        interval_avg_get),
     AGG("avg", OID_FLOAT8, OID_FLOAT4, struct float_sum, float_sum_init, float_sum_add,
         float_avg_get),
     AGG("avg", OID_FLOAT8, OID_FLOAT8, struct float_sum, float_sum_init, float_sum_add,

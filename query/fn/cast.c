@@ -3,6 +3,7 @@
 
 #include "models/types/sql_error.h"
 #include "models/types/type_io.h"
+#include "query/fn/datetime.h"
 #include "query/fn/fn.h"
 
 #include "engine/base/poison.h"
@@ -239,6 +240,21 @@ static const struct cast_row casts[] = {
     CAST(OID_INT8, OID_OID, COERCE_IMPLICIT, "oid", int_to_int),
     CAST(OID_OID, OID_INT8, COERCE_ASSIGNMENT, "int8", int_to_int),
     CAST(OID_OID, OID_INT4, COERCE_ASSIGNMENT, "int4", int_to_int),
+    CAST(OID_DATE, OID_TIMESTAMP, COERCE_IMPLICIT, "timestamp", fn_date_to_timestamp),
+    CAST(OID_DATE, OID_TIMESTAMPTZ, COERCE_IMPLICIT, "timestamptz", fn_date_to_timestamptz),
+    CAST(OID_TIME, OID_INTERVAL, COERCE_IMPLICIT, "interval", fn_time_to_interval),
+    CAST(OID_TIME, OID_TIMETZ, COERCE_IMPLICIT, "timetz", fn_time_to_timetz),
+    CAST(OID_TIMESTAMP, OID_DATE, COERCE_ASSIGNMENT, "date", fn_timestamp_to_date),
+    CAST(OID_TIMESTAMP, OID_TIME, COERCE_ASSIGNMENT, "time", fn_timestamp_to_time),
+    CAST(OID_TIMESTAMP, OID_TIMESTAMPTZ, COERCE_IMPLICIT, "timestamptz",
+         fn_timestamp_to_timestamptz),
+    CAST(OID_TIMESTAMPTZ, OID_DATE, COERCE_ASSIGNMENT, "date", fn_timestamptz_to_date),
+    CAST(OID_TIMESTAMPTZ, OID_TIME, COERCE_ASSIGNMENT, "time", fn_timestamptz_to_time),
+    CAST(OID_TIMESTAMPTZ, OID_TIMESTAMP, COERCE_ASSIGNMENT, "timestamp",
+         fn_timestamptz_to_timestamp),
+    CAST(OID_TIMESTAMPTZ, OID_TIMETZ, COERCE_ASSIGNMENT, "timetz", fn_timestamptz_to_timetz),
+    CAST(OID_INTERVAL, OID_TIME, COERCE_ASSIGNMENT, "time", fn_interval_to_time),
+    CAST(OID_TIMETZ, OID_TIME, COERCE_ASSIGNMENT, "time", fn_timetz_to_time),
     SAME(OID_TEXT, OID_VARCHAR, COERCE_IMPLICIT),
     SAME(OID_VARCHAR, OID_TEXT, COERCE_IMPLICIT),
     SAME(OID_TEXT, OID_BPCHAR, COERCE_IMPLICIT),

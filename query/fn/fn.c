@@ -22,8 +22,9 @@ sql_stack_check(void)
 }
 
 static const struct function_part *const parts[] = {
-    &fn_part_array,  &fn_part_math,  &fn_part_compare,   &fn_part_text,
-    &fn_part_series, &fn_part_redis, &fn_part_array_set,
+    &fn_part_array,         &fn_part_math,          &fn_part_compare,   &fn_part_text,
+    &fn_part_series,        &fn_part_redis,         &fn_part_array_set, &fn_part_datetime,
+    &fn_part_datetime_make, &fn_part_datetime_part,
 };
 enum { PART_COUNT = sizeof(parts) / sizeof(parts[0]), CANDIDATES_MAX = 128 };
 
