@@ -4,6 +4,7 @@
  * value. */
 #include "query/parameter.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -75,6 +76,7 @@ enum { PARAMETER_COUNT = sizeof(table) / sizeof(table[0]) };
 
 struct parameters {
     char values[PARAMETER_COUNT][VALUE_BYTES_MAX];
+    char start[PARAMETER_COUNT][VALUE_BYTES_MAX];  /* What RESET goes back to. */
     char before[PARAMETER_COUNT][VALUE_BYTES_MAX]; /* The transaction. */
     bool is_local[PARAMETER_COUNT];
     struct type_settings settings;
@@ -129,6 +131,9 @@ parameters_new(struct zones *zones)
     parameters->settings = type_settings_default;
     parameters->settings.zones = zones;
     arena_init(&parameters->zone_arena, MEM_SESSIONS);
+    for (uint32_t i = 0; i < PARAMETER_COUNT; i++) {
+        (void)snprintf(parameters->start[i], VALUE_BYTES_MAX, "%s", table[i].initial);
+    }
     parameters_reset_all(parameters);
     return parameters;
 }
@@ -372,10 +377,16 @@ parameters_reset(struct parameters *parameters, const char *name)
         return unrecognized(name);
     }
     if (table[at].kind != PARAMETER_READ_ONLY) {
-        value_put(parameters, at, table[at].initial);
+        value_put(parameters, at, parameters->start[at]);
         parameters->is_local[at] = false;
     }
     return ERR_OK;
+}
+
+void
+parameters_started(struct parameters *parameters)
+{
+    memcpy(parameters->start, parameters->values, sizeof(parameters->start));
 }
 
 void
@@ -383,7 +394,7 @@ parameters_reset_all(struct parameters *parameters)
 {
     for (uint32_t i = 0; i < PARAMETER_COUNT; i++) {
         if (table[i].kind != PARAMETER_READ_ONLY || parameters->values[i][0] == '\0') {
-            value_put(parameters, i, table[i].initial);
+            value_put(parameters, i, parameters->start[i]);
             parameters->is_local[i] = false;
         }
     }

@@ -21,6 +21,8 @@ const char *parameters_name(const char *name);
 err_t parameters_set(struct parameters *parameters, const char *name, const char *value);
 err_t parameters_set_local(struct parameters *parameters, const char *name, const char *value);
 err_t parameters_reset(struct parameters *parameters, const char *name);
+/* The client has said what it begins with: RESET goes back to the values of now. */
+void parameters_started(struct parameters *parameters);
 void parameters_reset_all(struct parameters *parameters);
 /* Of those that clients cannot change. */
 void parameters_fix(struct parameters *parameters, const char *name, struct slice value);

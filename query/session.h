@@ -55,6 +55,8 @@ const struct type_settings *sql_session_settings(const struct sql_session *sessi
 const char *sql_session_parameter(const struct sql_session *session, const char *name);
 /* Startup parameters: unknown ones are refused. */
 err_t sql_session_set(struct sql_session *session, const char *name, const char *value);
+/* All of them have come: RESET goes back to what holds now. */
+void sql_session_started(struct sql_session *session);
 /* The folder where COPY may read and write files, borrowed; NULL, as at first: nowhere. */
 void sql_session_copy_folder_set(struct sql_session *session, const char *folder);
 /* Another session's: what runs ends with 57014 soon. */

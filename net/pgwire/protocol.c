@@ -251,6 +251,7 @@ session_start(struct pg_conn *conn, struct message_reader *reader)
             TRY(sql_session_set(conn->session, name, value));
         }
     }
+    sql_session_started(conn->session);
     err = reader->is_bad ? err_set(ERR_PROTOCOL, "invalid startup packet layout") : ERR_OK;
 out:
     return err;

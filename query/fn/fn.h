@@ -64,4 +64,3 @@ struct aggregate_part {
     uint32_t count;
 };
 extern const struct aggregate_part fn_aggregates_array, fn_aggregates_math;
-    fn_part_series;

@@ -83,6 +83,12 @@ sql_session_set(struct sql_session *session, const char *name, const char *value
 }
 
 void
+sql_session_started(struct sql_session *session)
+{
+    parameters_started(session->parameters);
+}
+
+void
 sql_session_copy_folder_set(struct sql_session *session, const char *folder)
 {
     session->copy_folder = folder;
