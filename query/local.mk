@@ -39,3 +39,7 @@ query_sources += query/parse/keyword.c
 
 # Keys of Redis in SQL.
 query_sources += query/fn/redis.c query/session/redis.c
+
+# JSON.
+query_sources += query/fn/json.c query/fn/json_build.c query/fn/json_item.c query/fn/json_rows.c \
+    query/fn/jsonb_change.c

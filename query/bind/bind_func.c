@@ -76,13 +76,6 @@ bind_call(struct binder *binder, const char *name, struct expr **args, uint32_t 
         types[i] = args[i]->type->oid;
     }
     function = fn_find(name, types, count, &is_ambiguous);
-    if (function == NULL && (strcmp(name, "concat") == 0 || strcmp(name, "concat_ws") == 0)) {
-        for (uint32_t i = 0; i < count; i++) { /* Any type, as text. */
-            TRY(bind_coerce(binder, &args[i], type_by_oid(OID_TEXT), -1, COERCE_EXPLICIT));
-            types[i] = OID_TEXT;
-        }
-        function = fn_find(name, types, count, &is_ambiguous);
-    }
     if (function == NULL) {
         TRY(call_as_cast(binder, name, args, count, expr_out, &is_done));
         return is_done ? ERR_OK : no_function(binder, name, args, count, location, is_ambiguous);

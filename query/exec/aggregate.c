@@ -133,6 +133,8 @@ aggregate_batch(struct operator* operator, uint32_t number, size_t offset,
     err_t err = ERR_OK;
 
     typed.type = operator->plan->columns[operator->plan->expr_count + number].type;
+    typed.args = (struct expr **)(uintptr_t)aggregate->args;
+    typed.arg_count = aggregate->arg_count;
     for (uint32_t i = 0; i < aggregate->arg_count; i++) {
         TRY(eval(operator->exec, &operator->arena, aggregate->args[i], batch, NULL, batch->rows,
                  &args[i]));

@@ -5,6 +5,7 @@
 #include "models/types/array.h"
 #include "models/types/array_part.h"
 #include "models/types/sql_error.h"
+#include "query/fn/jsonb_change.h"
 
 #include "engine/base/poison.h"
 
@@ -232,6 +233,92 @@ out:
     return err;
 }
 
+/* ---- Subscripts of jsonb: numbers and keys ---- */
+
+/* The steps of a row; *has_null_out: one of them is null. */
+static err_t
+steps_get(struct evaluation *evaluation, const struct expr *expr, const struct vector *args,
+          uint32_t first, uint32_t row, struct datum **steps_out, uint8_t **is_number_out,
+          bool *has_null_out)
+{
+    uint32_t count = expr->subscripts->count;
+    struct datum *steps = arena_alloc(evaluation->arena, (count + 1) * sizeof(*steps));
+    uint8_t *is_number = arena_alloc(evaluation->arena, count + 1);
+
+    *has_null_out = false;
+    for (uint32_t i = 0; i < count; i++) {
+        steps[i] = vector_value(&args[first + i], row);
+        is_number[i] = expr->args[first + i]->type->rep == REP_INT;
+        *has_null_out = *has_null_out || vector_is_null(&args[first + i], row);
+    }
+    *steps_out = steps;
+    *is_number_out = is_number;
+    return ERR_OK;
+}
+
+static err_t
+json_subscript_eval(struct evaluation *evaluation, const struct expr *expr,
+                    const struct vector *args, uint32_t row, struct datum *out, bool *is_null_out)
+{
+    struct json_item at;
+    struct datum *steps;
+    uint8_t *is_number;
+    bool has_null;
+    err_t err;
+
+    TRY(steps_get(evaluation, expr, args, 1, row, &steps, &is_number, &has_null));
+    *is_null_out = has_null || vector_is_null(&args[0], row);
+    if (*is_null_out) {
+        return ERR_OK;
+    }
+    TRY(json_item_open(evaluation->arena, false, vector_value(&args[0], row).bytes, &at));
+    for (uint32_t i = 0; i < expr->subscripts->count && !*is_null_out; i++) {
+        struct json_item from = at;
+        int64_t index = steps[i].i;
+
+        if (json_item_kind(&from) == JSON_ARRAY) {
+            *is_null_out = (is_number[i] == 0 && !json_index_from_text(steps[i].bytes, &index)) ||
+                           !json_item_index(&from, index, &at);
+        } else {
+            struct slice key =
+                is_number[i] != 0
+                    ? slice_from_text(arena_printf(evaluation->arena, "%lld", (long long)index))
+                    : steps[i].bytes;
+
+            *is_null_out = !json_item_find(&from, key, &at);
+        }
+    }
+    *out = *is_null_out ? datum_int(0) : json_item_datum(&at);
+out:
+    return err;
+}
+
+static err_t
+json_subscript_set_eval(struct evaluation *evaluation, const struct expr *expr,
+                        const struct vector *args, uint32_t row, struct datum *out)
+{
+    struct call call = {
+        .arena = evaluation->arena,
+        .settings = evaluation->exec->settings,
+        .env = evaluation->exec->env,
+        .expr = expr,
+    };
+    struct datum *steps;
+    uint8_t *is_number;
+    bool has_null;
+    err_t err;
+
+    TRY(steps_get(evaluation, expr, args, 2, row, &steps, &is_number, &has_null));
+    if (has_null) {
+        return sql_error("22004", "jsonb subscript in assignment must not be null");
+    }
+    err = jsonb_subscript_set(&call, vector_value(&args[0], row), vector_is_null(&args[0], row),
+                              steps, is_number, expr->subscripts->count,
+                              vector_value(&args[1], row), vector_is_null(&args[1], row), out);
+out:
+    return err;
+}
+
 /* ---- All ---- */
 
 static err_t
@@ -246,8 +333,14 @@ row_eval(struct evaluation *evaluation, const struct expr *expr, const struct ve
         *is_null_out = vector_is_null(&args[0], row);
         return *is_null_out ? ERR_OK : cast_eval(evaluation, expr, args, row, out);
     case EXPR_SUBSCRIPT:
+        if (expr->args[0]->type->oid == OID_JSONB) {
+            return json_subscript_eval(evaluation, expr, args, row, out, is_null_out);
+        }
         return subscript_eval(evaluation, expr, args, row, out, is_null_out);
     default:
+        if (expr->type->oid == OID_JSONB) {
+            return json_subscript_set_eval(evaluation, expr, args, row, out);
+        }
         return subscript_set_eval(evaluation, expr, args, row, out, is_null_out);
     }
 }

@@ -1,6 +1,7 @@
 /* query/fn/cast.c - casts: the rows of pg_cast for the types that there are. */
 #include <math.h>
 
+#include "models/types/jsonb.h"
 #include "models/types/sql_error.h"
 #include "models/types/type_io.h"
 #include "query/fn/datetime.h"
@@ -175,6 +176,57 @@ text_to_regclass(struct call *call, const struct datum *args, struct datum *out)
     return reg_input(call->expr->type, &io, args[0].bytes, -1, out);
 }
 
+/* ---- jsonb: a scalar of the right kind ---- */
+
+static err_t
+json_cast_error(const struct json_value *value, const char *name)
+{
+    const char *kind = value->kind == JSON_NULL     ? "null"
+                       : value->kind == JSON_ARRAY  ? "array"
+                       : value->kind == JSON_OBJECT ? "object"
+                                                    : json_kind_name((enum json_kind)value->kind);
+
+    return sql_error("22023", "cannot cast jsonb %s to type %s", kind, name);
+}
+
+static err_t
+jsonb_to_bool(struct call *call, const struct datum *args, struct datum *out)
+{
+    struct json_value value = json_root(args[0].bytes);
+
+    if (value.kind != JSON_TRUE && value.kind != JSON_FALSE) {
+        return json_cast_error(&value, call->expr->type->display);
+    }
+    out->i = value.kind == JSON_TRUE;
+    return ERR_OK;
+}
+
+/* By way of numeric, as numeric itself becomes the type. */
+static err_t
+jsonb_to_number(struct call *call, const struct datum *args, struct datum *out)
+{
+    struct json_value value = json_root(args[0].bytes);
+    struct datum number;
+    err_t err;
+
+    if (value.kind != JSON_NUMBER) {
+        return json_cast_error(&value, call->expr->type->display);
+    }
+    err = json_number(&value, call->arena, &number.n);
+    if (err != ERR_OK) {
+        return err;
+    }
+    switch (call->expr->type->rep) {
+    case REP_INT:
+        return numeric_to_int_run(call, &number, out);
+    case REP_FLOAT:
+        return numeric_to_float_run(call, &number, out);
+    default:
+        *out = number;
+        return ERR_OK;
+    }
+}
+
 /* ---- The table. Functions have the names that PostgreSQL gives them: those of the types. ---- */
 
 struct cast_row {
@@ -195,6 +247,10 @@ struct cast_row {
 #define SAME(from_type, to_type, context)                                                          \
     {                                                                                              \
         .from = (from_type), .to = (to_type), .coercion = (context), .method = CAST_RELABEL        \
+    }
+#define THROUGH_TEXT(from_type, to_type, context)                                                  \
+    {                                                                                              \
+        .from = (from_type), .to = (to_type), .coercion = (context), .method = CAST_IO             \
     }
 #define TO_FLOATS(from_type, code)                                                                 \
     CAST(from_type, OID_FLOAT4, COERCE_IMPLICIT, "float4", code),                                  \
@@ -255,6 +311,15 @@ static const struct cast_row casts[] = {
     CAST(OID_TIMESTAMPTZ, OID_TIMETZ, COERCE_ASSIGNMENT, "timetz", fn_timestamptz_to_timetz),
     CAST(OID_INTERVAL, OID_TIME, COERCE_ASSIGNMENT, "time", fn_interval_to_time),
     CAST(OID_TIMETZ, OID_TIME, COERCE_ASSIGNMENT, "time", fn_timetz_to_time),
+    CAST(OID_JSONB, OID_BOOL, COERCE_EXPLICIT, "bool", jsonb_to_bool),
+    CAST(OID_JSONB, OID_NUMERIC, COERCE_EXPLICIT, "numeric", jsonb_to_number),
+    CAST(OID_JSONB, OID_INT2, COERCE_EXPLICIT, "int2", jsonb_to_number),
+    CAST(OID_JSONB, OID_INT4, COERCE_EXPLICIT, "int4", jsonb_to_number),
+    CAST(OID_JSONB, OID_INT8, COERCE_EXPLICIT, "int8", jsonb_to_number),
+    CAST(OID_JSONB, OID_FLOAT4, COERCE_EXPLICIT, "float4", jsonb_to_number),
+    CAST(OID_JSONB, OID_FLOAT8, COERCE_EXPLICIT, "float8", jsonb_to_number),
+    THROUGH_TEXT(OID_JSON, OID_JSONB, COERCE_ASSIGNMENT),
+    THROUGH_TEXT(OID_JSONB, OID_JSON, COERCE_ASSIGNMENT),
     SAME(OID_TEXT, OID_VARCHAR, COERCE_IMPLICIT),
     SAME(OID_VARCHAR, OID_TEXT, COERCE_IMPLICIT),
     SAME(OID_TEXT, OID_BPCHAR, COERCE_IMPLICIT),

@@ -58,9 +58,13 @@ extern const struct function_part fn_part_array, fn_part_math, fn_part_compare, 
     fn_part_series, fn_part_redis;
 extern const struct function_part fn_part_array_set;
 extern const struct function_part fn_part_datetime, fn_part_datetime_make, fn_part_datetime_part;
+extern const struct function_part fn_part_json;
+extern const struct function_part fn_part_json_build;
+extern const struct function_part fn_part_json_rows;
+extern const struct function_part fn_part_jsonb_change;
 /* Aggregates, likewise. */
 struct aggregate_part {
     const struct aggregate_function *rows;
     uint32_t count;
 };
-extern const struct aggregate_part fn_aggregates_array, fn_aggregates_math;
+extern const struct aggregate_part fn_aggregates_array, fn_aggregates_json, fn_aggregates_math;

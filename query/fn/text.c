@@ -455,7 +455,16 @@ text_chr(struct call *call, const struct datum *args, struct datum *out)
     return ERR_OK;
 }
 
-/* concat: nulls are left out. The arguments are text by then. */
+/* Of any type, as concat takes it: true is t. */
+static void
+argument_output(struct call *call, uint32_t arg, struct datum value, struct buf *out)
+{
+    const struct type *type = call_arg_type(call, arg);
+
+    type->output(type, call->settings, value, out);
+}
+
+/* concat: nulls are left out. */
 static err_t
 text_concat_all(struct call *call, const struct datum *args, struct datum *out)
 {
@@ -464,7 +473,7 @@ text_concat_all(struct call *call, const struct datum *args, struct datum *out)
     buf_init(&result, MEM_SESSIONS);
     for (uint32_t i = 0; i < call->arg_count; i++) {
         if (call->nulls[i] == 0) {
-            buf_append(&result, args[i].bytes.data, args[i].bytes.size);
+            argument_output(call, i, args[i], &result);
         }
     }
     out->bytes = arena_copy(call->arena, buf_slice(&result));
@@ -488,7 +497,7 @@ text_concat_ws(struct call *call, const struct datum *args, struct datum *out)
             continue;
         }
         buf_append(&result, args[0].bytes.data, is_first ? 0 : args[0].bytes.size);
-        buf_append(&result, args[i].bytes.data, args[i].bytes.size);
+        argument_output(call, i, args[i], &result);
         is_first = false;
     }
     out->bytes = arena_copy(call->arena, buf_slice(&result));
@@ -665,14 +674,14 @@ static const struct operator_row rows[] = {
     {NULL,
      {.name = "concat",
       .result = OID_TEXT,
-      .args = {OID_TEXT},
+      .args = {OID_ANY},
       .arg_count = 1,
       .is_variadic = true,
       .run = text_concat_all}},
     {NULL,
      {.name = "concat_ws",
       .result = OID_TEXT,
-      .args = {OID_TEXT, OID_TEXT},
+      .args = {OID_TEXT, OID_ANY},
       .arg_count = 2,
       .is_variadic = true,
       .run = text_concat_ws}},
