@@ -11,6 +11,11 @@ query_sources += query/catalog/constraints.c query/catalog/empty.c query/catalog
 query_sources += query/exec/aggregate.c query/exec/change.c query/exec/eval.c query/exec/join.c \
     query/exec/operator.c query/exec/rows.c query/exec/scan.c query/exec/sort.c \
     query/exec/text_range.c query/exec/utility.c
+query_sources += query/exec/foreign.c query/exec/row_maker.c query/exec/utility_alter.c \
+    query/exec/utility_drop.c query/exec/utility_foreign.c query/exec/utility_index.c \
+    query/exec/utility_like.c query/exec/utility_rename.c query/exec/utility_sequence.c \
+    query/exec/utility_table.c query/exec/utility_view.c
+query_sources += query/fn/sequence.c query/sequences.c query/session/deferred.c
 query_sources += query/fn/aggregate.c query/fn/cast.c query/fn/compare.c query/fn/fn.c query/fn/math.c \
     query/fn/text.c
 query_sources += query/parameter.c query/parameter_datetime.c query/parse/parse.c query/plan/from.c query/plan/plan.c \

@@ -170,12 +170,6 @@ struct assignment {
 
 enum conflict_action { CONFLICT_ERROR, CONFLICT_NOTHING, CONFLICT_UPDATE };
 
-struct check_expr {
-    struct slice name;
-    struct expr *expr;
-    const struct source *source; /* Its columns are those of the row. */
-};
-
 struct statement {
     enum statement_kind kind;
     struct query *query; /* SELECT; rows to insert (target a column); rows to change. */
@@ -187,8 +181,6 @@ struct statement {
     enum conflict_action conflict;
     const struct index *conflict_index; /* NULL: any. */
     struct expr *conflict_where;
-    uint32_t check_count;
-    struct check_expr *checks;
     uint32_t returning_count;
     struct target *returning;
 

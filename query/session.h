@@ -14,6 +14,8 @@ struct batch;
 struct sql_report;
 struct sql_session;
 struct sql_prepared;
+struct session_sequences;
+struct foreign_session;
 
 enum sql_state { SQL_IDLE, SQL_IN_TRANSACTION, SQL_FAILED };
 
@@ -53,6 +55,13 @@ enum sql_state sql_session_state(const struct sql_session *session);
 const struct type_settings *sql_session_settings(const struct sql_session *session);
 /* NULL: no such parameter. */
 const char *sql_session_parameter(const struct sql_session *session, const char *name);
+/* The statement that runs has begun another one of the transaction (txn_statement): it is not run
+ * again by itself within a block. */
+void sql_session_parts_note(struct sql_session *session);
+/* What waits for the transaction's end: query/exec/foreign.h. */
+struct foreign_session *sql_session_foreign(struct sql_session *session);
+/* What it has drawn from sequences: query/sequences.h. */
+struct session_sequences *sql_session_sequences(struct sql_session *session);
 /* Startup parameters: unknown ones are refused. */
 err_t sql_session_set(struct sql_session *session, const char *name, const char *value);
 /* All of them have come: RESET goes back to what holds now. */

@@ -21,6 +21,7 @@ enum {
     NAME_BYTES_MAX = 63, /* Longer ones are cut, as PostgreSQL does. */
     OID_SCHEMA_CATALOG = 11,
     OID_SCHEMA_PUBLIC = 2200,
+    OID_ROLE_OWNER = 10, /* Who has made everything in a new store. */
 };
 
 enum relation_kind {

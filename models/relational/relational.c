@@ -5,6 +5,7 @@
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
 #include "models/relational/rtable.h"
+#include "models/relational/sequence.h"
 #include "models/types/zone.h"
 #include "txn/store.h"
 
@@ -24,6 +25,7 @@ struct relational {
     uint64_t ended, known; /* Those that have ended, and how many of them the catalog has. */
     uint64_t id_next, id_end;
     struct zones *zones;
+    struct sequences *sequences;
 };
 
 static struct relational *
@@ -33,6 +35,12 @@ relational_self(void)
 
     OBJ_CHECK(relational, RELATIONAL_MAGIC);
     return relational;
+}
+
+struct sequences *
+relational_sequences(void)
+{
+    return relational_self()->sequences;
 }
 
 /* ---- The catalog ---- */
@@ -59,6 +67,7 @@ relational_open(struct relational **relational_out)
     }
     relational->magic = RELATIONAL_MAGIC;
     relational->zones = zones_new();
+    relational->sequences = sequences_new();
     shard_slot_set(SHARD_SLOT_RELATIONAL, relational);
     *relational_out = relational;
     return ERR_OK;
@@ -74,6 +83,7 @@ relational_close(struct relational **relational)
     shard_slot_set(SHARD_SLOT_RELATIONAL, NULL);
     catalog_drop(&(*relational)->catalog);
     zones_free(&(*relational)->zones);
+    sequences_free(&(*relational)->sequences);
     MEM_FREE(MEM_RUNTIME, *relational);
 }
 

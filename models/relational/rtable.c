@@ -564,6 +564,17 @@ look_add(struct txn_key *keys, uint32_t *count, struct slice key, uint16_t slot,
     }
 }
 
+static bool
+index_has_virtuals(const struct index *index)
+{
+    bool has = index->predicate != 0;
+
+    for (uint32_t i = 0; i < index->column_count; i++) {
+        has = has || index->columns[i] >= INDEX_EXPRESSION;
+    }
+    return has;
+}
+
 static void
 look_row(const struct relation *relation, const struct row *row, const struct rtable_writes *writes,
          struct change *change, struct txn_key *keys, uint32_t *count)
@@ -571,7 +582,10 @@ look_row(const struct relation *relation, const struct row *row, const struct rt
     for (uint32_t i = 0; i < relation->index_count; i++) {
         const struct index *index = &relation->indexes[i];
 
-        if (index->is_primary) {
+        if (index_has_virtuals(index)) { /* They are computed row by row. */
+            continue;
+        }
+        if (index == relation->primary) {
             buf_clear(&change->row_key);
             rtable_key_put(relation, row, &change->row_key);
             stored_key(&change->key, relation->storage, buf_slice(&change->row_key));

@@ -69,6 +69,51 @@ assign_coerce(struct binder *binder, const struct column *column, struct expr **
 
 /* ---- Defaults and checks ---- */
 
+/* The next value of the sequence that belongs to the column. */
+static err_t
+identity_expr(struct binder *binder, const struct bind_options *options,
+              const struct relation *relation, uint32_t column, struct expr **expr_out)
+{
+    struct source *none = NULL;
+    err_t err;
+
+    for (uint32_t i = 0; i < binder->catalog->relation_count; i++) {
+        const struct relation *sequence = binder->catalog->relations[i];
+
+        if (sequence->kind == RELATION_SEQUENCE && sequence->sequence.is_identity &&
+            sequence->sequence.owner == relation->oid && sequence->sequence.column == column) {
+            char *sql = arena_printf(binder->arena, "nextval(%u::oid)", sequence->oid);
+
+            err = bind_table_expr(options, NULL, slice_from_text(sql), &none, expr_out);
+            return err != ERR_OK ? err
+                                 : assign_coerce(binder, &relation->columns[column], expr_out);
+        }
+    }
+    return sql_error("XX000", "no owned sequence found");
+}
+
+/* May a statement give the column a value? is_update: by SET. */
+static err_t
+given_check(struct binder *binder, const struct column *column, OverridingKind override,
+            bool is_update, int location)
+{
+    bool is_always = column->identity == 'a' && (is_update || override != OVERRIDING_SYSTEM_VALUE);
+
+    if (!column->is_generated && !is_always) {
+        return ERR_OK;
+    }
+    (void)bind_error(binder, location, "428C9",
+                     is_update ? "column \"%.*s\" can only be updated to DEFAULT"
+                               : "cannot insert a non-DEFAULT value into column \"%.*s\"",
+                     SLICE_ARGS(column->name));
+    if (column->is_generated) {
+        return sql_detail("Column \"%.*s\" is a generated column.", SLICE_ARGS(column->name));
+    }
+    (void)sql_detail("Column \"%.*s\" is an identity column defined as GENERATED ALWAYS.",
+                     SLICE_ARGS(column->name));
+    return is_update ? ERR_SQL : sql_hint("Use OVERRIDING SYSTEM VALUE to override.");
+}
+
 static err_t
 default_expr(struct binder *binder, const struct relation *relation, uint32_t column,
              struct expr **expr_out)
@@ -83,39 +128,15 @@ default_expr(struct binder *binder, const struct relation *relation, uint32_t co
     struct source *none = NULL;
     err_t err;
 
-    if (described->default_sql.size == 0 || described->is_dropped) {
+    if (described->identity != 0) {
+        return identity_expr(binder, &options, relation, column, expr_out);
+    }
+    if (described->default_sql.size == 0 || described->is_dropped || described->is_generated) {
         *expr_out = expr_const(binder->arena, described->type, datum_int(0), true);
         return ERR_OK;
     }
     err = bind_table_expr(&options, NULL, described->default_sql, &none, expr_out);
     return err != ERR_OK ? err : assign_coerce(binder, described, expr_out);
-}
-
-static err_t
-checks_bind(struct binder *binder, const struct relation *relation, struct statement *out)
-{
-    const struct bind_options options = {
-        .catalog = binder->catalog,
-        .arena = binder->arena,
-        .settings = binder->settings,
-        .search_path = binder->search_path,
-    };
-    err_t err = ERR_OK;
-
-    out->checks = bind_zeroed(binder, (relation->constraint_count + 1U) * sizeof(*out->checks));
-    for (uint32_t i = 0; err == ERR_OK && i < relation->constraint_count; i++) {
-        const struct constraint *constraint = &relation->constraints[i];
-        struct check_expr *check = &out->checks[out->check_count];
-        struct source *source = NULL;
-
-        if (constraint->kind == CONSTRAINT_CHECK) {
-            check->name = constraint->name;
-            err = bind_table_expr(&options, relation, constraint->sql, &source, &check->expr);
-            check->source = source;
-            out->check_count++;
-        }
-    }
-    return err;
 }
 
 static err_t
@@ -215,7 +236,15 @@ insert_value(struct binder *binder, struct scope *scope, const InsertStmt *inser
 {
     const ResTarget *target = insert->cols != NIL ? list_nth(insert->cols, (int)number) : NULL;
     const struct column *described = &relation->columns[column];
+    err_t err;
 
+    if (insert->override == OVERRIDING_USER_VALUE && relation->columns[column].identity != 0) {
+        return ERR_OK; /* The sequence's is taken. */
+    }
+    err = given_check(binder, &relation->columns[column], insert->override, false, -1);
+    if (err != ERR_OK) {
+        return err;
+    }
     if (target == NULL || target->indirection == NIL) {
         exprs[column] = value;
         return ERR_OK;
@@ -389,6 +418,8 @@ assignments_bind(struct binder *binder, struct scope *scope, const List *list,
         if (IsA(target->val, SetToDefault)) {
             TRY(default_expr(binder, relation, assignment->column, &assignment->expr));
         } else {
+            TRY(given_check(binder, &relation->columns[assignment->column], OVERRIDING_NOT_SET,
+                            true, -1));
             TRY(bind_expr(binder, scope, target->val, &assignment->expr));
             TRY(assign_coerce(binder, &relation->columns[assignment->column], &assignment->expr));
         }
@@ -505,7 +536,6 @@ bind_insert(struct binder *binder, struct scope *around, const InsertStmt *inser
         TRY(insert_select(binder, around, insert, relation, columns, count, out->query));
     }
     TRY(conflict_bind(binder, around, insert, relation, out));
-    TRY(checks_bind(binder, relation, out));
     err = returning_bind(binder, around, insert->returningList, relation, insert->relation->alias,
                          out->row_source, out);
 out:
@@ -584,7 +614,6 @@ bind_update(struct binder *binder, struct scope *around, const UpdateStmt *updat
     TRY(change_where(binder, &scope, update->fromClause, update->whereClause));
     TRY(assignments_bind(binder, &scope, update->targetList, relation, out));
     changed_targets(binder, source, out);
-    TRY(checks_bind(binder, relation, out));
     err = returning_bind(binder, around, update->returningList, relation, update->relation->alias,
                          out->row_source, out);
 out:
@@ -721,7 +750,6 @@ bind_copy_from(struct binder *binder, const CopyStmt *copy, struct statement *ou
     out->has_row_numbers = true;
     out->copy_columns = columns;
     out->copy_column_count = count;
-    err = checks_bind(binder, relation, out);
 out:
     return err;
 }

@@ -5,6 +5,8 @@
 #include "engine/base/assert.h"
 #include "models/types/sql_error.h"
 #include "query/exec/exec.h"
+#include "query/exec/foreign.h"
+#include "query/exec/row_maker.h"
 
 #include "engine/base/poison.h"
 
@@ -15,8 +17,8 @@ struct change {
     const struct statement *statement;
     const struct relation *relation;
     struct rtable_writes *writes;
-    struct arena arena;        /* Of the batch. */
-    struct check_expr *checks; /* Resolved. */
+    struct arena arena; /* Of the batch. */
+    struct row_maker maker;
     struct expr **returning;
     struct expr **conflict_sets;
     struct expr *conflict_where;
@@ -61,71 +63,16 @@ row_eval(struct change *change, const struct expr *expr, const struct batch *bat
     return err;
 }
 
-/* ---- Constraints of the row ---- */
-
-static void
-row_describe(const struct change *change, const struct row *row, struct buf *out)
-{
-    for (uint32_t i = 0; i < change->relation->column_count; i++) {
-        const struct type *type = change->relation->columns[i].type;
-
-        if (change->relation->columns[i].is_dropped) {
-            continue;
-        }
-        buf_append(out, ", ", out->size > 0 ? 2 : 0);
-        if (row->nulls[i] != 0) {
-            buf_append(out, "null", 4);
-        } else {
-            type->output(type, change->exec->settings, row->values[i], out);
-        }
-    }
-}
+/* ---- What the table makes of it ---- */
 
 static err_t
-failing_row(const struct change *change, const struct row *row)
+row_check(struct change *change, struct row *row)
 {
-    struct buf text;
     err_t err;
 
-    buf_init(&text, MEM_SESSIONS);
-    row_describe(change, row, &text);
-    err = sql_detail("Failing row contains (%.*s).", (int)MIN(text.size, (size_t)300),
-                     (const char *)text.data);
-    buf_fini(&text);
-    return err;
-}
-
-static err_t
-row_check(struct change *change, const struct row *row)
-{
-    const struct relation *relation = change->relation;
-    struct batch batch;
-    err_t err = ERR_OK;
-
-    for (uint32_t i = 0; i < relation->column_count; i++) {
-        const struct column *column = &relation->columns[i];
-
-        if (column->is_not_null && !column->is_dropped && row->nulls[i] != 0) {
-            (void)sql_error("23502",
-                            "null value in column \"%.*s\" of relation \"%.*s\" violates not-null "
-                            "constraint",
-                            SLICE_ARGS(column->name), SLICE_ARGS(relation->name));
-            return failing_row(change, row);
-        }
-    }
-    row_batch(change, row, NULL, &batch);
-    for (uint32_t i = 0; i < change->statement->check_count; i++) {
-        struct datum value;
-        bool is_null;
-
-        TRY(row_eval(change, change->checks[i].expr, &batch, &value, &is_null));
-        if (!is_null && value.i == 0) {
-            (void)sql_error("23514",
-                            "new row for relation \"%.*s\" violates check constraint \"%.*s\"",
-                            SLICE_ARGS(relation->name), SLICE_ARGS(change->checks[i].name));
-            return failing_row(change, row);
-        }
-    }
+    TRY(row_maker_generate(&change->maker, &change->arena, row));
+    TRY(row_maker_check(&change->maker, &change->arena, row));
+    err = row_maker_finish(&change->maker, &change->arena, row);
 out:
     return err;
 }
@@ -182,8 +129,7 @@ row_take(const struct change *change, const struct batch *batch, uint32_t at, ui
 {
     uint32_t columns = change->relation->column_count;
 
-    out->values = arena_alloc(arena, (columns + 1) * sizeof(*out->values));
-    out->nulls = arena_alloc(arena, columns + 1);
+    *out = row_maker_row(change->relation, arena);
     for (uint32_t i = 0; i < columns; i++) {
         out->nulls[i] = vector_is_null(&batch->columns[first + i], at);
         out->values[i] =
@@ -233,21 +179,22 @@ conflict_update(struct change *change, struct slice row_key, const struct row *e
             return ERR_OK;
         }
     }
-    new.values =
-        arena_alloc(&change->arena, (change->relation->column_count + 1U) * sizeof(*new.values));
-    new.nulls = arena_alloc(&change->arena, change->relation->column_count + 1U);
+    new = row_maker_row(change->relation, &change->arena);
+    TRY(row_maker_finish(&change->maker, &change->arena, &old));
     memcpy(new.values, old.values, change->relation->column_count * sizeof(*new.values));
     memcpy(new.nulls, old.nulls, change->relation->column_count);
     TRY(row_assign(change, &input, change->conflict_sets, &new));
     TRY(row_check(change, &new));
+    TRY(row_maker_finish(&change->maker, &change->arena, &old));
     TRY(rtable_update(change->exec->txn, change->relation, row_key, &old, &new, change->writes));
+    TRY(foreign_note(change->exec, change->exec->events, change->relation, &old, &new));
     err = returning_add(change, &new);
 out:
     return err;
 }
 
 static err_t
-row_insert(struct change *change, const struct row *row)
+row_insert(struct change *change, struct row *row)
 {
     const struct index *index = NULL;
     struct slice row_key;
@@ -266,6 +213,7 @@ row_insert(struct change *change, const struct row *row)
         }
     }
     TRY(rtable_insert(change->exec->txn, change->relation, row, change->writes));
+    TRY(foreign_note(change->exec, change->exec->events, change->relation, NULL, row));
     err = returning_add(change, row);
 out:
     return err;
@@ -290,7 +238,9 @@ row_update(struct change *change, const struct batch *batch, uint32_t at, struct
             new.nulls[column] != 0 ? datum_int(0) : vector_value(&batch->columns[columns + i], at);
     }
     TRY(row_check(change, &new));
+    TRY(row_maker_finish(&change->maker, &change->arena, &old));
     TRY(rtable_update(change->exec->txn, change->relation, row_key, &old, &new, change->writes));
+    TRY(foreign_note(change->exec, change->exec->events, change->relation, &old, &new));
     err = returning_add(change, &new);
 out:
     return err;
@@ -300,10 +250,15 @@ static err_t
 row_delete(struct change *change, const struct batch *batch, uint32_t at, struct slice row_key)
 {
     struct row old;
+    err_t err;
 
     row_take(change, batch, at, 0, &change->arena, &old);
+    TRY(row_maker_finish(&change->maker, &change->arena, &old));
     rtable_delete(change->exec->txn, change->relation, row_key, &old, change->writes);
-    return returning_add(change, &old);
+    TRY(foreign_note(change->exec, change->exec->events, change->relation, &old, NULL));
+    err = returning_add(change, &old);
+out:
+    return err;
 }
 
 static err_t
@@ -342,12 +297,7 @@ exprs_resolve(struct change *change)
     const struct source *both[2] = {statement->old_source, statement->row_source};
     err_t err = ERR_OK;
 
-    change->checks = arena_alloc(arena, (statement->check_count + 1) * sizeof(*change->checks));
-    for (uint32_t i = 0; i < statement->check_count; i++) {
-        change->checks[i] = statement->checks[i];
-        TRY(plan_expr(arena, statement, statement->checks[i].expr, &statement->checks[i].source, 1,
-                      &change->checks[i].expr));
-    }
+    TRY(row_maker_open(change->exec, change->relation, &change->maker));
     change->returning =
         arena_alloc(arena, (statement->returning_count + 1) * sizeof(*change->returning));
     change->result_columns =
@@ -431,6 +381,7 @@ change_run(struct exec *exec, const struct statement *statement, const struct pl
 
     exec->writes = exec->writes != NULL ? exec->writes : rtable_writes_new();
     change.writes = exec->writes;
+    exec->events = exec->events != NULL ? exec->events : foreign_events_new();
     arena_init(&change.arena, MEM_SESSIONS);
     map_init(&change.changed);
     rows_init(&change.results, NULL, 0);
@@ -438,6 +389,9 @@ change_run(struct exec *exec, const struct statement *statement, const struct pl
     rows_fini(&change.results);
     rows_init(&change.results, change.result_columns, statement->returning_count);
     TRY(rows_change(&change, plan));
+    if (exec->cte_count == 0) { /* Otherwise when all parts of the statement are done. */
+        TRY(foreign_run(exec, exec->events));
+    }
     TRY(returning_send(&change, sink, sink_arg));
     *rows_out = change.count;
 out:

@@ -6,6 +6,7 @@
 #include "txn/txn.h"
 
 struct operator;
+struct foreign_events;
 
 /* Rows from outside of the database: of COPY. */
 struct row_supplier {
@@ -30,6 +31,7 @@ struct exec {
     struct cte_state **ctes; /* By number; NULL: not begun. */
     uint32_t cte_count;
     struct rtable_writes *writes;        /* Of all changes of the statement; NULL: none yet. */
+    struct foreign_events *events;       /* What constraints are to look at; NULL: nothing. */
     bool *is_cancelled;                  /* Somebody else sets it: 57014. */
     const struct row_supplier *supplier; /* Of PLAN_COPY. */
     uint32_t row_number; /* Of the row that is inserted now, as the supplier counts. */

@@ -3,6 +3,7 @@
 #include "engine/rt/fiber.h"
 #include "models/types/sql_error.h"
 #include "query/exec/exec.h"
+#include "query/exec/foreign.h"
 
 #include "engine/base/poison.h"
 
@@ -29,6 +30,7 @@ exec_fini(struct exec *exec)
     subqueries_close(exec);
     ctes_close(exec);
     rtable_writes_free(&exec->writes);
+    foreign_events_free(&exec->events);
 }
 
 err_t

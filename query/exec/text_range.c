@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 #include "engine/base/poison.h"
 
@@ -172,4 +173,167 @@ text_behind_as(struct slice text)
         at = end;
     }
     return slice_of(text.data, 0);
+}
+
+static struct slice
+word_find(struct slice text, const char *word, bool is_last)
+{
+    struct slice found = slice_of(text.data, 0);
+    size_t size = strlen(word), at = 0;
+    uint32_t depth = 0;
+
+    while (at < text.size) {
+        size_t end = token_end(text, at);
+        uint8_t c = text.data[at];
+
+        depth += c == '(' || c == '[';
+        depth -= depth > 0 && (c == ')' || c == ']');
+        if (depth == 0 && end - at == size &&
+            strncasecmp((const char *)text.data + at, word, size) == 0) {
+            found = slice_of(text.data + at, text.size - at);
+            if (!is_last) {
+                break;
+            }
+        }
+        at = end;
+    }
+    return found;
+}
+
+struct slice
+text_word(struct slice text, const char *word)
+{
+    return word_find(text, word, false);
+}
+
+struct slice
+text_word_last(struct slice text, const char *word)
+{
+    return word_find(text, word, true);
+}
+
+struct slice
+text_list_next(struct slice *text)
+{
+    size_t at = 0;
+    uint32_t depth = 0;
+    struct slice item;
+
+    while (at < text->size) {
+        uint8_t c = text->data[at];
+
+        if (depth == 0 && c == ',') {
+            break;
+        }
+        depth += c == '(' || c == '[';
+        depth -= depth > 0 && (c == ')' || c == ']');
+        at = token_end(*text, at);
+    }
+    item = trimmed(slice_of(text->data, at));
+    at += at < text->size;
+    *text = slice_of(text->data + at, text->size - at);
+    return item;
+}
+
+struct slice
+text_element(struct slice text)
+{
+    size_t at = 0;
+    uint32_t depth = 0;
+
+    text = trimmed(text);
+    if (text.size > 0 && text.data[0] == '(') {
+        return text_parenthesized(text);
+    }
+    while (at < text.size) {
+        uint8_t c = text.data[at];
+
+        depth += c == '(';
+        at = token_end(text, at);
+        if (c == ')' && depth > 0 && --depth == 0) {
+            break;
+        }
+    }
+    return slice_of(text.data, at);
+}
+
+/* Is the token this name, quoted or in any case? */
+static bool
+is_name(struct slice token, struct slice name)
+{
+    if (token.size > 2 && token.data[0] == '"') {
+        size_t at = 0;
+
+        for (size_t i = 1; i + 1 < token.size; i++, at++) {
+            i += token.data[i] == '"';
+            if (at >= name.size || token.data[i] != name.data[at]) {
+                return false;
+            }
+        }
+        return at == name.size;
+    }
+    if (token.size != name.size || !is_word_byte(token.data[0])) {
+        return false;
+    }
+    for (size_t i = 0; i < token.size; i++) {
+        uint8_t c = token.data[i];
+
+        c = c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
+        if (c != name.data[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool
+text_has_name(struct slice text, struct slice name)
+{
+    for (size_t at = 0, end; at < text.size; at = end) {
+        end = token_end(text, at);
+        if (is_name(slice_of(text.data + at, end - at), name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint8_t
+byte_behind(struct slice text, size_t at)
+{
+    while (at < text.size && isspace(text.data[at])) {
+        at++;
+    }
+    return at < text.size ? text.data[at] : 0;
+}
+
+struct slice
+text_rename(struct arena *arena, struct slice text, struct slice name, struct slice new_name,
+            bool is_qualifier)
+{
+    struct buf out;
+    struct slice renamed;
+
+    buf_init(&out, MEM_SESSIONS);
+    for (size_t at = 0, end; at < text.size; at = end) {
+        struct slice token;
+        uint8_t behind;
+
+        end = token_end(text, at);
+        token = slice_of(text.data + at, end - at);
+        behind = byte_behind(text, end);
+        if (!is_name(token, name) || behind == '(' || (behind == '.') != is_qualifier) {
+            buf_append(&out, token.data, token.size);
+            continue;
+        }
+        buf_append_byte(&out, '"');
+        for (size_t i = 0; i < new_name.size; i++) {
+            buf_append(&out, "\"", new_name.data[i] == '"' ? 1 : 0);
+            buf_append_byte(&out, new_name.data[i]);
+        }
+        buf_append_byte(&out, '"');
+    }
+    renamed = arena_copy(arena, buf_slice(&out));
+    buf_fini(&out);
+    return renamed;
 }

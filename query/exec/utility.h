@@ -13,6 +13,8 @@ struct utility {
     const char *tag;    /* Out. */
     int32_t position;   /* Out, on errors: byte offset in the whole text, -1: none. */
     int32_t text_start; /* Offset of `text` in the whole text. */
+    bool is_block;      /* Within BEGIN and COMMIT. */
+    uint64_t client;    /* Of the session: names its temporary schema. */
 };
 
 /* Does the statement change the catalog? */

@@ -22,10 +22,10 @@ sql_stack_check(void)
 }
 
 static const struct function_part *const parts[] = {
-    &fn_part_array,         &fn_part_math,          &fn_part_compare,   &fn_part_text,
-    &fn_part_series,        &fn_part_redis,         &fn_part_array_set, &fn_part_datetime,
-    &fn_part_datetime_make, &fn_part_datetime_part, &fn_part_json,      &fn_part_json_build,
-    &fn_part_json_rows,     &fn_part_jsonb_change,
+    &fn_part_array,      &fn_part_sequence,      &fn_part_math,          &fn_part_compare,
+    &fn_part_text,       &fn_part_series,        &fn_part_redis,         &fn_part_array_set,
+    &fn_part_datetime,   &fn_part_datetime_make, &fn_part_datetime_part, &fn_part_json,
+    &fn_part_json_build, &fn_part_json_rows,     &fn_part_jsonb_change,
 };
 enum { PART_COUNT = sizeof(parts) / sizeof(parts[0]), CANDIDATES_MAX = 128 };
 

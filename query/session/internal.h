@@ -16,10 +16,14 @@ struct savepoint {
     uint32_t number;
     struct catalog *catalog; /* Held; NULL: the transaction had not changed it. */
     struct kv_event *event;  /* The last one before it; NULL: there was none. */
+    uint32_t foreign;        /* foreign_session_mark */
 };
 
 struct sql_session {
     struct parameters *parameters;
+    struct session_sequences *sequences;
+    struct foreign_session *foreign;
+    bool has_parts; /* sql_session_parts_note, of the statement that runs. */
     struct txn *txn;
     bool is_block;       /* BEGIN was said. */
     bool is_failed;      /* Only ROLLBACK is heard. */
@@ -162,6 +166,12 @@ void session_portals_release(struct sql_session *session, uint32_t savepoints);
 void session_portals_drop_all(struct sql_session *session);
 char *session_name_copy(const char *name);
 void session_name_free(char *name);
+
+/* ---- deferred.c ---- */
+
+/* What was deferred to the transaction's end. */
+YIELDS err_t session_deferred_run(struct sql_session *session);
+YIELDS err_t session_constraints_run(struct sql_session *session, const ConstraintsSetStmt *node);
 
 /* ---- transaction.c ---- */
 

@@ -6,13 +6,16 @@
 #include "engine/io/io.h"
 #include "engine/rt/msg.h"
 #include "models/relational/relational.h"
+#include "models/relational/table_lock.h"
 #include "models/types/sql_error.h"
 #include "models/types/type_io.h"
 #include "query/bind/bind.h"
 #include "query/copy/copy.h"
+#include "query/exec/foreign.h"
 #include "query/exec/utility.h"
 #include "query/parameter.h"
 #include "query/parse/parse.h"
+#include "query/sequences.h"
 
 #include "engine/base/poison.h"
 
@@ -26,6 +29,8 @@ sql_session_new(struct slice user, uint64_t client)
     session->parameters = parameters_new(relational_zones());
     catalog_names_init(&session->names, &session->env);
     parameters_names_set(session->parameters, &session->names.names);
+    session->sequences = session_sequences_new();
+    session->foreign = foreign_session_new();
     arena_init(&session->arena, MEM_SESSIONS);
     arena_init(&session->events_arena, MEM_SESSIONS);
     parameters_fix(session->parameters, "session_authorization", user);
@@ -53,6 +58,8 @@ sql_session_free(struct sql_session **session)
     mem_free(MEM_SESSIONS, freed->savepoints,
              freed->savepoint_capacity * sizeof(*freed->savepoints));
     parameters_free(&freed->parameters);
+    session_sequences_free(&freed->sequences);
+    foreign_session_free(&freed->foreign);
     arena_fini(&freed->arena);
     arena_fini(&freed->events_arena);
     MEM_FREE(MEM_SESSIONS, freed);
@@ -62,6 +69,24 @@ enum sql_state
 sql_session_state(const struct sql_session *session)
 {
     return session->is_failed ? SQL_FAILED : session->is_block ? SQL_IN_TRANSACTION : SQL_IDLE;
+}
+
+struct session_sequences *
+sql_session_sequences(struct sql_session *session)
+{
+    return session->sequences;
+}
+
+struct foreign_session *
+sql_session_foreign(struct sql_session *session)
+{
+    return session->foreign;
+}
+
+void
+sql_session_parts_note(struct sql_session *session)
+{
+    session->has_parts = true;
 }
 
 const struct type_settings *
@@ -234,6 +259,10 @@ query_run(struct session_run *run, const struct statement *statement)
     if (err == ERR_OK) {
         err = ctes_finish(&exec, statement);
     }
+    if (err == ERR_OK && exec.events != NULL && !foreign_events_are_none(exec.events)) {
+        run->is_described = true; /* Its rows are out: it cannot run again. */
+        err = foreign_run(&exec, exec.events);
+    }
 out:
     exec_fini(&exec);
     return err;
@@ -282,6 +311,22 @@ query_tag(struct session_run *run, enum statement_kind kind)
     (void)snprintf(run->tag, sizeof(run->tag), formats[kind], (unsigned long long)run->rows);
 }
 
+/* Definitions come one after the other, each upon what the one before has made. */
+static err_t
+definition_begin(struct session_run *run)
+{
+    struct sql_session *session = run->session;
+    err_t err;
+
+    TRY(catalog_lock(session->txn));
+    TRY(txn_statement(session->txn, true));
+    catalog_drop(&run->catalog);
+    TRY(relational_catalog(&run->catalog));
+    session->own = catalog_clone(run->catalog);
+out:
+    return err;
+}
+
 static err_t
 definition_run(struct session_run *run, const RawStmt *raw)
 {
@@ -290,13 +335,16 @@ definition_run(struct session_run *run, const RawStmt *raw)
     struct exec exec;
     struct utility utility = {.exec = &exec,
                               .sink = run->sink,
+                              .client = session->client,
+                              .is_block = session->is_block,
                               .tag = "",
                               .position = -1,
                               .search_path = sql_session_parameter(session, "search_path")};
     err_t err;
 
+    session->has_parts = true;
     if (session->own == NULL) {
-        session->own = catalog_clone(run->catalog);
+        TRY(definition_begin(run));
     }
     session->env.catalog = session->own;
     exec_init(&exec, &session->env, &session->arena, sql_session_settings(session), &none);
@@ -314,6 +362,7 @@ definition_run(struct session_run *run, const RawStmt *raw)
     run->position = utility.position;
     (void)snprintf(run->tag, sizeof(run->tag), "%s", utility.tag);
     exec_fini(&exec);
+out:
     return err;
 }
 
@@ -351,6 +400,9 @@ bound_run(struct session_run *run, const RawStmt *raw)
     };
     err_t err;
 
+    if (utility_is_definition(raw->stmt)) {
+        return definition_run(run, raw);
+    }
     TRY(bind_statement(&options, raw->stmt, &statement, &run->position));
     if (statement.is_copy) {
         return copy_run(run, &statement, (const CopyStmt *)raw->stmt);
@@ -359,9 +411,6 @@ bound_run(struct session_run *run, const RawStmt *raw)
         TRY(query_run(run, &statement));
         query_tag(run, statement.kind);
         return ERR_OK;
-    }
-    if (utility_is_definition(raw->stmt)) {
-        return definition_run(run, raw);
     }
     err = sql_error("0A000", "%s is not supported yet", utility_name(raw->stmt));
 out:
@@ -376,6 +425,7 @@ session_statement_begin(struct session_run *run)
 
     arena_reset(&session->arena);
     run->position = -1;
+    session->has_parts = false;
     TRY(session_begin(session));
     TRY(txn_statement(session->txn, true));
     TRY(relational_catalog(&run->catalog));
@@ -409,7 +459,7 @@ session_query_run(struct session_run *run, const RawStmt *raw)
     for (uint32_t i = 0; i < STATEMENT_RUNS_MAX && !run->is_described &&
                          (err == ERR_SERIALIZATION || err == ERR_SNAPSHOT_TOO_OLD);
          i++) {
-        bool keeps_locks = session->txn != NULL &&
+        bool keeps_locks = session->txn != NULL && !session->has_parts &&
                            txn_isolation_of(session->txn) == TXN_READ_COMMITTED &&
                            txn_statement_undo(session->txn) == ERR_OK;
 
@@ -509,6 +559,10 @@ session_statement_run(struct session_run *run, const RawStmt *raw)
     case T_VariableShowStmt:
         tag = "SHOW";
         err = session_show_run(session, (const VariableShowStmt *)raw->stmt, run->sink);
+        break;
+    case T_ConstraintsSetStmt:
+        tag = "SET CONSTRAINTS";
+        err = session_constraints_run(session, (const ConstraintsSetStmt *)raw->stmt);
         break;
     default:
         err = object_run(run, raw, &tag, &is_found);

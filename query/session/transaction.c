@@ -6,6 +6,7 @@
 #include "engine/io/io.h"
 #include "models/relational/relational.h"
 #include "models/types/sql_error.h"
+#include "query/exec/foreign.h"
 #include "query/parameter.h"
 #include "txn/store.h"
 
@@ -31,6 +32,7 @@ session_forget(struct sql_session *session, bool has_committed)
     session_savepoints_drop(session, 0);
     catalog_drop(&session->own);
     session_events_drop(session);
+    foreign_session_clear(session->foreign);
     session->is_block = false;
     session->is_failed = false;
     session_portals_end(session, has_committed);
@@ -79,8 +81,11 @@ session_commit(struct sql_session *session)
         session_forget(session, true);
         return ERR_OK;
     }
-    if (has_changed_catalog) {
+    err = session_deferred_run(session);
+    if (err == ERR_OK && has_changed_catalog) {
         err = catalog_version_put(session->own, session->txn);
+    }
+    if (has_changed_catalog) {
         relational_change_begin();
     }
     if (err == ERR_OK) {
@@ -149,6 +154,7 @@ savepoint_make(struct sql_session *session, const char *name)
     *savepoint = (struct savepoint){.name = mem_alloc(MEM_SESSIONS, size), .number = number};
     memcpy(savepoint->name, name, size);
     /* Changes after it go to another clone. */
+    savepoint->foreign = foreign_session_mark(session->foreign);
     savepoint->catalog = session->own;
     savepoint->event = session->events.last;
     session->own = savepoint->catalog != NULL ? catalog_clone(savepoint->catalog) : NULL;
@@ -172,6 +178,7 @@ savepoint_return(struct sql_session *session, const char *name)
         return savepoint_missing(name);
     }
     TRY(txn_rollback_to(session->txn, session->savepoints[at].number));
+    foreign_session_return(session->foreign, session->savepoints[at].foreign);
     session_portals_return(session, at);
     session_savepoints_drop(session, at + 1);
     session_events_cut(session, session->savepoints[at].event);
