@@ -1,7 +1,8 @@
 /* query/exec/utility_drop.c - DROP and TRUNCATE: an object goes with what cannot be without it.
  *
  * First everything is found that goes (victims): what was named, what belongs to it and goes
- * without a word (its indexes, its sequences), and what depends on it, which only CASCADE takes along. */
+ * without a word (its indexes, its sequences), and what depends on it, which only CASCADE takes
+ * along. */
 #include "query/exec/utility_internal.h"
 
 #include "models/relational/rtable.h"
