@@ -16,6 +16,7 @@ enum {
     ROW_ID_BLOCK = 1 << 16, /* Ids that a shard takes at a time. */
     ROW_ID_SHARD_SHIFT = 48,
     ROW_ID_ATTEMPTS_MAX = 64,
+    ROW_COUNTS_MAX = 1 << 16, /* Tables whose rows are counted; of others nothing is known. */
 };
 
 struct relational {
@@ -26,6 +27,14 @@ struct relational {
     uint64_t id_next, id_end;
     struct zones *zones;
     struct sequences *sequences;
+    struct row_count *row_counts; /* By oid. */
+    uint32_t row_count_count, row_count_capacity;
+};
+
+/* Of a table, as ANALYZE counted. */
+struct row_count {
+    oid_t relation;
+    uint64_t rows;
 };
 
 static struct relational *
@@ -84,6 +93,8 @@ relational_close(struct relational **relational)
     catalog_drop(&(*relational)->catalog);
     zones_free(&(*relational)->zones);
     sequences_free(&(*relational)->sequences);
+    mem_free(MEM_RUNTIME, (*relational)->row_counts,
+             (*relational)->row_count_capacity * sizeof(struct row_count));
     MEM_FREE(MEM_RUNTIME, *relational);
 }
 
@@ -226,4 +237,87 @@ rtable_id_take(uint64_t *id_out)
     }
     *id_out = relational->id_next++;
     return ERR_OK;
+}
+
+/* ---- Counted rows ---- */
+
+static uint32_t
+row_count_place(const struct relational *relational, oid_t relation)
+{
+    uint32_t low = 0, high = relational->row_count_count;
+
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+
+        if (relational->row_counts[middle].relation < relation) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static bool
+row_count_is_at(const struct relational *relational, uint32_t place, oid_t relation)
+{
+    return place < relational->row_count_count &&
+           relational->row_counts[place].relation == relation;
+}
+
+static void
+row_counts_grow(struct relational *relational)
+{
+    uint32_t capacity = MAX(16U, relational->row_count_capacity * 2);
+
+    relational->row_counts = mem_realloc(MEM_RUNTIME, relational->row_counts,
+                                         relational->row_count_capacity * sizeof(struct row_count),
+                                         capacity * sizeof(struct row_count));
+    relational->row_count_capacity = capacity;
+}
+
+static void
+rows_note_here(void *arg)
+{
+    const struct row_count *count = arg;
+    struct relational *relational = shard_slot_get(SHARD_SLOT_RELATIONAL);
+    uint32_t place;
+
+    if (relational == NULL) {
+        return;
+    }
+    place = row_count_place(relational, count->relation);
+    if (row_count_is_at(relational, place, count->relation)) {
+        relational->row_counts[place].rows = count->rows;
+        return;
+    }
+    if (relational->row_count_count == ROW_COUNTS_MAX) {
+        return;
+    }
+    if (relational->row_count_count == relational->row_count_capacity) {
+        row_counts_grow(relational);
+    }
+    memmove(relational->row_counts + place + 1, relational->row_counts + place,
+            (relational->row_count_count - place) * sizeof(struct row_count));
+    relational->row_counts[place] = *count;
+    relational->row_count_count++;
+}
+
+void
+relational_rows_note(oid_t relation, uint64_t rows)
+{
+    struct row_count count = {.relation = relation, .rows = rows};
+
+    msg_call_all(MSG_INLINE, rows_note_here, &count, 0);
+}
+
+uint64_t
+relational_rows(oid_t relation)
+{
+    const struct relational *relational = shard_slot_get(SHARD_SLOT_RELATIONAL);
+    uint32_t place = relational != NULL ? row_count_place(relational, relation) : 0;
+
+    return relational != NULL && row_count_is_at(relational, place, relation)
+               ? relational->row_counts[place].rows
+               : UINT64_MAX;
 }

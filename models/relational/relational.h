@@ -22,3 +22,9 @@ YIELDS err_t relational_catalog(struct catalog **catalog_out);
  * came of it: in between catalogs are read from the store, and afterwards each shard's is new. */
 YIELDS void relational_change_begin(void);
 YIELDS void relational_change_end(void);
+
+/* How many rows a table had when it was counted last, since the server started. Every shard is
+ * told. */
+YIELDS void relational_rows_note(oid_t relation, uint64_t rows);
+/* UINT64_MAX: it was not counted. */
+uint64_t relational_rows(oid_t relation);

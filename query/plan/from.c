@@ -4,13 +4,15 @@
  * then items are joined one by one, the next always one that an equality connects, where there is
  * one, with the fewest rows expected. */
 #include "engine/base/assert.h"
+#include "models/relational/relational.h"
 #include "models/types/sql_error.h"
 #include "query/plan/internal.h"
 
 #include "engine/base/poison.h"
 
 enum {
-    ROWS_UNKNOWN = 1000, /* Of a table: there are no statistics. */
+    ROWS_UNKNOWN = 1000, /* Of a table that ANALYZE has not counted. */
+    ROWS_LEAST = 100,
     ROWS_PER_EQUAL = 10, /* An equality leaves a tenth, */
     ROWS_PER_RANGE = 3,  /* a bound a third. */
 };
@@ -328,11 +330,19 @@ path_of(const struct from *from, const struct source *source, const struct index
     return path;
 }
 
+/* As ANALYZE counted them. */
 static double
-path_rows(const struct path *path)
+table_rows(const struct relation *relation)
 {
-    double rows = ROWS_UNKNOWN;
+    uint64_t counted = relational_rows(relation->oid);
 
+    /* One that was small when it was counted may have grown since. */
+    return counted == UINT64_MAX ? ROWS_UNKNOWN : (double)MAX(counted, (uint64_t)ROWS_LEAST);
+}
+
+static double
+path_rows(const struct path *path, double rows)
+{
     if (path->index->is_unique && path->equals == path->index->column_count) {
         return 1;
     }
@@ -411,13 +421,13 @@ table_plan(const struct from *from, const struct source *source, struct item *it
     struct plan *scan = plan_new(from->planner, PLAN_SCAN, NULL, 0);
     struct path best = {0};
 
-    item->rows = ROWS_UNKNOWN;
+    item->rows = table_rows(source->relation);
     scan->relation = source->relation;
     scan_columns(from->planner, source, scan);
     item->plan = scan;
     for (uint32_t i = 0; i < source->relation->index_count; i++) {
         struct path path = path_of(from, source, &source->relation->indexes[i]);
-        double rows = path_rows(&path);
+        double rows = path_rows(&path, table_rows(source->relation));
 
         if (path.equals + path.has_low + path.has_high > 0 &&
             (rows < item->rows || (rows == item->rows && path.index->is_primary))) {

@@ -150,6 +150,11 @@ YIELDS err_t session_prepared_run(struct sql_session *session, struct sql_prepar
                                   const struct datum *params, const uint8_t *nulls,
                                   uint32_t param_count, const struct sql_sink *sink, bool is_last);
 
+/* ---- maintain.c ---- */
+
+/* VACUUM, ANALYZE. */
+YIELDS err_t session_vacuum_run(struct session_run *run, const VacuumStmt *node);
+
 /* ---- portal.c ---- */
 
 YIELDS err_t session_declare_run(struct session_run *run, const DeclareCursorStmt *node,
