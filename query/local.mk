@@ -18,7 +18,7 @@ query_sources += query/exec/foreign.c query/exec/row_maker.c query/exec/utility_
 query_sources += query/fn/sequence.c query/sequences.c query/session/deferred.c
 query_sources += query/fn/aggregate.c query/fn/cast.c query/fn/compare.c query/fn/fn.c query/fn/math.c \
     query/fn/text.c
-query_sources += query/parameter.c query/parameter_datetime.c query/parse/parse.c query/plan/from.c query/plan/plan.c \
+query_sources += query/parameter.c query/parameter_table.c query/parameter_datetime.c query/parse/parse.c query/plan/from.c query/plan/plan.c \
     query/search_path.c
 query_sources += query/session/maintain.c query/session/portal.c query/session/prepared.c query/session/session.c query/session/set.c \
     query/session/transaction.c

@@ -6,6 +6,11 @@
 
 struct parameters;
 
+/* 0: none. */
+struct sql_timeouts {
+    uint64_t statement_us, lock_us, idle_us, idle_in_transaction_us;
+};
+
 /* zones: borrowed; NULL: only UTC and POSIX strings. */
 struct parameters *parameters_new(struct zones *zones);
 void parameters_free(struct parameters **parameters);
@@ -23,11 +28,16 @@ err_t parameters_set_local(struct parameters *parameters, const char *name, cons
 err_t parameters_reset(struct parameters *parameters, const char *name);
 /* The client has said what it begins with: RESET goes back to the values of now. */
 void parameters_started(struct parameters *parameters);
-void parameters_reset_all(struct parameters *parameters);
+err_t parameters_reset_all(struct parameters *parameters);
 /* Of those that clients cannot change. */
 void parameters_fix(struct parameters *parameters, const char *name, struct slice value);
-/* What was set locally ends. */
-void parameters_transaction_end(struct parameters *parameters);
+/* The transaction has ended: with its commit what was set locally ends, otherwise all that it has
+ * set. */
+YIELDS void parameters_transaction_end(struct parameters *parameters, bool has_committed);
+/* A place to return to: what is set after it is taken back. It ends with the transaction. */
+uint32_t parameters_mark(const struct parameters *parameters);
+YIELDS void parameters_return(struct parameters *parameters, uint32_t mark);
+const struct sql_timeouts *parameters_timeouts(const struct parameters *parameters);
 
 /* Borrowed: what the settings give to types. */
 void parameters_names_set(struct parameters *parameters, const struct type_names *names);

@@ -70,6 +70,11 @@ void sql_session_started(struct sql_session *session);
 void sql_session_copy_folder_set(struct sql_session *session, const char *folder);
 /* Another session's: what runs ends with 57014 soon. */
 void sql_session_cancel(struct sql_session *session);
+/* The same, for its time is up. */
+void sql_session_time_out(struct sql_session *session);
+struct sql_timeouts;
+/* As they are set now. */
+const struct sql_timeouts *sql_session_timeouts(const struct sql_session *session);
 bool sql_session_is_cancelled(const struct sql_session *session);
 /* Does a statement run that is to end? Then its waits for locks are ended, on every shard; one may
  * begin after it was looked for, so that the caller repeats it as long as the answer is true. */

@@ -109,6 +109,7 @@ message_take(struct pg_conn *conn, size_t size)
     buf_init(&copy, MEM_SESSIONS);
     buf_append(&copy, whole.data, whole.size);
     conn->input_used += size;
+    pg_timer_note(conn);
     if (conn->has_started) {
         pg_message(conn, (char)copy.data[0],
                    slice_of(copy.data + HEADER_BYTES, size - HEADER_BYTES));
@@ -209,6 +210,7 @@ conn_run(void *arg)
         conn_close(conn);
     }
     conn->is_running = false;
+    pg_timer_note(conn);
     conn_maybe_free(conn);
 }
 
@@ -227,6 +229,15 @@ conn_wake(struct pg_conn *conn)
         LOG_W("pgwire: no fiber for a connection: it is closed");
         conn_close(conn);
     }
+}
+
+void
+pg_conn_end(struct pg_conn *conn)
+{
+    conn->is_ended = true;
+    cond_broadcast(&conn->sent);
+    cond_broadcast(&conn->arrived);
+    conn_wake(conn);
 }
 
 /* ---- Cancelling what runs ---- */
@@ -351,6 +362,7 @@ on_accept(void *owner, struct io_conn *io_conn)
     cond_init(&conn->arrived);
     list_push_back(&pgwire->conns, &conn->link);
     pgwire->conn_count++;
+    pg_timer_note(conn);
     io_conn_start(io_conn, &handlers, conn);
 }
 
@@ -410,6 +422,7 @@ pgwire_open(const struct pgwire_options *options, struct pgwire **pgwire_out)
         MEM_FREE(MEM_RUNTIME, pgwire);
         return err;
     }
+    pg_timer_start(pgwire);
     *pgwire_out = pgwire;
     return ERR_OK;
 }
@@ -428,12 +441,10 @@ pgwire_close(struct pgwire **pgwire)
     LIST_FOR_EACH_SAFE(node, &closed->conns) {
         struct pg_conn *conn = LIST_ENTRY(node, struct pg_conn, link);
 
-        conn->is_ended = true;
         pg_conn_cancel(conn);
-        cond_broadcast(&conn->sent);
-        cond_broadcast(&conn->arrived);
-        conn_wake(conn);
+        pg_conn_end(conn);
     }
+    cond_broadcast(&closed->timer);
     while (!list_is_empty(&closed->conns)) {
         fiber_yield();
     }

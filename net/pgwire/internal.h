@@ -16,6 +16,7 @@ enum {
     PG_OUTPUT_BYTES_HIGH = 1 << 20, /* Above, a statement waits for the client to read. */
     PG_INPUT_BYTES_HIGH = 1 << 20,  /* Beyond a message: receiving pauses. */
     PG_INPUT_BYTES_COMPACT = 64 << 10,
+    PG_LOGIN_US_MAX = 60000000,
     PG_STARTING_MAX = 64, /* Connections beyond the most, to be told that they are too many. */
 };
 
@@ -33,6 +34,7 @@ struct pg_conn {
     bool has_started;  /* The startup message was accepted. */
     bool is_canceling; /* A fiber ends the waits of what runs. */
     bool skips_to_sync;
+    uint64_t since_us;   /* When it began what it does, or to do nothing. */
     bool has_copy_ended; /* The client has sent all rows of a COPY. */
     struct cond sent;
     struct cond arrived; /* More input, or a reason not to wait for it. */
@@ -53,6 +55,8 @@ struct pgwire {
     struct list conns;
     uint32_t conn_count;
     uint32_t pid_next;
+    struct cond timer;
+    uint64_t timer_next_us; /* When it looks again. */
     struct fiber_group fibers;
     bool is_stopping;
 };
@@ -72,6 +76,14 @@ YIELDS err_t pg_message_wait(struct pg_conn *conn);
 /* Its type; the body is borrowed until pg_message_skip. */
 char pg_message_peek(const struct pg_conn *conn, struct slice *body_out);
 void pg_message_skip(struct pg_conn *conn);
+
+/* It is closed when what is on its way has been sent. */
+void pg_conn_end(struct pg_conn *conn);
+
+/* ---- timer.c ---- */
+void pg_timer_start(struct pgwire *pgwire);
+/* The connection begins something, or has ended it. */
+void pg_timer_note(struct pg_conn *conn);
 
 /* ---- copy.c: for struct sql_sink. ---- */
 err_t pg_copy_out_begin(void *arg, bool is_binary, uint32_t columns);

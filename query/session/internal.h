@@ -15,6 +15,7 @@ struct savepoint {
     char *name;
     uint32_t number;
     struct catalog *catalog; /* Held; NULL: the transaction had not changed it. */
+    uint32_t parameters;     /* parameters_mark */
     struct kv_event *event;  /* The last one before it; NULL: there was none. */
     uint32_t foreign;        /* foreign_session_mark */
 };
@@ -32,6 +33,7 @@ struct sql_session {
     uint32_t savepoint_count, savepoint_capacity;
     bool is_running;
     bool is_cancelled;
+    bool is_timed_out; /* is_cancelled by statement_timeout. */
     uint64_t client;
     const char *copy_folder;  /* NULL: COPY has no files. */
     struct statement_env env; /* Of the statement that runs; otherwise without a catalog. */
@@ -191,7 +193,8 @@ void session_forget(struct sql_session *session, bool has_committed);
 /* BEGIN, COMMIT, SAVEPOINT and their like. */
 YIELDS err_t session_transaction_run(struct sql_session *session, const TransactionStmt *node,
                                      const struct sql_sink *sink, const char **tag_out);
-/* ISOLATION LEVEL, READ ONLY. */
+void session_warn(const struct sql_sink *sink, const char *sqlstate, const char *message);
+/* ISOLATION LEVEL, READ ONLY: before the first query of the transaction. */
 err_t session_transaction_options(struct sql_session *session, const List *options);
 
 /* ---- redis.c: keyspace events of the transaction ---- */
@@ -206,7 +209,8 @@ YIELDS void session_events_publish(struct sql_session *session, lsn_t lsn);
 
 err_t session_discard_run(struct sql_session *session, const DiscardStmt *node,
                           const char **tag_out);
-YIELDS err_t session_set_run(struct sql_session *session, const VariableSetStmt *node);
+YIELDS err_t session_set_run(struct sql_session *session, const VariableSetStmt *node,
+                             const struct sql_sink *sink);
 enum { SESSION_SHOW_COLUMNS = 3 };
 /* What it gives; names are borrowed from the node. */
 uint32_t session_show_columns(const VariableShowStmt *node,

@@ -125,6 +125,21 @@ sql_session_cancel(struct sql_session *session)
     session->is_cancelled = session->is_running;
 }
 
+void
+sql_session_time_out(struct sql_session *session)
+{
+    if (session->is_running && !session->is_cancelled) {
+        session->is_cancelled = true;
+        session->is_timed_out = true;
+    }
+}
+
+const struct sql_timeouts *
+sql_session_timeouts(const struct sql_session *session)
+{
+    return parameters_timeouts(session->parameters);
+}
+
 bool
 sql_session_is_cancelled(const struct sql_session *session)
 {
@@ -157,15 +172,24 @@ session_run_begin(struct sql_session *session)
 {
     session->is_running = true;
     session->is_cancelled = false;
+    session->is_timed_out = false;
 }
 
 err_t
 session_run_end(struct sql_session *session, err_t err)
 {
+    struct sql_report report;
+    bool is_canceled = err == ERR_CANCELED && session->is_cancelled;
+
     session->is_running = false;
-    return err == ERR_CANCELED && session->is_cancelled
-               ? sql_error("57014", "canceling statement due to user request")
-               : err;
+    if (err == ERR_SQL && session->is_timed_out) {
+        sql_report_get(err, &report);
+        is_canceled = strcmp(report.sqlstate, "57014") == 0;
+    }
+    return !is_canceled ? err
+           : session->is_timed_out
+               ? sql_error("57014", "canceling statement due to statement timeout")
+               : sql_error("57014", "canceling statement due to user request");
 }
 
 /* ---- Queries and changes ---- */
@@ -556,7 +580,7 @@ session_statement_run(struct session_run *run, const RawStmt *raw)
         break;
     case T_VariableSetStmt:
         tag = ((const VariableSetStmt *)raw->stmt)->kind == VAR_RESET ? "RESET" : "SET";
-        err = session_set_run(session, (const VariableSetStmt *)raw->stmt);
+        err = session_set_run(session, (const VariableSetStmt *)raw->stmt, run->sink);
         break;
     case T_VariableShowStmt:
         tag = "SHOW";

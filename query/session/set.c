@@ -54,9 +54,12 @@ set_value(const VariableSetStmt *node, struct arena *arena, char **value_out)
 }
 
 static err_t
-set_multi(struct sql_session *session, const VariableSetStmt *node)
+set_multi(struct sql_session *session, const VariableSetStmt *node, const struct sql_sink *sink)
 {
     if (strcmp(node->name, "TRANSACTION") == 0) {
+        if (!session->is_block) {
+            session_warn(sink, "25P01", "SET TRANSACTION can only be used in transaction blocks");
+        }
         return session_transaction_options(session, node->args);
     }
     if (strcmp(node->name, "SESSION CHARACTERISTICS") == 0) {
@@ -82,13 +85,17 @@ set_multi(struct sql_session *session, const VariableSetStmt *node)
 }
 
 err_t
-session_set_run(struct sql_session *session, const VariableSetStmt *node)
+session_set_run(struct sql_session *session, const VariableSetStmt *node,
+                const struct sql_sink *sink)
 {
     char *value = NULL;
     err_t err;
 
     switch (node->kind) {
     case VAR_SET_VALUE:
+        if (node->is_local && !session->is_block) {
+            session_warn(sink, "25P01", "SET LOCAL can only be used in transaction blocks");
+        }
         TRY(set_value(node, &session->arena, &value));
         err = node->is_local ? parameters_set_local(session->parameters, node->name, value)
                              : parameters_set(session->parameters, node->name, value);
@@ -98,11 +105,10 @@ session_set_run(struct sql_session *session, const VariableSetStmt *node)
         err = parameters_reset(session->parameters, node->name);
         break;
     case VAR_RESET_ALL:
-        parameters_reset_all(session->parameters);
-        err = ERR_OK;
+        err = parameters_reset_all(session->parameters);
         break;
     case VAR_SET_MULTI:
-        err = set_multi(session, node);
+        err = set_multi(session, node, sink);
         break;
     default:
         err = sql_error("0A000", "this form of SET is not supported yet");
@@ -209,6 +215,5 @@ session_discard_run(struct sql_session *session, const DiscardStmt *node, const 
     }
     session_portals_drop_all(session);
     session_prepared_drop_all(session);
-    parameters_reset_all(session->parameters);
-    return ERR_OK;
+    return parameters_reset_all(session->parameters);
 }

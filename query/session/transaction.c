@@ -2,6 +2,7 @@
 #include "query/session/internal.h"
 
 #include <stdio.h>
+#include <strings.h>
 
 #include "engine/io/io.h"
 #include "models/relational/relational.h"
@@ -36,7 +37,7 @@ session_forget(struct sql_session *session, bool has_committed)
     session->is_block = false;
     session->is_failed = false;
     session_portals_end(session, has_committed);
-    parameters_transaction_end(session->parameters);
+    parameters_transaction_end(session->parameters, has_committed);
 }
 
 err_t
@@ -46,6 +47,7 @@ session_begin(struct sql_session *session)
         .isolation = parameters_isolation(session->parameters),
         .read_only = parameters_read_only(session->parameters),
         .protocol = SLICE("postgres"),
+        .lock_timeout_us = parameters_timeouts(session->parameters)->lock_us,
     };
 
     err_t err;
@@ -151,7 +153,9 @@ savepoint_make(struct sql_session *session, const char *name)
         session->savepoint_capacity = capacity;
     }
     savepoint = &session->savepoints[session->savepoint_count++];
-    *savepoint = (struct savepoint){.name = mem_alloc(MEM_SESSIONS, size), .number = number};
+    *savepoint = (struct savepoint){.name = mem_alloc(MEM_SESSIONS, size),
+                                    .number = number,
+                                    .parameters = parameters_mark(session->parameters)};
     memcpy(savepoint->name, name, size);
     /* Changes after it go to another clone. */
     savepoint->foreign = foreign_session_mark(session->foreign);
@@ -180,6 +184,7 @@ savepoint_return(struct sql_session *session, const char *name)
     TRY(txn_rollback_to(session->txn, session->savepoints[at].number));
     foreign_session_return(session->foreign, session->savepoints[at].foreign);
     session_portals_return(session, at);
+    parameters_return(session->parameters, session->savepoints[at].parameters);
     session_savepoints_drop(session, at + 1);
     session_events_cut(session, session->savepoints[at].event);
     catalog_drop(&session->own);
@@ -206,14 +211,36 @@ savepoint_release(struct sql_session *session, const char *name)
 
 /* ---- BEGIN, COMMIT, ... ---- */
 
-static void
-warn(const struct sql_sink *sink, const char *sqlstate, const char *message)
+void
+session_warn(const struct sql_sink *sink, const char *sqlstate, const char *message)
 {
     struct sql_report report = {0};
 
     (void)snprintf(report.sqlstate, sizeof(report.sqlstate), "%s", sqlstate);
     (void)snprintf(report.message, sizeof(report.message), "%s", message);
     sink->notice(sink->arg, "WARNING", &report);
+}
+
+/* Of a transaction that has its snapshot: only what it is already may be said again. */
+static err_t
+late_option(const struct sql_session *session, const char *name, const A_Const *value)
+{
+    bool is_isolation = strcmp(name, "transaction_isolation") == 0;
+    const char *now = sql_session_parameter(session, name);
+    const char *wanted = is_isolation                ? value->val.sval.sval
+                         : value->val.ival.ival != 0 ? "on"
+                                                     : "off";
+
+    if (strcasecmp(now, wanted) == 0) {
+        return ERR_OK;
+    }
+    if (is_isolation) {
+        return sql_error("25001",
+                         "SET TRANSACTION ISOLATION LEVEL must be called before any query");
+    }
+    return value->val.ival.ival != 0
+               ? sql_error("0A000", "SET TRANSACTION READ ONLY after a query is not supported")
+               : sql_error("25001", "transaction read-write mode must be set before any query");
 }
 
 err_t
@@ -227,7 +254,9 @@ session_transaction_options(struct sql_session *session, const List *options)
         const DefElem *option = lfirst(cell);
         const A_Const *value = (const A_Const *)option->arg;
 
-        if (strcmp(option->defname, "transaction_isolation") == 0) {
+        if (session->txn != NULL && strcmp(option->defname, "transaction_deferrable") != 0) {
+            err = late_option(session, option->defname, value);
+        } else if (strcmp(option->defname, "transaction_isolation") == 0) {
             err = parameters_set_local(session->parameters, option->defname, value->val.sval.sval);
         } else if (strcmp(option->defname, "transaction_read_only") == 0) {
             err = parameters_set_local(session->parameters, option->defname,
@@ -249,7 +278,7 @@ begin(struct sql_session *session, const TransactionStmt *node, const struct sql
     err_t err;
 
     if (session->is_block) {
-        warn(sink, "25001", "there is already a transaction in progress");
+        session_warn(sink, "25001", "there is already a transaction in progress");
         return ERR_OK;
     }
     err = session_transaction_options(session, node->options);
@@ -267,7 +296,7 @@ end(struct sql_session *session, const TransactionStmt *node, const struct sql_s
 
     *tag_out = commits ? "COMMIT" : "ROLLBACK";
     if (!was_block) {
-        warn(sink, "25P01", "there is no transaction in progress");
+        session_warn(sink, "25P01", "there is no transaction in progress");
     }
     if (commits) {
         err = session_commit(session);
