@@ -357,9 +357,12 @@ enum { UNIT_COUNT = sizeof(units) / sizeof(units[0]) };
 static const char *
 units_hint(const struct parameter *parameter)
 {
-    return strcmp(parameter->unit, "ms") == 0
-               ? "Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\"."
-               : "Valid units for this parameter are \"B\", \"kB\", \"MB\", \"GB\", and \"TB\".";
+    bool is_time = strcmp(parameter->unit, "ms") == 0;
+
+    return is_time ? "Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", "
+                     "and \"d\"."
+                   : "Valid units for this parameter are \"B\", \"kB\", \"MB\", \"GB\", and "
+                     "\"TB\".";
 }
 
 static err_t

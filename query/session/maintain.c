@@ -1,7 +1,7 @@
 /* query/session/maintain.c - VACUUM and ANALYZE.
  *
  * The space of rows that are gone is given back by compaction, which always runs: VACUUM itself has
- * nothing left to do. ANALYZE counts rows; the planner goes by the counts until the server stops. */
+ * nothing left to do. ANALYZE counts rows; the planner knows the counts until the server stops. */
 #include "query/session/internal.h"
 
 #include <stdio.h>
