@@ -130,6 +130,7 @@ struct expr {
     };
     bool is_whole;             /* EXPR_ROW: of a table; null when all of it is. */
     const struct shape *shape; /* Of a record, or of the rows of a set. NULL: not known. */
+    bool is_explicit;          /* A cast that was written: it is shown. */
     bool is_variadic_array;    /* EXPR_CALL: VARIADIC: the last argument is an array of them. */
     const struct function *compare; /* EXPR_IN, EXPR_DISTINCT, EXPR_NULLIF: equality. */
     uint32_t number;                /* Of its vector in the state of who evaluates it. */

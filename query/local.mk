@@ -48,3 +48,5 @@ query_sources += query/fn/redis.c query/session/redis.c
 # JSON.
 query_sources += query/fn/json.c query/fn/json_build.c query/fn/json_item.c query/fn/json_rows.c \
     query/fn/jsonb_change.c
+query_sources += query/deparse/definition.c query/deparse/expr.c
+query_sources += query/fn/catalog.c query/fn/definition.c query/fn/regex.c

@@ -51,6 +51,8 @@ struct sql_sink {
 struct sql_session *sql_session_new(struct slice user, uint64_t client);
 /* Rolls back what is open. Accepts NULL; clears the pointer. */
 YIELDS void sql_session_free(struct sql_session **session);
+/* What pg_backend_pid() answers. */
+uint32_t sql_session_number(const struct sql_session *session);
 enum sql_state sql_session_state(const struct sql_session *session);
 const struct type_settings *sql_session_settings(const struct sql_session *session);
 /* NULL: no such parameter. */

@@ -18,7 +18,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 
 build_packages="gcc libc6-dev make autoconf automake git python3 redis-tools
     liburing-dev libjemalloc-dev liblz4-dev libxxhash-dev libinih-dev libsystemd-dev
-    liblua5.1-0-dev libgmp-dev libmpfr-dev libpg-query-dev postgresql-server-dev-15
+    liblua5.1-0-dev libgmp-dev libmpfr-dev libpg-query-dev libpcre2-dev postgresql-server-dev-15
     librocksdb-dev libleveldb-dev liblmdb-dev libwiredtiger-dev libsqlite3-dev gnuplot-nox
     systemtap-sdt-dev"
 test_packages="libcriterion-dev pkg-config clang clang-format-14 libclang-rt-14-dev llvm-14

@@ -581,7 +581,7 @@ bind_type_cast(struct binder *binder, struct scope *scope, const TypeCast *node,
                struct expr **expr_out)
 {
     const struct type *type;
-    struct expr *expr;
+    struct expr *expr, *uncast;
     int32_t typmod;
     err_t err;
 
@@ -596,7 +596,9 @@ bind_type_cast(struct binder *binder, struct scope *scope, const TypeCast *node,
         /* Its length is cut, as by any explicit cast. */
         TRY(bind_coerce(binder, &expr, type, -1, COERCE_EXPLICIT));
     }
+    uncast = expr;
     TRY(bind_coerce(binder, &expr, type, typmod, COERCE_EXPLICIT));
+    expr->is_explicit = expr->is_explicit || expr != uncast;
     *expr_out = expr;
 out:
     return err;

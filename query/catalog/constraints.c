@@ -52,7 +52,7 @@ index_exprs_put(struct system_rows *rows, const struct relation *relation,
         if (index->columns[i] >= INDEX_EXPRESSION) {
             struct slice sql = relation->virtuals[index->columns[i] - INDEX_EXPRESSION].sql;
 
-            buf_printf(&text, "%s%.*s", text.size > 0 ? ", " : "", (int)sql.size,
+            buf_printf(&text, "%s%.*s", text.size > 0 ? ", " : "0 ", (int)sql.size,
                        (const char *)sql.data);
         }
     }
@@ -63,7 +63,7 @@ index_exprs_put(struct system_rows *rows, const struct relation *relation,
     }
     buf_fini(&text);
     if (index->predicate != 0) {
-        row_text(rows, relation->virtuals[index->predicate - INDEX_EXPRESSION].sql);
+        tree_put(rows, 0, relation->virtuals[index->predicate - INDEX_EXPRESSION].sql);
     } else {
         row_null(rows, 1);
     }
@@ -171,7 +171,7 @@ constraint_put(struct system_rows *rows, const struct relation *relation,
     TRY(numbers_put(rows, constraint->set_columns, constraint->set_count));
     row_null(rows, 1);
     if (constraint->kind == CONSTRAINT_CHECK) {
-        row_text(rows, constraint->sql);
+        tree_put(rows, 0, constraint->sql);
     } else {
         row_null(rows, 1);
     }

@@ -43,5 +43,8 @@ char type_storage(const struct type *type);
 oid_t type_collation(const struct type *type);
 oid_t type_opclass(const struct type *type);
 
+/* An expression as pg_node_tree keeps it here: the column whose default it is (from 1; 0: none),
+ * and its SQL. */
+void tree_put(struct system_rows *rows, uint32_t column, struct slice sql);
 /* Of the rows that describe a column's default. */
 oid_t attrdef_oid(oid_t relation, uint32_t column);

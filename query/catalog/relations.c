@@ -321,6 +321,17 @@ fill_attribute(struct system_rows *rows)
 
 enum { ATTRDEF_RELATION = 1 };
 
+void
+tree_put(struct system_rows *rows, uint32_t column, struct slice sql)
+{
+    if (row_wants(rows)) {
+        row_name(rows, arena_printf(rows->arena, "%u %.*s", column, (int)sql.size,
+                                    (const char *)sql.data));
+    } else {
+        row_null(rows, 1);
+    }
+}
+
 oid_t
 attrdef_oid(oid_t relation, uint32_t column)
 {
@@ -344,7 +355,7 @@ defaults_put(struct system_rows *rows, const struct class_ref *class)
         row_int(rows, attrdef_oid(relation->oid, i));
         row_int(rows, relation->oid);
         row_int(rows, i + 1);
-        row_text(rows, column->default_sql);
+        tree_put(rows, i + 1, column->default_sql);
         err = row_end(rows);
     }
     return err;

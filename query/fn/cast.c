@@ -356,6 +356,31 @@ static const struct cast_row casts[] = {
 };
 enum { CAST_COUNT = sizeof(casts) / sizeof(casts[0]) };
 
+bool
+fn_is_cast(const struct function *function)
+{
+    return (const void *)function >= (const void *)casts &&
+           (const void *)function < (const void *)(casts + CAST_COUNT);
+}
+
+bool
+fn_cast_at(uint32_t index, struct cast_entry *out)
+{
+    const struct cast_row *row = &casts[index];
+
+    if (index >= CAST_COUNT) {
+        return false;
+    }
+    *out = (struct cast_entry){
+        .from = row->from,
+        .to = row->to,
+        .coercion = (enum coercion)row->coercion,
+        .method = (enum cast_method)row->method,
+        .function = row->method == CAST_FUNCTION ? &row->function : NULL,
+    };
+    return true;
+}
+
 static bool
 is_string(oid_t oid)
 {

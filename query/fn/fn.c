@@ -21,18 +21,57 @@ sql_stack_check(void)
     return sql_hint("The statement is nested too deeply.");
 }
 
+/* One a line. */
+/* clang-format off */
 static const struct function_part *const parts[] = {
-    &fn_part_array,      &fn_part_sequence,      &fn_part_math,          &fn_part_compare,
-    &fn_part_text,       &fn_part_series,        &fn_part_redis,         &fn_part_array_set,
-    &fn_part_datetime,   &fn_part_datetime_make, &fn_part_datetime_part, &fn_part_json,
-    &fn_part_json_build, &fn_part_json_rows,     &fn_part_jsonb_change,
+    &fn_part_array,
+    &fn_part_sequence,
+    &fn_part_math,
+    &fn_part_compare,
+    &fn_part_text,
+    &fn_part_series,
+    &fn_part_redis,
+    &fn_part_array_set,
+    &fn_part_datetime,
+    &fn_part_datetime_make,
+    &fn_part_datetime_part,
+    &fn_part_json,
+    &fn_part_json_build,
+    &fn_part_json_rows,
+    &fn_part_jsonb_change,
+    &fn_part_catalog,
+    &fn_part_definition,
+    &fn_part_regex,
 };
+/* clang-format on */
 enum { PART_COUNT = sizeof(parts) / sizeof(parts[0]), CANDIDATES_MAX = 128 };
 
 static const struct function_part *
 part_at(uint32_t index)
 {
     return parts[index];
+}
+
+const struct function_part *
+fn_part(uint32_t index)
+{
+    return index < PART_COUNT ? parts[index] : NULL;
+}
+
+const char *
+fn_operator_name(const struct function *function)
+{
+    for (uint32_t i = 0; i < PART_COUNT; i++) {
+        const struct operator_row *rows = part_at(i)->rows;
+
+        if ((const void *)function >= (const void *)rows &&
+            (const void *)function < (const void *)(rows + part_at(i)->count)) {
+            uintptr_t offset = (uintptr_t)function - (uintptr_t)rows;
+
+            return rows[offset / sizeof(*rows)].name;
+        }
+    }
+    return NULL;
 }
 
 /* ---- Candidates: those of the name and the number of arguments ---- */

@@ -27,6 +27,19 @@ bool fn_is_known(const char *name);
 const struct aggregate_function *fn_aggregate(const char *name, const oid_t *args,
                                               uint32_t arg_count);
 bool fn_is_aggregate(const char *name);
+/* The operator whose function it is; NULL: it is none. */
+const char *fn_operator_name(const struct function *function);
+bool fn_is_cast(const struct function *function);
+/* All rows of the table, and of casts; NULL beyond them. */
+struct function_part;
+const struct function_part *fn_part(uint32_t index);
+struct cast_entry {
+    oid_t from, to;
+    enum coercion coercion;
+    enum cast_method method;
+    const struct function *function;
+};
+bool fn_cast_at(uint32_t index, struct cast_entry *out);
 /* Equality of two values of one type. */
 const struct function *fn_equality(oid_t type);
 
@@ -68,3 +81,4 @@ struct aggregate_part {
     uint32_t count;
 };
 extern const struct aggregate_part fn_aggregates_array, fn_aggregates_json, fn_aggregates_math;
+extern const struct function_part fn_part_catalog, fn_part_definition, fn_part_regex;

@@ -65,6 +65,12 @@ sql_session_free(struct sql_session **session)
     MEM_FREE(MEM_SESSIONS, freed);
 }
 
+uint32_t
+sql_session_number(const struct sql_session *session)
+{
+    return (uint32_t)session->client;
+}
+
 enum sql_state
 sql_session_state(const struct sql_session *session)
 {
