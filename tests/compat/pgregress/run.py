@@ -85,7 +85,7 @@ class Target:
             probe.bind((server.HOST, 0))
             self.port = probe.getsockname()[1]
         self.server = server.Server(shards=2, memory=MEMORY, durability="interval:100", extra=[
-            "--postgres-port", str(self.port)])
+            "--postgres-port", str(self.port), "--copy-dir", self.suite])
         self.server.start()
         self.settings = SETTINGS if self.takes_settings() else {}
         self.run("test_setup")
