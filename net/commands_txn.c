@@ -1,7 +1,7 @@
 /* net/commands_txn.c - ORBIT.BEGIN, ORBIT.COMMIT, ORBIT.ROLLBACK, ORBIT.TXN, ORBIT.ASOF.
  *
- * A session's transaction lives on its home shard, and the session's commands travel there. The net
- * of the home shard counts the sessions that drive it: when the last one goes, it is rolled back.
+ * A session's transaction lives on its home shard, and the session's commands travel there. It
+ * counts the sessions that drive it: when the last one goes, it is rolled back.
  * When it has ended by itself or by another session, commands are refused until the session says
  * ORBIT.ROLLBACK: what was meant to be in a transaction never runs outside of one. */
 #include <stdio.h>
@@ -23,79 +23,12 @@ home_of(uint64_t id)
     return (uint32_t)(id >> TXN_HOME_SHIFT);
 }
 
-/* ---- Who drives a transaction: on its home shard ---- */
-
-struct attach {
-    uint64_t id;
-    bool is_leaving;
-    bool is_last; /* Out. */
-};
-
-/* NULL: no session drives it. */
-static struct txn_user *
-user_find(uint64_t id)
-{
-    LIST_FOR_EACH(node, &net_self()->txn_users) {
-        struct txn_user *user = LIST_ENTRY(node, struct txn_user, link);
-
-        if (user->id == id) {
-            return user;
-        }
-    }
-    return NULL;
-}
-
-static void
-attach_run(void *arg)
-{
-    struct attach *attach = arg;
-    struct net *net = net_self();
-    struct txn_user *user = user_find(attach->id);
-
-    attach->is_last = user == NULL;
-    if (!attach->is_leaving && user == NULL) {
-        user = MEM_NEW(MEM_SESSIONS, struct txn_user);
-        user->id = attach->id;
-        user->sessions = 1;
-        arena_init(&user->arena, MEM_SESSIONS);
-        list_push_back(&net->txn_users, &user->link);
-    } else if (!attach->is_leaving) {
-        user->sessions++;
-    } else if (user != NULL && --user->sessions == 0) {
-        attach->is_last = true;
-        list_remove(&user->link);
-        arena_fini(&user->arena);
-        MEM_FREE(MEM_SESSIONS, user);
-    }
-}
-
-static YIELDS void
-session_attach(struct session *session, uint64_t id)
-{
-    struct attach attach = {.id = id};
-
-    msg_call(home_of(id), MSG_INLINE, attach_run, &attach);
-    session->txn = id;
-}
-
-/* True when no other session drives it. */
-static YIELDS bool
-detach(uint64_t id)
-{
-    struct attach attach = {.id = id, .is_leaving = true};
-
-    msg_call(home_of(id), MSG_INLINE, attach_run, &attach);
-    return attach.is_last;
-}
-
 static YIELDS void
 leave_run(void *arg)
 {
     uint64_t *id = arg;
 
-    if (detach(*id)) {
-        (void)txn_abort_id(*id); /* It may have ended by itself. */
-    }
+    txn_detach(*id);
     mem_free(MEM_SESSIONS, id, sizeof(*id));
 }
 
@@ -164,45 +97,6 @@ txn_waits_leave(struct session *session)
                            FIBER_STACK_SMALL, cancel_fiber, session));
 }
 
-/* ---- What a transaction publishes: on its home shard ---- */
-
-/* The events of a statement are kept until the commit. False: they are too many. */
-static bool
-events_keep(uint64_t id, const struct kv_request *request)
-{
-    struct txn_user *user = user_find(id);
-    struct kv_request kept = {0};
-
-    if (request->events.first == NULL || user == NULL) { /* Nobody is left who could commit. */
-        return true;
-    }
-    for (const struct kv_event *at = request->events.first; at != NULL; at = at->next) {
-        user->event_bytes += sizeof(*at) + at->name.size + at->payload.size;
-    }
-    if (user->event_bytes > TXN_EVENT_BYTES_MAX) {
-        return false;
-    }
-    kept.arena = &user->arena;
-    kept.events = user->events;
-    kv_events_take(&kept, request);
-    user->events = kept.events;
-    return true;
-}
-
-/* The transaction is committed. */
-static YIELDS void
-events_publish(uint64_t id, lsn_t lsn)
-{
-    struct txn_user *user = user_find(id);
-    struct kv_request committed = {.lsn = lsn};
-
-    if (user != NULL) {
-        committed.events = user->events;
-        user->events = (struct kv_events){0};
-        kv_events_publish(net_self()->kv, &committed);
-    }
-}
-
 /* ---- Statements ---- */
 
 struct statement {
@@ -228,12 +122,12 @@ statement_run(struct txn *txn, void *arg)
     txn_client_set(txn, statement->session->id);
     dispatch_execute(statement->session, request);
     request->txn = NULL;
-    if (request->err == ERR_OK && !events_keep(txn_id(txn), request)) {
+    if (request->err == ERR_OK && kv_events_keep(txn, request) != ERR_OK) {
         request->err = ERR_LIMIT;
         reply_cut(request->reply, mark);
         reply_error(request->reply,
                     "ERR a transaction publishes at most %d bytes: it is rolled back",
-                    TXN_EVENT_BYTES_MAX);
+                    KV_TXN_EVENT_BYTES_MAX);
     }
     request->events = (struct kv_events){0};
     if (request->err != ERR_OK) {
@@ -386,7 +280,7 @@ begin(struct session *session, struct kv_request *request, struct txn_options *o
         reply_err(request->reply, err);
         return false;
     }
-    session_attach(session, txn_id(txn));
+    session->txn = txn_id(txn);
     return true;
 }
 
@@ -414,56 +308,24 @@ has_txn(struct session *session, struct kv_request *request)
     return session->txn != 0;
 }
 
-struct commit {
-    uint64_t id;
-    uint32_t session_shard;
-    lsn_t lsn; /* Out: of the session's shard; 0 when there is nothing to wait for. */
-    err_t err; /* Out. */
-    char message[ERR_MESSAGE_BYTES_MAX];
-};
-
-/* At the home shard. The session is attached until its events are out: another that leaves
- * meanwhile does not take them along. */
-static YIELDS void
-commit_run(void *arg)
-{
-    struct commit *commit = arg;
-    struct store *store = net_self()->store;
-    struct txn_done done = {0};
-
-    commit->err = txn_commit_id(commit->id, &done);
-    if (commit->err != ERR_OK) {
-        snprintf(commit->message, sizeof(commit->message), "%s", err_message(commit->err));
-    } else {
-        events_publish(commit->id, done.lsn);
-    }
-    (void)detach(commit->id);
-    commit->lsn = done.lsn;
-    if (commit->session_shard != shard_id() && done.lsn != 0) {
-        /* The position is of this shard's log: nobody there can wait for it. */
-        if (store_durability(store) == WAL_SYNC) {
-            store_wait_durable(store, done.lsn);
-        }
-        commit->lsn = 0;
-    }
-}
-
 static YIELDS void
 run_commit(struct session *session, struct kv_request *request)
 {
-    struct commit commit = {.id = session->txn, .session_shard = shard_id()};
+    uint64_t id = session->txn;
+    struct txn_done done = {0};
+    err_t err;
 
     if (!has_txn(session, request)) {
         return;
     }
     session->txn = 0;
     session->is_as_of = false;
-    msg_call(home_of(commit.id), MSG_FIBER, commit_run, &commit);
-    if (commit.err != ERR_OK) {
-        reply_err(request->reply, err_set(commit.err, "%s", commit.message));
+    err = txn_commit_id(id, &done);
+    if (err != ERR_OK) {
+        reply_err(request->reply, err);
         return;
     }
-    request->lsn = MAX(request->lsn, commit.lsn);
+    request->lsn = MAX(request->lsn, done.lsn);
     reply_ok(request->reply);
 }
 
@@ -477,7 +339,6 @@ run_rollback(struct session *session, struct kv_request *request)
     }
     session->txn = 0;
     session->is_as_of = false;
-    (void)detach(id);
     (void)txn_abort_id(id); /* If it has ended before, there is nothing to roll back. */
     reply_ok(request->reply);
 }
@@ -516,7 +377,7 @@ run_join(struct session *session, struct kv_request *request)
         reply_err(request->reply, err);
         return;
     }
-    session_attach(session, id);
+    session->txn = id;
     reply_ok(request->reply);
 }
 
@@ -563,7 +424,6 @@ run_as_of(struct session *session, struct kv_request *request)
 
         session->txn = 0;
         session->is_as_of = false;
-        (void)detach(id);
         (void)txn_abort_id(id);
     }
     /* All commits of that microsecond are seen. */

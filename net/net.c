@@ -456,7 +456,6 @@ net_open(const struct server_options *options, struct kv *kv, struct net **net_o
     list_init(&net->postponed);
     timer_init(&net->pause_timer, pause_has_ended);
     fiber_group_init(&net->fibers);
-    list_init(&net->txn_users);
     net->peers = mem_zalloc(MEM_RUNTIME, shard_count() * sizeof(*net->peers));
     for (uint32_t shard = 0; shard < shard_count(); shard++) {
         list_init(&net->peers[shard].waiting);

@@ -137,7 +137,6 @@ struct net {
     struct cond executor_cond, stop_cond;
     uint32_t executors, executors_idle;
     struct fiber_group fibers;
-    struct list txn_users;  /* Of interactive transactions whose home is here. */
     struct net_peer *peers; /* By shard. */
     struct command_stats *command_stats;
     struct net_counters counters;

@@ -41,19 +41,7 @@ void multi_discard(struct session *session);
 /* ---- Interactive transactions: commands_txn.c ---- */
 
 enum {
-    TXN_HOME_SHIFT = 48,            /* Of a transaction's id: its home shard. */
-    TXN_EVENT_BYTES_MAX = 64 << 20, /* Of what a transaction is to publish: rolled back above. */
-};
-
-/* How many sessions drive a transaction, and what it publishes when it commits; kept by the net of
- * its home shard. */
-struct txn_user {
-    struct list link; /* net->txn_users */
-    uint64_t id;
-    uint32_t sessions;
-    struct kv_events events; /* In the arena. */
-    struct arena arena;
-    size_t event_bytes;
+    TXN_HOME_SHIFT = 48, /* Of a transaction's id: its home shard. */
 };
 
 /* Run the command as a statement of the session's transaction. */

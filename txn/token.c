@@ -249,6 +249,7 @@ join_run(void *arg)
     } else {
         token->used_us = shard_now_us();
         join->id = token->txn->part.txn;
+        token->txn->sessions++;
         join->err = ERR_OK;
     }
 }

@@ -51,6 +51,8 @@ txn_take(struct txns *txns)
     txn->has_token = false;
     txn->is_error_untold = false;
     txn->users = 0;
+    txn->sessions = 1;
+    txn->hooks = NULL;
     return txn;
 }
 
@@ -93,6 +95,38 @@ remotes_free(struct txn *txn)
     }
     mem_free(MEM_RUNTIME, txn->remotes, shard_count() * sizeof(*txn->remotes));
     txn->remotes = NULL;
+}
+
+void
+txn_hook_add(struct txn *txn, struct txn_hook *hook)
+{
+    OBJ_CHECK(txn, TXN_MAGIC);
+    ASSERT(!txn->part.is_auto);
+    hook->next = txn->hooks;
+    txn->hooks = hook;
+}
+
+struct txn_hook *
+txn_hook_find(const struct txn *txn,
+              void (*run)(struct txn_hook *hook, const struct txn_done *done))
+{
+    struct txn_hook *hook = txn->hooks;
+
+    while (hook != NULL && hook->run != run) {
+        hook = hook->next;
+    }
+    return hook;
+}
+
+static YIELDS void
+hooks_run(struct txn *txn, const struct txn_done *done)
+{
+    while (txn->hooks != NULL) {
+        struct txn_hook *hook = txn->hooks;
+
+        txn->hooks = hook->next;
+        hook->run(hook, done);
+    }
 }
 
 /* The shards' entries, once another shard takes part. */
@@ -427,6 +461,9 @@ out:
     if (txn->remotes != NULL) {
         txn_remotes_abort(txn); /* Those that the commit has not ended. */
     }
+    if (__builtin_expect(txn->hooks != NULL, 0)) {
+        hooks_run(txn, err == ERR_OK ? &done : NULL);
+    }
     txn_end(txn_ref);
     return err;
 }
@@ -444,6 +481,7 @@ txn_abort(struct txn **txn_ref)
         txn_remotes_abort(txn);
     }
     txns_self()->counters.aborted += !txn->part.is_auto;
+    hooks_run(txn, NULL);
     txn_end(txn_ref);
 }
 

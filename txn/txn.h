@@ -163,6 +163,17 @@ YIELDS err_t txn_flush(struct txn *txn);
 /* Did it write anything? */
 bool txn_has_writes(const struct txn *txn);
 
+/* What is to be done at the end of an interactive transaction, on its home shard: done is NULL when
+ * it was rolled back. The function frees the object that the hook lies in. */
+struct txn_hook {
+    struct txn_hook *next;
+    YIELDS void (*run)(struct txn_hook *hook, const struct txn_done *done);
+};
+void txn_hook_add(struct txn *txn, struct txn_hook *hook);
+/* The one with this function; NULL: none. */
+struct txn_hook *txn_hook_find(const struct txn *txn,
+                               void (*run)(struct txn_hook *hook, const struct txn_done *done));
+
 /* ---- Statements and savepoints. ---- */
 
 /* A new statement begins: at READ COMMITTED it takes a new snapshot. With sees_own_only_before,
@@ -211,6 +222,9 @@ YIELDS err_t txn_token(uint64_t id, char token_out[TXN_TOKEN_BYTES + 1]);
 /* Who has the token and is the same principal drives it from now on, beside the others.
  * ERR_NOT_FOUND (unknown, ended or expired), ERR_DENIED (another principal's). */
 YIELDS err_t txn_join(struct slice token, struct slice principal, uint64_t *id_out);
+/* A session that drives it goes: who began it, or has joined. With the last one it is rolled back.
+ * Harmless when it has ended. */
+YIELDS void txn_detach(uint64_t id);
 /* End it from any shard. ERR_NOT_FOUND: it has ended. */
 YIELDS err_t txn_commit_id(uint64_t id, struct txn_done *done_out);
 YIELDS err_t txn_abort_id(uint64_t id);

@@ -158,6 +158,33 @@ txn_abort_id(uint64_t id)
     return txn_run(id, abort_run, NULL);
 }
 
+/* ---- Sessions that drive it. ---- */
+
+static void
+detach_step(void *arg)
+{
+    uint64_t *id = arg;
+    struct txns *txns = txns_self();
+    struct txn *txn = txns == NULL ? NULL : txn_find(txns, *id);
+
+    if (txn == NULL || --txn->sessions > 0) {
+        *id = 0;
+    }
+}
+
+void
+txn_detach(uint64_t id)
+{
+    uint64_t last = id;
+
+    if (txn_id_home(id) < shard_count()) {
+        msg_call(txn_id_home(id), MSG_INLINE, detach_step, &last);
+    }
+    if (last != 0) {
+        (void)txn_abort_id(id); /* It may end by itself meanwhile. */
+    }
+}
+
 /* ---- Idle for too long. ---- */
 
 /* A statement may have begun, and ended, since the timer fired. */

@@ -56,7 +56,9 @@ struct txn {
     struct timer idle_timer;
     const char *state; /* For txn_visit. */
     bool has_token, is_ended;
-    uint32_t users; /* Who holds a pointer over a suspension. */
+    uint32_t users;    /* Who holds a pointer over a suspension. */
+    uint32_t sessions; /* That drive it. */
+    struct txn_hook *hooks;
     char token[TXN_TOKEN_BYTES + 1];
 };
 

@@ -43,6 +43,90 @@ kv_events_take(struct kv_request *to, const struct kv_request *from)
     }
 }
 
+/* ---- Keeping them until a commit ---- */
+
+struct txn_events {
+    struct txn_hook hook;
+    struct arena arena;
+    struct kv_events events;
+    size_t bytes;
+};
+
+/* The end of the transaction. */
+static YIELDS void
+txn_events_end(struct txn_hook *hook, const struct txn_done *done)
+{
+    struct txn_events *kept = CONTAINER_OF(hook, struct txn_events, hook);
+
+    if (done != NULL) {
+        struct kv_request committed = {.lsn = done->lsn, .events = kept->events};
+
+        kv_events_publish(kv_self(), &committed);
+    }
+    arena_fini(&kept->arena);
+    MEM_FREE(MEM_SESSIONS, kept);
+}
+
+static struct txn_events *
+txn_events_find(const struct txn *txn)
+{
+    struct txn_hook *hook = txn_hook_find(txn, txn_events_end);
+
+    return hook == NULL ? NULL : CONTAINER_OF(hook, struct txn_events, hook);
+}
+
+err_t
+kv_events_keep(struct txn *txn, const struct kv_request *request)
+{
+    struct txn_events *kept = txn_events_find(txn);
+    struct kv_request taken;
+
+    if (request->events.first == NULL) {
+        return ERR_OK;
+    }
+    if (kept == NULL) {
+        kept = MEM_NEW(MEM_SESSIONS, struct txn_events);
+        kept->hook.run = txn_events_end;
+        arena_init(&kept->arena, MEM_SESSIONS);
+        txn_hook_add(txn, &kept->hook);
+    }
+    for (const struct kv_event *at = request->events.first; at != NULL; at = at->next) {
+        kept->bytes += sizeof(*at) + at->name.size + at->payload.size;
+    }
+    if (kept->bytes > KV_TXN_EVENT_BYTES_MAX) {
+        return err_set(ERR_LIMIT, "a transaction publishes at most %d bytes",
+                       KV_TXN_EVENT_BYTES_MAX);
+    }
+    taken = (struct kv_request){.arena = &kept->arena, .events = kept->events};
+    kv_events_take(&taken, request);
+    kept->events = taken.events;
+    return ERR_OK;
+}
+
+struct kv_event *
+kv_events_kept(struct txn *txn)
+{
+    struct txn_events *kept = txn_events_find(txn);
+
+    return kept == NULL ? NULL : kept->events.last;
+}
+
+void
+kv_events_cut(struct txn *txn, struct kv_event *last)
+{
+    struct txn_events *kept = txn_events_find(txn);
+
+    if (kept == NULL) {
+        return;
+    }
+    if (last == NULL) {
+        kept->events = (struct kv_events){0};
+    } else {
+        last->next = NULL;
+        kept->events.last = last;
+    }
+}
+
 /* ---- Publishing ---- */
 
 void

@@ -14,6 +14,7 @@
 
 struct kv;
 struct kv_request;
+struct txn;
 
 /* The letters of notify-keyspace-events. */
 enum kv_event_class {
@@ -66,6 +67,13 @@ void kv_event_add(struct kv_request *request, const struct kv_event *event);
 /* The events of a statement join those of the request that it is part of (a script), copied into
  * its arena. */
 void kv_events_take(struct kv_request *to, const struct kv_request *from);
+/* The events of a statement of an interactive transaction: kept, and published on the transaction's
+ * home shard when it commits. ERR_LIMIT: they are more than KV_TXN_EVENT_BYTES_MAX. */
+enum { KV_TXN_EVENT_BYTES_MAX = 64 << 20 };
+err_t kv_events_keep(struct txn *txn, const struct kv_request *request);
+/* For a savepoint: what was kept so far (NULL: nothing), and back to it. */
+struct kv_event *kv_events_kept(struct txn *txn);
+void kv_events_cut(struct txn *txn, struct kv_event *last);
 /* Publish what the request has recorded; its transaction is committed. */
 YIELDS void kv_events_publish(struct kv *kv, struct kv_request *request);
 /* What happens without a command (expiry, eviction): one event of a key, after its commit. */

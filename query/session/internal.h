@@ -8,7 +8,6 @@
 #include "query/parse/nodes.h"
 #include "query/session.h"
 
-enum { SQL_EVENT_BYTES_MAX = 16 << 20 }; /* Keyspace events of a transaction. */
 enum { STATEMENT_RUNS_MAX = 64, SAVEPOINTS_MAX = 4096, TAG_BYTES_MAX = 64 };
 
 struct savepoint {
@@ -40,10 +39,6 @@ struct sql_session {
     struct catalog_names names;
     int64_t transaction_us;
     struct arena arena; /* Of the statement. */
-    /* Keyspace events of commands of Redis: published with the commit. */
-    struct kv_events events;
-    struct arena events_arena;
-    size_t event_bytes;
     struct list statements, portals;
     uint32_t statement_count, portal_count;
 };
@@ -196,14 +191,6 @@ YIELDS err_t session_transaction_run(struct sql_session *session, const Transact
 void session_warn(const struct sql_sink *sink, const char *sqlstate, const char *message);
 /* ISOLATION LEVEL, READ ONLY: before the first query of the transaction. */
 err_t session_transaction_options(struct sql_session *session, const List *options);
-
-/* ---- redis.c: keyspace events of the transaction ---- */
-
-/* Keeps those up to this one; NULL: none. */
-void session_events_cut(struct sql_session *session, struct kv_event *last);
-void session_events_drop(struct sql_session *session);
-/* It is committed; lsn: as of txn_done. */
-YIELDS void session_events_publish(struct sql_session *session, lsn_t lsn);
 
 /* ---- set.c ---- */
 

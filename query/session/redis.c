@@ -14,54 +14,6 @@
 
 #include "engine/base/poison.h"
 
-/* ---- Events ---- */
-
-static err_t
-events_keep(struct sql_session *session, const struct kv_request *request)
-{
-    struct kv_request kept = {.arena = &session->events_arena, .events = session->events};
-
-    for (const struct kv_event *at = request->events.first; at != NULL; at = at->next) {
-        session->event_bytes += sizeof(*at) + at->name.size + at->payload.size;
-    }
-    if (session->event_bytes > SQL_EVENT_BYTES_MAX) {
-        return sql_error("54000", "a transaction publishes at most %d bytes of keyspace events",
-                         SQL_EVENT_BYTES_MAX);
-    }
-    kv_events_take(&kept, request);
-    session->events = kept.events;
-    return ERR_OK;
-}
-
-void
-session_events_cut(struct sql_session *session, struct kv_event *last)
-{
-    if (last == NULL) {
-        session->events = (struct kv_events){0};
-    } else {
-        last->next = NULL;
-        session->events.last = last;
-    }
-}
-
-void
-session_events_drop(struct sql_session *session)
-{
-    session->events = (struct kv_events){0};
-    session->event_bytes = 0;
-    arena_reset(&session->events_arena);
-}
-
-void
-session_events_publish(struct sql_session *session, lsn_t lsn)
-{
-    struct kv_request committed = {.lsn = lsn, .events = session->events};
-
-    if (session->events.first != NULL) {
-        kv_events_publish(kv_self(), &committed);
-    }
-}
-
 /* ---- Commands ---- */
 
 /* Why the command cannot be called; NULL: it can. */
@@ -142,5 +94,5 @@ sql_session_redis(struct sql_session *session, const struct slice *argv, uint32_
         return sql_error(sqlstate_of(text), "%.*s", (int)MIN(text.size, (size_t)400),
                          (const char *)text.data);
     }
-    return events_keep(session, &request);
+    return kv_events_keep(session->txn, &request);
 }

@@ -32,7 +32,6 @@ sql_session_new(struct slice user, uint64_t client)
     session->sequences = session_sequences_new();
     session->foreign = foreign_session_new();
     arena_init(&session->arena, MEM_SESSIONS);
-    arena_init(&session->events_arena, MEM_SESSIONS);
     parameters_fix(session->parameters, "session_authorization", user);
     session->client = client;
     list_init(&session->statements);
@@ -61,7 +60,6 @@ sql_session_free(struct sql_session **session)
     session_sequences_free(&freed->sequences);
     foreign_session_free(&freed->foreign);
     arena_fini(&freed->arena);
-    arena_fini(&freed->events_arena);
     MEM_FREE(MEM_SESSIONS, freed);
 }
 

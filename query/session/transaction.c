@@ -32,7 +32,6 @@ session_forget(struct sql_session *session, bool has_committed)
 {
     session_savepoints_drop(session, 0);
     catalog_drop(&session->own);
-    session_events_drop(session);
     foreign_session_clear(session->foreign);
     session->is_block = false;
     session->is_failed = false;
@@ -98,9 +97,6 @@ session_commit(struct sql_session *session)
     if (has_changed_catalog) {
         relational_change_end();
     }
-    if (err == ERR_OK) {
-        session_events_publish(session, done.lsn);
-    }
     session_forget(session, err == ERR_OK);
     if (err == ERR_OK && done.lsn != 0 && store_durability(store_self()) == WAL_SYNC) {
         store_wait_durable(store_self(), done.lsn);
@@ -160,7 +156,7 @@ savepoint_make(struct sql_session *session, const char *name)
     /* Changes after it go to another clone. */
     savepoint->foreign = foreign_session_mark(session->foreign);
     savepoint->catalog = session->own;
-    savepoint->event = session->events.last;
+    savepoint->event = kv_events_kept(session->txn);
     session->own = savepoint->catalog != NULL ? catalog_clone(savepoint->catalog) : NULL;
 out:
     return err;
@@ -186,7 +182,7 @@ savepoint_return(struct sql_session *session, const char *name)
     session_portals_return(session, at);
     parameters_return(session->parameters, session->savepoints[at].parameters);
     session_savepoints_drop(session, at + 1);
-    session_events_cut(session, session->savepoints[at].event);
+    kv_events_cut(session->txn, session->savepoints[at].event);
     catalog_drop(&session->own);
     if (session->savepoints[at].catalog != NULL) {
         session->own = catalog_clone(session->savepoints[at].catalog);
