@@ -180,7 +180,7 @@ out:
 
 static err_t
 subscripts_check(struct binder *binder, const struct expr *container,
-                 const struct subscripts *subscripts, int location)
+                 const struct subscripts *subscripts, int location, int slice_location)
 {
     const struct type *type = container->type;
 
@@ -190,14 +190,27 @@ subscripts_check(struct binder *binder, const struct expr *container,
                           type->display);
     }
     if (type->oid == OID_JSONB && subscripts->is_slice) {
-        return bind_error(binder, location, "0A000", "jsonb subscript does not support slices");
+        return bind_error(binder, slice_location, "0A000",
+                          "jsonb subscript does not support slices");
     }
     if (type->oid != OID_JSONB && subscripts->count > ARRAY_DIMENSIONS_MAX) {
-        return bind_error(binder, location, "54000",
+        return bind_error(binder, -1, "54000",
                           "number of array dimensions (%u) exceeds the maximum allowed (%d)",
                           subscripts->count, ARRAY_DIMENSIONS_MAX);
     }
     return ERR_OK;
+}
+
+/* Where a bound stands, of those that are written most. */
+static int
+node_location(const Node *node)
+{
+    return node == NULL           ? -1
+           : IsA(node, A_Const)   ? ((const A_Const *)node)->location
+           : IsA(node, ColumnRef) ? ((const ColumnRef *)node)->location
+           : IsA(node, ParamRef)  ? ((const ParamRef *)node)->location
+           : IsA(node, TypeCast)  ? node_location(((const TypeCast *)node)->arg)
+                                  : -1;
 }
 
 /* Bounds of A_Indices from `first` on: those that are given become arguments behind `skip`. */
@@ -206,6 +219,7 @@ bounds_bind(struct binder *binder, struct scope *scope, const List *indirection,
             uint32_t count, uint32_t skip, struct expr *expr)
 {
     struct subscripts *subscripts = bind_zeroed(binder, sizeof(*subscripts));
+    int slice_location = -1;
     err_t err = ERR_OK;
 
     subscripts->count = count;
@@ -215,9 +229,12 @@ bounds_bind(struct binder *binder, struct scope *scope, const List *indirection,
     for (uint32_t i = 0; i < count; i++) {
         const A_Indices *index = list_nth(indirection, (int)(first + i));
 
-        subscripts->is_slice = subscripts->is_slice || index->is_slice;
+        if (index->is_slice && !subscripts->is_slice) {
+            subscripts->is_slice = true;
+            slice_location = node_location(index->uidx != NULL ? index->uidx : index->lidx);
+        }
     }
-    TRY(subscripts_check(binder, expr->args[0], subscripts, expr->position));
+    TRY(subscripts_check(binder, expr->args[0], subscripts, expr->position, slice_location));
     for (uint32_t i = 0; i < count; i++) {
         const A_Indices *index = list_nth(indirection, (int)(first + i));
         const Node *bounds[2] = {index->lidx, index->uidx};
@@ -286,18 +303,18 @@ out:
 err_t
 bind_subscript_target(struct binder *binder, struct scope *scope, const struct column *column,
                       struct expr *container, const void *indirection_list, struct expr *value,
-                      struct expr **expr_out)
+                      int location, struct expr **expr_out)
 {
     const List *indirection = indirection_list;
     uint32_t count = indices_count(indirection, 0);
     struct expr *expr =
-        expr_new(binder->arena, EXPR_SUBSCRIPT_SET, column->type, 2 + 2 * count, value->position);
+        expr_new(binder->arena, EXPR_SUBSCRIPT_SET, column->type, 2 + 2 * count, location);
     const struct function *function;
     const struct type *wanted;
     err_t err;
 
     if (count != (uint32_t)list_length(indirection)) {
-        return bind_error(binder, value->position, "42804",
+        return bind_error(binder, location, "42804",
                           "cannot assign to field \"%s\" of column \"%.*s\" because its type %s "
                           "is not a composite type",
                           strVal(list_nth(indirection, (int)count)), (int)column->name.size,
@@ -311,7 +328,7 @@ bind_subscript_target(struct binder *binder, struct scope *scope, const struct c
                  : column->type->element_type;
     if (value->type->oid != OID_UNKNOWN &&
         fn_cast(value->type->oid, wanted->oid, COERCE_ASSIGNMENT, &function) == CAST_NONE) {
-        (void)bind_error(binder, value->position, "42804",
+        (void)bind_error(binder, location, "42804",
                          "subscripted assignment to \"%.*s\" requires type %s but expression is of "
                          "type %s",
                          (int)column->name.size, (const char *)column->name.data, wanted->display,

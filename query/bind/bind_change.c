@@ -253,7 +253,7 @@ insert_value(struct binder *binder, struct scope *scope, const InsertStmt *inser
         exprs[column] = expr_const(binder->arena, described->type, datum_int(0), true);
     }
     return bind_subscript_target(binder, scope, described, exprs[column], target->indirection,
-                                 value, &exprs[column]);
+                                 value, target->location, &exprs[column]);
 }
 
 static err_t
@@ -380,7 +380,8 @@ part_assign(struct binder *binder, struct scope *scope, const ResTarget *target,
     }
     TRY(bind_expr(binder, scope, target->val, &value));
     err = bind_subscript_target(binder, scope, &relation->columns[assignment->column],
-                                assignment->expr, target->indirection, value, &assignment->expr);
+                                assignment->expr, target->indirection, value, target->location,
+                                &assignment->expr);
 out:
     return err;
 }

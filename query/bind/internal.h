@@ -124,7 +124,7 @@ err_t bind_subscripts(struct binder *binder, struct scope *scope, struct expr *c
 /* The column's value with the named part replaced. */
 err_t bind_subscript_target(struct binder *binder, struct scope *scope, const struct column *column,
                             struct expr *container, const void *indirection, struct expr *value,
-                            struct expr **expr_out);
+                            int location, struct expr **expr_out);
 
 /* ---- Types: coerce.c ---- */
 /* Arguments take the function's types; polymorphic ones are settled. ERR_NOT_FOUND: they do not

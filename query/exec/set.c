@@ -185,7 +185,8 @@ record_put_row(struct run *run, struct vector *column, uint32_t row, struct aren
 {
     struct tuple_writer writer;
 
-    if (run->is_ended || run->set->column_count == 0) {
+    if (run->is_ended || run->set->column_count == 0 ||
+        run->call.call.expr->type->oid != OID_RECORD) {
         columns_put(run, column, row, arena);
         return;
     }

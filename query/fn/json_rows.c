@@ -1,4 +1,6 @@
 /* query/fn/json_rows.c - functions that give what is in a JSON as rows. */
+#include <stdio.h>
+
 #include "engine/base/assert.h"
 #include "models/types/array.h"
 #include "models/types/sql_error.h"
@@ -168,21 +170,36 @@ keys_next(struct set_call *call, struct vector *columns, uint32_t *count_out)
 
 /* ---- to_record, to_recordset: fields become columns of the types that the caller names ---- */
 
+/* Where a value lies: for messages. */
+struct place {
+    struct slice key;
+    uint32_t depth;
+    uint32_t indexes[ARRAY_DIMENSIONS_MAX];
+};
+
 static err_t value_become(struct set_call *call, const struct type *type, int32_t typmod,
-                          const struct json_item *item, struct datum *out, bool *is_null_out);
+                          const struct json_item *item, struct place *place, struct datum *out,
+                          bool *is_null_out);
 
 static err_t
-expected_array(const struct json_item *item, struct arena *arena)
+expected_array(const struct place *place)
 {
-    struct slice text = SLICE("null");
+    char indexes[ARRAY_DIMENSIONS_MAX * 12 + 1] = "";
+    size_t size = 0;
 
-    (void)json_item_text(item, arena, &text);
-    return sql_error("22P02", "expected JSON array");
+    for (uint32_t i = 0; i < place->depth; i++) {
+        size += (size_t)snprintf(indexes + size, sizeof(indexes) - size, "[%u]", place->indexes[i]);
+    }
+    (void)sql_error("22P02", "expected JSON array");
+    return place->depth == 0 ? sql_hint("See the value of key \"%.*s\".", (int)place->key.size,
+                                        (const char *)place->key.data)
+                             : sql_hint("See the array element %s of key \"%.*s\".", indexes,
+                                        (int)place->key.size, (const char *)place->key.data);
 }
 
 /* The shape is that of the first elements; all must agree. */
 static err_t
-array_shape_find(struct set_call *call, const struct json_item *item, struct array_shape *shape)
+array_shape_find(const struct json_item *item, struct array_shape *shape)
 {
     struct json_item level = *item;
 
@@ -197,25 +214,26 @@ array_shape_find(struct set_call *call, const struct json_item *item, struct arr
         shape->sizes[shape->dimensions++] = (int32_t)json_item_count(&level);
         level = json_item_at(&level, 0);
     }
-    (void)call;
     return ERR_OK;
 }
 
 static err_t
 array_fill(struct set_call *call, const struct type *element, int32_t typmod,
-           const struct json_item *item, uint32_t level, struct array_values *values, uint32_t *at)
+           const struct json_item *item, struct place *place, struct array_values *values,
+           uint32_t *at)
 {
+    uint32_t level = place->depth;
     err_t err = ERR_OK;
 
     if (level == values->shape.dimensions) {
         bool is_null;
 
-        TRY(value_become(call, element, typmod, item, &values->values[*at], &is_null));
+        TRY(value_become(call, element, typmod, item, place, &values->values[*at], &is_null));
         values->nulls[(*at)++] = is_null;
         return ERR_OK;
     }
     if (json_item_kind(item) != JSON_ARRAY) {
-        return expected_array(item, call->call.arena);
+        return expected_array(place);
     }
     if (json_item_count(item) != (uint32_t)values->shape.sizes[level]) {
         (void)sql_error("22P02", "malformed JSON array");
@@ -224,7 +242,10 @@ array_fill(struct set_call *call, const struct type *element, int32_t typmod,
     for (uint32_t i = 0; err == ERR_OK && i < json_item_count(item); i++) {
         struct json_item part = json_item_at(item, i);
 
-        err = array_fill(call, element, typmod, &part, level + 1, values, at);
+        place->indexes[level] = i;
+        place->depth = level + 1;
+        err = array_fill(call, element, typmod, &part, place, values, at);
+        place->depth = level;
     }
 out:
     return err;
@@ -232,7 +253,8 @@ out:
 
 static err_t
 value_become(struct set_call *call, const struct type *type, int32_t typmod,
-             const struct json_item *item, struct datum *out, bool *is_null_out)
+             const struct json_item *item, struct place *place, struct datum *out,
+             bool *is_null_out)
 {
     const struct type_io io = {.arena = call->arena, .settings = call->call.settings};
     struct slice text;
@@ -248,10 +270,10 @@ value_become(struct set_call *call, const struct type *type, int32_t typmod,
         struct array_shape shape;
         uint32_t at = 0;
 
-        TRY(array_shape_find(call, item, &shape));
+        TRY(array_shape_find(item, &shape));
         TRY(array_values_make(&values, &shape, call->arena));
         if (values.count > 0) {
-            TRY(array_fill(call, type->element_type, typmod, item, 0, &values, &at));
+            TRY(array_fill(call, type->element_type, typmod, item, place, &values, &at));
         }
         return array_values_put(type->element_type, &values, call->arena, out);
     }
@@ -277,7 +299,7 @@ value_become(struct set_call *call, const struct type *type, int32_t typmod,
         return ERR_OK;
     }
     if (type->element_type != NULL && json_item_kind(item) != JSON_STRING) {
-        return expected_array(item, call->arena);
+        return expected_array(place);
     }
     TRY(type->input(type, &io, text, typmod, out));
     err = type_coerce_length(type, *out, typmod, false, call->arena, out);
@@ -292,12 +314,13 @@ record_row(struct set_call *call, const struct json_item *item, struct vector *c
     err_t err = ERR_OK;
 
     for (uint32_t i = 0; err == ERR_OK && i < call->shape->count; i++) {
+        struct place place = {.key = call->shape->names[i]};
         struct json_item found;
         bool is_null = true;
 
         columns[i].values[row] = datum_int(0);
         if (json_item_find(item, call->shape->names[i], &found)) {
-            err = value_become(call, call->shape->types[i], call->shape->typmods[i], &found,
+            err = value_become(call, call->shape->types[i], call->shape->typmods[i], &found, &place,
                                &columns[i].values[row], &is_null);
         }
         columns[i].nulls[row] = is_null;

@@ -38,3 +38,7 @@ fuzz_sql_LDADD = $(fuzz_libs)
 fuzz_programs += fuzz_script
 fuzz_script_SOURCES = tests/fuzz/fuzz_script.c
 fuzz_script_LDADD = $(fuzz_libs)
+
+fuzz_programs += fuzz_value
+fuzz_value_SOURCES = tests/fuzz/fuzz_value.c
+fuzz_value_LDADD = $(fuzz_libs)
