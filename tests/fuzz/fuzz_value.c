@@ -1,5 +1,5 @@
-/* tests/fuzz/fuzz_value.c - any bytes as stored values: arrays, jsonb, records. They are refused, or
- * everything that is done with a value ends and reads nothing else. */
+/* tests/fuzz/fuzz_value.c - any bytes as stored values: arrays and jsonb. They are refused, or all
+ * that is done with a value ends and reads nothing else. */
 #include <stdint.h>
 
 #include "models/types/jsonb.h"
