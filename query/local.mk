@@ -39,7 +39,8 @@ query_sources += query/plan/window.c
 # Arrays, polymorphic functions.
 query_sources += query/bind/bind_array.c query/exec/eval_array.c query/fn/array.c \
     query/fn/array_agg.c query/fn/array_set.c query/fn/array_sort.c query/fn/polymorphic.c
-query_sources += query/fn/datetime.c query/fn/datetime_make.c query/fn/datetime_part.c
+query_sources += query/fn/datetime.c query/fn/datetime_make.c query/fn/datetime_part.c \
+    query/fn/datetime_format.c query/fn/datetime_scan.c
 query_sources += query/parse/keyword.c
 
 # Keys of Redis in SQL.

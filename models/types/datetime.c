@@ -237,7 +237,7 @@ static bool
 local_add(int64_t *local, const struct interval *interval)
 {
     struct civil civil;
-    int64_t days;
+    __int128 sum;
 
     if (interval->months != 0) {
         timestamp_civil(*local, &civil);
@@ -247,10 +247,11 @@ local_add(int64_t *local, const struct interval *interval)
         }
     }
     if (interval->days != 0) {
-        if (__builtin_mul_overflow((int64_t)interval->days, US_DAY, &days) ||
-            __builtin_add_overflow(*local, days, local) || !timestamp_is_valid(*local)) {
+        sum = (__int128)interval->days * US_DAY + *local;
+        if (sum < TIMESTAMP_MIN || sum >= TIMESTAMP_END) {
             return false;
         }
+        *local = (int64_t)sum;
     }
     return true;
 }

@@ -107,7 +107,7 @@ read_name(struct reader *reader, char *out)
         reader->at++;
     }
     size = (size_t)(reader->at - start);
-    if (size == 0 || (is_quoted && !reader_take(reader, '>'))) {
+    if (is_quoted && !reader_take(reader, '>')) {
         return false;
     }
     size = MIN(size, (size_t)ZONE_ABBREVIATION_MAX);

@@ -583,6 +583,7 @@ bind_type_cast(struct binder *binder, struct scope *scope, const TypeCast *node,
     const struct type *type;
     struct expr *expr, *uncast;
     int32_t typmod;
+    bool is_literal;
     err_t err;
 
     binder->position = node->typeName->location;
@@ -596,8 +597,12 @@ bind_type_cast(struct binder *binder, struct scope *scope, const TypeCast *node,
         /* Its length is cut, as by any explicit cast. */
         TRY(bind_coerce(binder, &expr, type, -1, COERCE_EXPLICIT));
     }
+    is_literal = expr->type->oid == OID_UNKNOWN;
     uncast = expr;
-    TRY(bind_coerce(binder, &expr, type, typmod, COERCE_EXPLICIT));
+    err = bind_coerce(binder, &expr, type, typmod, COERCE_EXPLICIT);
+    if (err != ERR_OK && !is_literal && node->location >= 0) {
+        binder->position = node->location; /* What cannot be is the cast. */
+    }
     expr->is_explicit = expr->is_explicit || expr != uncast;
     *expr_out = expr;
 out:

@@ -241,9 +241,7 @@ moment_part(struct call *call, enum field_kind unit, int64_t timestamp, bool has
     }
     *is_known_out = true;
     if (unit == FIELD_EPOCH) {
-        __int128 us = (__int128)timestamp + US_1970_TO_2000;
-
-        *out = scaled((int64_t)us, 6); /* Every moment fits. */
+        err = numeric_add(call->arena, scaled(timestamp, 6), scaled(US_1970_TO_2000, 6), out);
     } else if (unit == FIELD_JULIAN) {
         err = julian_part(call, calendar_days(civil.year, civil.month, civil.day),
                           time_from_civil(&civil), out);

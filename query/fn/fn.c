@@ -35,6 +35,8 @@ static const struct function_part *const parts[] = {
     &fn_part_datetime,
     &fn_part_datetime_make,
     &fn_part_datetime_part,
+    &fn_part_datetime_format,
+    &fn_part_datetime_scan,
     &fn_part_json,
     &fn_part_json_build,
     &fn_part_json_rows,

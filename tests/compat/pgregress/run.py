@@ -37,7 +37,7 @@ MEMORY = "1G"
 
 # What the suite's own driver sets for its sessions.
 SETTINGS = {
-    "PGTZ": "PST8PDT",
+    "PGTZ": "America/Los_Angeles",
     "PGDATESTYLE": "Postgres, MDY",
     "PGOPTIONS": "-c intervalstyle=postgres_verbose",
 }
