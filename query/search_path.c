@@ -50,10 +50,35 @@ search_schemas(const struct catalog *catalog, const char *path, const struct sch
     return count;
 }
 
+/* A session's own, which stands first in its path. */
+static bool
+is_temporary(const struct schema *schema)
+{
+    return schema->name.size > 8 && memcmp(schema->name.data, "pg_temp_", 8) == 0;
+}
+
 const struct schema *
 search_schema(const struct catalog *catalog, const char *path)
 {
-    return schema_next(catalog, &path);
+    const struct schema *schema = schema_next(catalog, &path);
+
+    while (schema != NULL && is_temporary(schema)) {
+        schema = schema_next(catalog, &path);
+    }
+    return schema;
+}
+
+/* pg_temp is another name of the session's own. */
+static const struct schema *
+schema_named(const struct catalog *catalog, const char *path, const char *name)
+{
+    const struct schema *first;
+
+    if (strcmp(name, "pg_temp") != 0) {
+        return catalog_schema(catalog, slice_from_text(name));
+    }
+    first = schema_next(catalog, &path);
+    return first != NULL && is_temporary(first) ? first : NULL;
 }
 
 const struct relation *
@@ -64,7 +89,7 @@ search_relation(const struct catalog *catalog, const char *path, const char *sch
     const struct schema *at;
 
     if (schema != NULL) {
-        at = catalog_schema(catalog, slice_from_text(schema));
+        at = schema_named(catalog, path, schema);
         return at != NULL ? catalog_relation(catalog, at->oid, name) : NULL;
     }
     while (relation == NULL && (at = schema_next(catalog, &path)) != NULL) {
@@ -81,7 +106,7 @@ search_index(const struct catalog *catalog, const char *path, const char *schema
     const struct schema *at;
 
     if (schema != NULL) {
-        at = catalog_schema(catalog, slice_from_text(schema));
+        at = schema_named(catalog, path, schema);
         return at != NULL ? catalog_index(catalog, at->oid, name, index_out) : NULL;
     }
     while (relation == NULL && (at = schema_next(catalog, &path)) != NULL) {

@@ -50,8 +50,8 @@ constraints_named(struct sql_session *session, const struct catalog *catalog, co
         schemas[0] = catalog_schema(catalog, slice_from_text(name->schemaname));
         schema_count = schemas[0] != NULL;
     } else {
-        schema_count = search_schemas(catalog, sql_session_parameter(session, "search_path"),
-                                      schemas, sizeof(schemas) / sizeof(schemas[0]));
+        schema_count = search_schemas(catalog, session_search_path(session), schemas,
+                                      sizeof(schemas) / sizeof(schemas[0]));
     }
     for (uint32_t i = 0; i < catalog->relation_count; i++) {
         const struct relation *relation = catalog->relations[i];

@@ -23,7 +23,8 @@ struct sql_session {
     struct parameters *parameters;
     struct session_sequences *sequences;
     struct foreign_session *foreign;
-    bool has_parts; /* sql_session_parts_note, of the statement that runs. */
+    bool has_temporary; /* A schema of its own. */
+    bool has_parts;     /* sql_session_parts_note, of the statement that runs. */
     struct txn *txn;
     bool is_block;       /* BEGIN was said. */
     bool is_failed;      /* Only ROLLBACK is heard. */
@@ -168,6 +169,18 @@ void session_portals_release(struct sql_session *session, uint32_t savepoints);
 void session_portals_drop_all(struct sql_session *session);
 char *session_name_copy(const char *name);
 void session_name_free(char *name);
+
+/* ---- temporary.c ---- */
+
+/* The parameter, with the session's temporary schema in front once it has one. In the arena of the
+ * statement. */
+const char *session_search_path(struct sql_session *session);
+/* After a definition: has it made the schema? */
+void session_temporary_note(struct sql_session *session);
+/* ON COMMIT DELETE ROWS and DROP. */
+YIELDS err_t session_temporary_commit(struct sql_session *session);
+/* The session ends: all of it goes. */
+YIELDS void session_temporary_end(struct sql_session *session);
 
 /* ---- deferred.c ---- */
 

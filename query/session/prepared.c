@@ -191,7 +191,7 @@ prepared_describe(struct sql_prepared *prepared, const Node *node, int32_t *posi
         .settings = sql_session_settings(session),
         .param_count = prepared->type_count,
         .param_types = prepared->types,
-        .search_path = sql_session_parameter(session, "search_path"),
+        .search_path = session_search_path(session),
     };
     err_t err;
 
@@ -448,7 +448,7 @@ arguments_evaluate(struct session_run *run, const struct sql_prepared *prepared,
         .settings = sql_session_settings(session),
         .param_count = run->type_count,
         .param_types = run->types,
-        .search_path = sql_session_parameter(session, "search_path"),
+        .search_path = session_search_path(session),
     };
     err_t err;
 

@@ -52,6 +52,7 @@ sql_session_free(struct sql_session **session)
         txn_abort(&freed->txn);
     }
     session_forget(freed, false);
+    session_temporary_end(freed);
     session_portals_drop_all(freed);
     session_prepared_drop_all(freed);
     mem_free(MEM_SESSIONS, freed->savepoints,
@@ -367,7 +368,7 @@ definition_run(struct session_run *run, const RawStmt *raw)
                               .is_block = session->is_block,
                               .tag = "",
                               .position = -1,
-                              .search_path = sql_session_parameter(session, "search_path")};
+                              .search_path = session_search_path(session)};
     err_t err;
 
     session->has_parts = true;
@@ -389,6 +390,7 @@ definition_run(struct session_run *run, const RawStmt *raw)
     }
     run->position = utility.position;
     (void)snprintf(run->tag, sizeof(run->tag), "%s", utility.tag);
+    session_temporary_note(session);
     exec_fini(&exec);
 out:
     return err;
@@ -407,7 +409,7 @@ session_env_set(struct sql_session *session, const struct catalog *catalog)
         .user = user,
         .session_user = user,
         .database = SLICE("orbit"),
-        .search_path = sql_session_parameter(session, "search_path"),
+        .search_path = session_search_path(session),
         .transaction_us = session->transaction_us,
         .statement_us = (int64_t)io_wall_us(),
     };
@@ -424,7 +426,7 @@ bound_run(struct session_run *run, const RawStmt *raw)
         .settings = sql_session_settings(session),
         .param_count = run->type_count,
         .param_types = run->types,
-        .search_path = sql_session_parameter(session, "search_path"),
+        .search_path = session_search_path(session),
     };
     err_t err;
 

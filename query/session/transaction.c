@@ -83,6 +83,9 @@ session_commit(struct sql_session *session)
         return ERR_OK;
     }
     err = session_deferred_run(session);
+    if (err == ERR_OK) {
+        err = session_temporary_commit(session);
+    }
     if (err == ERR_OK && has_changed_catalog) {
         err = catalog_version_put(session->own, session->txn);
     }
