@@ -174,6 +174,8 @@ struct statement {
     enum statement_kind kind;
     struct query *query; /* SELECT; rows to insert (target a column); rows to change. */
     const struct relation *relation;
+    oid_t *relations; /* All that it names, also within views. */
+    uint32_t relation_count;
     struct source *row_source; /* INSERT, UPDATE: the new row, for checks and RETURNING. */
     struct source *old_source; /* UPDATE, DELETE, ON CONFLICT: the row as it was. */
     uint32_t assignment_count; /* UPDATE: values are targets of the query, by number. */

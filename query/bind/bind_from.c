@@ -518,6 +518,22 @@ out:
 
 /* ---- Tables ---- */
 
+static void
+relation_note(struct binder *binder, oid_t oid)
+{
+    oid_t *larger;
+
+    if (binder->relation_count == binder->relation_capacity) {
+        binder->relation_capacity = MAX(8U, binder->relation_capacity * 2);
+        larger = arena_alloc(binder->arena, binder->relation_capacity * sizeof(*larger));
+        if (binder->relation_count > 0) {
+            memcpy(larger, binder->relations, binder->relation_count * sizeof(*larger));
+        }
+        binder->relations = larger;
+    }
+    binder->relations[binder->relation_count++] = oid;
+}
+
 err_t
 bind_relation(struct binder *binder, const RangeVar *name, const struct relation **relation_out)
 {
@@ -535,6 +551,7 @@ bind_relation(struct binder *binder, const RangeVar *name, const struct relation
                           name->schemaname != NULL ? name->schemaname : "",
                           name->schemaname != NULL ? "." : "", name->relname);
     }
+    relation_note(binder, (*relation_out)->oid);
     return ERR_OK;
 }
 

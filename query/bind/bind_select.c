@@ -566,6 +566,8 @@ bind_statement(const struct bind_options *options, const void *node,
     statement_out->subquery_count = binder.subquery_count;
     statement_out->cte_count = binder.cte_count;
     statement_out->changes = binder.first_change;
+    statement_out->relations = binder.relations;
+    statement_out->relation_count = binder.relation_count;
     *position_out = err != ERR_OK ? binder.position : -1;
     return err;
 }

@@ -79,6 +79,8 @@ struct binder {
     const char *no_self; /* Where a recursive query may not read itself: "a subquery". */
     const char *no_sets; /* "CASE", "COALESCE": what is bound lies inside of one. */
     int32_t position;
+    oid_t *relations; /* Those that were named, also within views: to be locked. */
+    uint32_t relation_count, relation_capacity;
 };
 
 /* ERR_SQL with a place in the text. */

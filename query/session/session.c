@@ -415,6 +415,36 @@ session_env_set(struct sql_session *session, const struct catalog *catalog)
     };
 }
 
+/* Nobody changes what the statement works with from here on. When somebody has while it waited, it
+ * is bound again. */
+static err_t
+tables_lock(struct session_run *run, const struct statement *statement)
+{
+    struct sql_session *session = run->session;
+    bool writes = statement->kind != STATEMENT_SELECT && statement->kind != STATEMENT_UTILITY;
+    struct catalog *now = NULL;
+    err_t err = ERR_OK;
+
+    for (uint32_t i = 0; i < statement->relation_count; i++) {
+        bool is_changed = writes && statement->relation != NULL &&
+                          statement->relation->oid == statement->relations[i];
+
+        TRY(table_lock(session->txn, statement->relations[i],
+                       is_changed ? TABLE_ROW_EXCLUSIVE : TABLE_ACCESS_SHARE, LOCK_WAIT));
+    }
+    if (statement->relation_count == 0 || session->own != NULL) {
+        goto out;
+    }
+    TRY(relational_catalog(&now));
+    if (now->version != run->catalog->version) {
+        err = err_set(ERR_SERIALIZATION, "a definition was changed while the statement began; run "
+                                         "the transaction again");
+    }
+out:
+    catalog_drop(&now);
+    return err;
+}
+
 static err_t
 bound_run(struct session_run *run, const RawStmt *raw)
 {
@@ -434,6 +464,7 @@ bound_run(struct session_run *run, const RawStmt *raw)
         return definition_run(run, raw);
     }
     TRY(bind_statement(&options, raw->stmt, &statement, &run->position));
+    TRY(tables_lock(run, &statement));
     if (statement.is_copy) {
         return copy_run(run, &statement, (const CopyStmt *)raw->stmt);
     }
