@@ -103,7 +103,7 @@ number_read(struct scanner *scanner, int width, int32_t *out, int32_t *used_out)
     const char *first;
     char shown[16];
     char *end;
-    long value;
+    long value = 0;
     err_t err;
 
     while (isspace((unsigned char)*scanner->at)) {
