@@ -48,6 +48,7 @@ enum expr_kind {
     EXPR_ROW,           /* A record of the arguments; its shape names them. */
     EXPR_FIELD,         /* Field .param of the record args[0]. */
     EXPR_AGGREGATE,     /* Until planning puts a column of the aggregation in its place. */
+    EXPR_GROUPING,      /* GROUPING(args): the same. */
     EXPR_WINDOW,        /* A call with OVER: the same. */
     EXPR_SUBQUERY,
 };
@@ -211,13 +212,32 @@ struct aggregate_function {
     err_t (*get)(const void *state, struct call *call, struct datum *out);
 };
 
+/* Aggregates WITHIN GROUP, which have no function of their own. */
+enum ordered_kind {
+    ORDERED_NONE,
+    ORDERED_PERCENTILE_CONT,
+    ORDERED_PERCENTILE_DISC,
+    ORDERED_MODE,
+    ORDERED_RANK,
+    ORDERED_DENSE_RANK,
+    ORDERED_PERCENT_RANK,
+    ORDERED_CUME_DIST,
+};
+
+struct order;
+
 struct aggregate {
-    const struct aggregate_function *function;
+    const struct aggregate_function *function; /* NULL: .ordered */
+    enum ordered_kind ordered;
     uint32_t arg_count;
     struct expr *args[2];
     struct expr *filter; /* NULL: none. */
     bool is_distinct;
-    uint32_t order_count;
+    uint32_t order_count; /* ORDER BY inside of the call, or WITHIN GROUP. */
+    struct expr **orders;
+    struct order *order_flags;
+    uint32_t direct_count; /* Of the ordered: what stands in the parentheses. */
+    struct expr **direct;
 };
 
 /* ---- Window functions ---- */

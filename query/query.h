@@ -78,6 +78,12 @@ struct order {
     bool is_descending, nulls_first;
 };
 
+/* Some of the groups, by number. */
+struct grouping_set {
+    uint32_t count;
+    uint32_t *groups;
+};
+
 enum frame_mode { FRAME_RANGE, FRAME_ROWS, FRAME_GROUPS };
 
 enum frame_bound {
@@ -124,10 +130,14 @@ struct query {
     bool is_grouped; /* GROUP BY, HAVING or an aggregate. */
     uint32_t group_count;
     struct expr **groups;
+    uint32_t set_count; /* GROUPING SETS and their like; 0: one, of all groups. */
+    struct grouping_set *sets;
+    uint32_t grouping_count; /* Calls of GROUPING(), by what they name. */
+    struct grouping_set *groupings;
     uint32_t aggregate_count;
     struct expr **aggregates; /* EXPR_AGGREGATE */
     struct expr *having;
-    struct source *aggregate_source; /* Its columns: groups, then aggregates. */
+    struct source *aggregate_source; /* Its columns: groups, aggregates, GROUPING(). */
 
     uint32_t window_count;
     struct window **windows;

@@ -866,6 +866,27 @@ bind_indirection(struct binder *binder, struct scope *scope, const A_Indirection
     return err;
 }
 
+static err_t
+bind_grouping_call(struct binder *binder, struct scope *scope, const GroupingFunc *node,
+                   struct expr **expr_out)
+{
+    struct expr *expr =
+        expr_new(binder->arena, EXPR_GROUPING, type_by_oid(OID_INT4), 0, node->location);
+
+    *expr_out = expr;
+    if (!scope->may_aggregate) {
+        return bind_error(binder, node->location, "42803",
+                          "grouping operations are not allowed in %s",
+                          scope->clause != NULL ? scope->clause : "this place");
+    }
+    if (list_length(node->args) > 31) {
+        return bind_error(binder, node->location, "54023",
+                          "GROUPING must have fewer than 32 arguments");
+    }
+    scope->query->is_grouped = true;
+    return bind_list(binder, scope, node->args, &expr->args, &expr->arg_count);
+}
+
 /* What may be evaluated or not cannot return rows. */
 static err_t
 bind_conditional(struct binder *binder, struct scope *scope, const Node *node,
@@ -955,6 +976,8 @@ bind_node(struct binder *binder, struct scope *scope, const Node *node, struct e
         return bind_func(binder, scope, (const FuncCall *)node, expr_out);
     case T_SQLValueFunction:
         return bind_value_function(binder, (const SQLValueFunction *)node, expr_out);
+    case T_GroupingFunc:
+        return bind_grouping_call(binder, scope, (const GroupingFunc *)node, expr_out);
     case T_SubLink:
         return bind_sub_link(binder, scope, (const SubLink *)node, expr_out);
     case T_CollateClause:
@@ -1066,6 +1089,8 @@ bind_output_name(const Node *node)
         return slice_from_text(value_function_find((const SQLValueFunction *)node)->name);
     case T_CoalesceExpr:
         return SLICE("coalesce");
+    case T_GroupingFunc:
+        return SLICE("grouping");
     case T_A_ArrayExpr:
         return SLICE("array");
     case T_A_Indirection: {

@@ -142,10 +142,6 @@ aggregate_check(struct binder *binder, const struct scope *scope, const FuncCall
                           "aggregate functions are not allowed in %s",
                           scope->clause != NULL ? scope->clause : "this place");
     }
-    if (call->agg_order != NIL || call->agg_within_group) {
-        return bind_error(binder, call->location, "0A000",
-                          "ordered aggregates are not supported yet");
-    }
     return ERR_OK;
 }
 
@@ -214,6 +210,139 @@ out:
 }
 
 static err_t
+aggregate_order(struct binder *binder, struct scope *scope, const FuncCall *call,
+                struct aggregate *aggregate)
+{
+    size_t count = (size_t)list_length(call->agg_order);
+    const ListCell *cell;
+    err_t err = ERR_OK;
+
+    aggregate->orders = bind_zeroed(binder, (count + 1) * sizeof(*aggregate->orders));
+    aggregate->order_flags = bind_zeroed(binder, (count + 1) * sizeof(*aggregate->order_flags));
+    foreach(cell, call->agg_order)
+    {
+        const SortBy *sort = lfirst(cell);
+        struct expr **order = &aggregate->orders[aggregate->order_count];
+        bool is_argument = false;
+
+        TRY(bind_expr(binder, scope, sort->node, order));
+        TRY(bind_settle(binder, order));
+        TRY(bind_sort_direction(binder, sort, (*order)->type,
+                                &aggregate->order_flags[aggregate->order_count++]));
+        for (uint32_t i = 0; i < aggregate->arg_count; i++) {
+            is_argument = is_argument || expr_equal(*order, aggregate->args[i]);
+        }
+        if (aggregate->is_distinct && !is_argument) {
+            return bind_error(binder, bind_location(sort->node), "42P10",
+                              "in an aggregate with DISTINCT, ORDER BY expressions must appear in "
+                              "argument list");
+        }
+    }
+out:
+    return err;
+}
+
+/* ---- WITHIN GROUP ---- */
+
+static const struct ordered_function {
+    const char *name;
+    enum ordered_kind kind;
+    oid_t result; /* 0: of what is sorted. */
+} ordered_functions[] = {
+    {"percentile_cont", ORDERED_PERCENTILE_CONT, 0},
+    {"percentile_disc", ORDERED_PERCENTILE_DISC, 0},
+    {"mode", ORDERED_MODE, 0},
+    {"rank", ORDERED_RANK, OID_INT8},
+    {"dense_rank", ORDERED_DENSE_RANK, OID_INT8},
+    {"percent_rank", ORDERED_PERCENT_RANK, OID_FLOAT8},
+    {"cume_dist", ORDERED_CUME_DIST, OID_FLOAT8},
+};
+
+static const struct ordered_function *
+ordered_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof(ordered_functions) / sizeof(ordered_functions[0]); i++) {
+        if (strcmp(ordered_functions[i].name, name) == 0) {
+            return &ordered_functions[i];
+        }
+    }
+    return NULL;
+}
+
+/* The direct arguments' types: a fraction, or those of what is sorted. */
+static err_t
+ordered_fit(struct binder *binder, const FuncCall *call, const struct ordered_function *function,
+            struct aggregate *aggregate)
+{
+    uint32_t wanted = function->kind == ORDERED_MODE   ? 0
+                      : function->kind >= ORDERED_RANK ? aggregate->order_count
+                                                       : 1;
+    err_t err = ERR_OK;
+
+    if (aggregate->direct_count != wanted ||
+        (function->kind < ORDERED_RANK && aggregate->order_count != 1)) {
+        return no_function(binder, function->name, aggregate->direct, aggregate->direct_count,
+                           call->location, false);
+    }
+    for (uint32_t i = 0; i < wanted; i++) {
+        const struct type *type;
+        struct expr *same[2] = {aggregate->direct[i], aggregate->orders[i]};
+
+        if (function->kind < ORDERED_RANK) {
+            TRY(bind_coerce(binder, &aggregate->direct[i], type_by_oid(OID_FLOAT8), -1,
+                            COERCE_IMPLICIT));
+            continue;
+        }
+        TRY(bind_common(binder, "WITHIN GROUP", same, 2, &type));
+        aggregate->direct[i] = same[0];
+        aggregate->orders[i] = same[1];
+    }
+    if (function->kind == ORDERED_PERCENTILE_CONT &&
+        aggregate->orders[0]->type->rep != REP_INTERVAL) {
+        err = bind_coerce(binder, &aggregate->orders[0], type_by_oid(OID_FLOAT8), -1,
+                          COERCE_IMPLICIT);
+    }
+out:
+    return err;
+}
+
+static err_t
+ordered_bind(struct binder *binder, struct scope *scope, const FuncCall *call, const char *name,
+             struct expr **args, uint32_t count, struct expr **expr_out)
+{
+    const struct ordered_function *function = ordered_find(name);
+    struct aggregate *aggregate = bind_zeroed(binder, sizeof(*aggregate));
+    err_t err;
+
+    TRY(aggregate_order(binder, scope, call, aggregate));
+    if (function == NULL) { /* What is sorted counts among its arguments. */
+        struct expr **all =
+            bind_zeroed(binder, (count + aggregate->order_count + 1) * sizeof(*all));
+
+        for (uint32_t i = 0; i < count + aggregate->order_count; i++) {
+            all[i] = i < count ? args[i] : aggregate->orders[i - count];
+        }
+        return no_function(binder, name, all, count + aggregate->order_count, call->location,
+                           false);
+    }
+    aggregate->ordered = function->kind;
+    aggregate->direct = args;
+    aggregate->direct_count = count;
+    TRY(ordered_fit(binder, call, function, aggregate));
+    if (call->agg_filter != NULL) {
+        TRY(bind_condition(binder, scope, call->agg_filter, "argument of FILTER",
+                           &aggregate->filter));
+    }
+    *expr_out =
+        expr_new(binder->arena, EXPR_AGGREGATE,
+                 function->result != 0 ? type_by_oid(function->result) : aggregate->orders[0]->type,
+                 0, call->location);
+    (*expr_out)->aggregate = aggregate;
+out:
+    return err;
+}
+
+static err_t
 aggregate_bind(struct binder *binder, struct scope *scope, const FuncCall *call, const char *name,
                struct expr **args, uint32_t count, struct expr **expr_out)
 {
@@ -221,6 +350,7 @@ aggregate_bind(struct binder *binder, struct scope *scope, const FuncCall *call,
 
     TRY(bind_aggregate_choose(binder, name, args, count, call->location, expr_out));
     (*expr_out)->aggregate->is_distinct = call->agg_distinct;
+    TRY(aggregate_order(binder, scope, call, (*expr_out)->aggregate));
     if (call->agg_filter != NULL) {
         TRY(bind_condition(binder, scope, call->agg_filter, "argument of FILTER",
                            &(*expr_out)->aggregate->filter));
@@ -234,7 +364,8 @@ static bool
 aggregates_equal(const struct aggregate *a, const struct aggregate *b)
 {
     if (a->function != b->function || a->is_distinct != b->is_distinct ||
-        (a->filter == NULL) != (b->filter == NULL) ||
+        a->ordered != ORDERED_NONE || b->ordered != ORDERED_NONE || a->order_count > 0 ||
+        b->order_count > 0 || (a->filter == NULL) != (b->filter == NULL) ||
         (a->filter != NULL && !expr_equal(a->filter, b->filter))) {
         return false;
     }
@@ -290,7 +421,7 @@ err_t
 bind_func(struct binder *binder, struct scope *scope, const FuncCall *call, struct expr **expr_out)
 {
     const char *name = function_name(binder, call);
-    bool is_aggregate = fn_is_aggregate(name);
+    bool is_aggregate = fn_is_aggregate(name) || call->agg_within_group;
     uint32_t count = (uint32_t)list_length(call->args);
     struct expr **args = arena_alloc(binder->arena, count * sizeof(*args));
     err_t err = ERR_OK;
@@ -310,7 +441,9 @@ bind_func(struct binder *binder, struct scope *scope, const FuncCall *call, stru
         err = bind_expr(binder, scope, list_nth(call->args, (int)i), &args[i]);
     }
     if (err == ERR_OK && is_aggregate) {
-        err = aggregate_bind(binder, scope, call, name, args, count, expr_out);
+        err = call->agg_within_group
+                  ? ordered_bind(binder, scope, call, name, args, count, expr_out)
+                  : aggregate_bind(binder, scope, call, name, args, count, expr_out);
     }
     if (is_aggregate) {
         scope->is_in_aggregate = false;

@@ -204,39 +204,50 @@ out:
     return err;
 }
 
-static err_t
-bind_group_by(struct binder *binder, struct scope *scope, struct query *query, const List *list)
+/* Another group, unless it is one already. */
+static uint32_t
+group_number(struct binder *binder, struct query *query, struct expr *expr)
 {
-    const ListCell *cell;
+    struct expr **grown = arena_alloc(binder->arena, (query->group_count + 1) * sizeof(*grown));
+
+    for (uint32_t i = 0; i < query->group_count; i++) {
+        if (expr_equal(query->groups[i], expr)) {
+            return i;
+        }
+        grown[i] = query->groups[i];
+    }
+    grown[query->group_count] = expr;
+    query->groups = grown;
+    return query->group_count++;
+}
+
+/* A column of the input comes before one of the output. */
+err_t
+bind_group_expr(struct binder *binder, struct scope *scope, struct query *query, const Node *node,
+                uint32_t *group_out)
+{
+    uint32_t target = UINT32_MAX;
+    struct expr *expr = NULL;
     err_t err = ERR_OK;
 
-    query->groups = bind_zeroed(binder, ((size_t)list_length(list) + 1) * sizeof(*query->groups));
-    foreach(cell, list)
-    {
-        const Node *node = lfirst(cell);
-        struct expr *expr = NULL;
-        uint32_t target = UINT32_MAX;
-
-        if (IsA(node, GroupingSet)) {
-            return bind_error(binder, ((const GroupingSet *)node)->location, "0A000",
-                              "grouping sets are not supported yet");
-        }
-        /* A column of the input comes before one of the output. */
-        if (IsA(node, ColumnRef)) {
-            err = bind_expr(binder, scope, node, &expr);
-        }
-        if (expr == NULL || err != ERR_OK) {
-            TRY(target_named(binder, query, node, "GROUP BY", &target));
-            if (target != UINT32_MAX) {
-                expr = query->targets[target].expr;
-            } else {
-                TRY(bind_expr(binder, scope, node, &expr));
-            }
-        }
-        TRY(bind_settle(binder, &expr));
-        query->groups[query->group_count++] = expr;
-        query->is_grouped = true;
+    if (IsA(node, ColumnRef)) {
+        err = bind_expr(binder, scope, node, &expr);
     }
+    if (expr == NULL || err != ERR_OK) {
+        TRY(target_named(binder, query, node, "GROUP BY", &target));
+        if (target != UINT32_MAX) {
+            expr = query->targets[target].expr;
+        } else {
+            TRY(bind_expr(binder, scope, node, &expr));
+        }
+    }
+    TRY(bind_settle(binder, &expr));
+    if (expr->type->compare == NULL) {
+        return bind_error(binder, bind_location(node), "42883",
+                          "could not identify an equality operator for type %s",
+                          expr->type->display);
+    }
+    *group_out = group_number(binder, query, expr);
 out:
     return err;
 }
@@ -427,7 +438,7 @@ bind_plain(struct binder *binder, struct scope *scope, struct query *query,
     }
     scope->may_set = true;
     scope->clause = "GROUP BY";
-    TRY(bind_group_by(binder, scope, query, select->groupClause));
+    TRY(bind_group_by(binder, scope, select));
     scope->may_aggregate = true;
     if (select->havingClause != NULL) {
         scope->may_set = false;

@@ -149,6 +149,9 @@ err_t bind_with(struct binder *binder, struct scope *scope, const WithClause *cl
 err_t bind_with_source(struct binder *binder, struct with_query *with, int location,
                        struct source **source_out);
 err_t bind_from(struct binder *binder, struct scope *scope, const List *items);
+err_t bind_group_by(struct binder *binder, struct scope *scope, const SelectStmt *select);
+err_t bind_group_expr(struct binder *binder, struct scope *scope, struct query *query,
+                      const Node *node, uint32_t *group_out);
 err_t bind_grouping(struct binder *binder, struct scope *scope, struct query *query);
 struct source *source_new(struct binder *binder, enum source_kind kind, uint32_t columns);
 struct source *source_of_relation(struct binder *binder, const struct relation *relation);

@@ -888,6 +888,7 @@ eval_rows(struct evaluation *evaluation, const struct expr *expr, const uint16_t
     case EXPR_SUBSCRIPT_SET:
         return eval_array(evaluation, expr, rows, count, out);
     case EXPR_AGGREGATE:
+    case EXPR_GROUPING:
     case EXPR_WINDOW:
         break;
     }

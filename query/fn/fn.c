@@ -395,6 +395,7 @@ static const struct aggregate_part *const aggregate_parts[] = {
     &fn_aggregates_array,
     &fn_aggregates_json,
     &fn_aggregates_math,
+    &fn_aggregates_pair,
 };
 enum { AGGREGATE_PART_COUNT = sizeof(aggregate_parts) / sizeof(aggregate_parts[0]) };
 

@@ -124,6 +124,14 @@ aggregate_resolve(struct planner *planner, const struct plan *input,
     for (uint32_t i = 0; i < copy->arg_count; i++) {
         TRY(plan_resolve(planner, input, aggregate->args[i], &copy->args[i]));
     }
+    copy->orders = plan_zeroed(planner, (copy->order_count + 1) * sizeof(*copy->orders));
+    for (uint32_t i = 0; i < copy->order_count; i++) {
+        TRY(plan_resolve(planner, input, aggregate->orders[i], &copy->orders[i]));
+    }
+    copy->direct = plan_zeroed(planner, (copy->direct_count + 1) * sizeof(*copy->direct));
+    for (uint32_t i = 0; i < copy->direct_count; i++) {
+        TRY(plan_resolve(planner, input, aggregate->direct[i], &copy->direct[i]));
+    }
     if (copy->filter != NULL) {
         TRY(plan_resolve(planner, input, aggregate->filter, &copy->filter));
     }
@@ -152,6 +160,10 @@ aggregate_add(struct planner *planner, const struct query *query, struct plan **
 
     added->expr_count = query->group_count;
     added->exprs = plan_zeroed(planner, (query->group_count + 1) * sizeof(*added->exprs));
+    added->set_count = query->set_count;
+    added->sets = query->sets;
+    added->grouping_count = query->grouping_count;
+    added->groupings = query->groupings;
     added->aggregate_count = query->aggregate_count;
     added->aggregates =
         plan_zeroed(planner, (query->aggregate_count + 1) * sizeof(*added->aggregates));

@@ -88,6 +88,10 @@ struct plan {
 
     uint32_t aggregate_count;
     struct aggregate **aggregates;
+    uint32_t set_count; /* AGGREGATE: grouping sets; 0: one, of all. */
+    const struct grouping_set *sets;
+    uint32_t grouping_count; /* Its last columns. */
+    const struct grouping_set *groupings;
 
     uint32_t key_column_count; /* SORT, DISTINCT_ON */
     struct sort_key *keys;
