@@ -2,6 +2,7 @@
 #include "engine/base/assert.h"
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
+#include "txn/closed.h"
 #include "txn/slots.h"
 #include "txn/txns.h"
 
@@ -214,6 +215,9 @@ counter_run(struct part *part, void *arg)
     struct counter_read *read = arg;
     struct store *store = txns_self()->store;
 
+    /* What has been decided is counted where it is applied: a commit over several shards may be in
+     * the snapshot and not yet in the sum. */
+    closed_wait_decided(txns_self(), part->snapshot);
     read->value = (int64_t)((uint64_t)store_counter(store, read->counter) +
                             (uint64_t)overlay_counter(&part->writes, read->counter));
     /* A counter keeps no position, and any commit may be in its sum: what is derived from it must
@@ -231,10 +235,10 @@ txn_counter(struct txn *txn, uint16_t slot, uint32_t counter, int64_t *value_out
 
     TRY(txn_check(txn));
     TRY(slots_route(txns_self()->slots, txn, slot, &shard));
+    part_hold(&txn->part);
     if (shard == shard_id()) {
         TRY(counter_run(&txn->part, &read));
     } else {
-        part_hold(&txn->part);
         TRY(txn_call(txn, shard, counter_run, &read));
     }
     *value_out = read.value;

@@ -490,10 +490,6 @@ count_in_txn(struct kv_request *request, struct count_step *counts)
     err_t err = ERR_OK;
 
     for (uint32_t i = 0; i < shard_count(); i++) {
-        struct txn_scan *heads = NULL;
-
-        TRY(heads_open(request->txn, i, keyspace, 0, KV_SLOTS, &heads));
-        txn_scan_close(&heads);
         TRY(txn_counter(request->txn, txn_slot_of_shard(i), kv_counter_keys(keyspace),
                         &counts[i].keys));
     }

@@ -188,6 +188,14 @@ class Cases:
             self.others[i % len(self.others)].call("SET", "other%d" % i, i)
         expect(self.connection.read(), [2 * LONG_BYTES] + [name[::-1] for name in names], "EXEC")
 
+    def dbsize_in_exec_counts_what_came_before_it(self):
+        commands = []
+        for i in range(PIPELINE // 8):
+            words = [word for k in range(4) for word in ("count%d:%d" % (i, k), "x")]
+            commands += [["MSET"] + words, ["MULTI"], ["DBSIZE"], ["EXEC"]]
+        counts = self.connection.pipeline(commands)[3::4]
+        expect(counts, [[4 * (i + 1)] for i in range(len(counts))], "DBSIZE")
+
     def close(self):
         for connection in [self.connection] + self.others:
             connection.close()
@@ -200,6 +208,7 @@ class Cases:
            client_list_shows_the_connections_of_all_shards, all_keys_outlive_a_restart,
            a_command_takes_effect_as_a_whole_on_all_shards,
            a_wait_that_ends_while_its_command_runs_answers_once,
+           dbsize_in_exec_counts_what_came_before_it,
            long_work_in_exec_keeps_what_later_commands_read, keys_of_one_tag_may_be_renamed]
 
 
