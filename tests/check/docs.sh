@@ -23,7 +23,7 @@ make -s -C "$ORBIT_BUILD" orbit-docs &&
 case_is "the program that writes docs/protocol/resp.md works" $?
 diff -u docs/protocol/resp.md "$work/resp.md" | head -40
 cmp -s docs/protocol/resp.md "$work/resp.md"
-case_is "docs/protocol/resp.md is what it writes (build/release/orbit-docs tests/compat/tcl/skip.txt > it)" $?
+case_is "docs/protocol/resp.md is what it writes (orbit-docs tests/compat/tcl/skip.txt > it)" $?
 
 # Each key of the example is commented out with its default, so a line of it must be accepted.
 sed -n 's/^# \([a-z-]* = .*\)$/\1/p' dist/orbit.conf >"$work/orbit.conf"

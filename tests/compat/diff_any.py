@@ -1,5 +1,5 @@
-"""Every command with words drawn from all that commands take, for differential.py: most are refused,
-and how is what is compared. What a command means is for the groups of its type. Commands that let a
+"""Every command with words drawn from all that commands take, for differential.py: most are
+refused, and how is what is compared. What a command means is for the groups of its type. Commands that let a
 key expire (here soon) are not among them, nor are those of HyperLogLogs, whose bytes differ."""
 
 from diff_common import key, number, small, word
@@ -76,7 +76,7 @@ def any_command(rng):
 
 
 def is_excused(name, ours, theirs):
-    """Redis 7.2 takes WITHSCORE here, 7.0 does not. And Redis reads ZINCRBY as ZADD, options too."""
+    """Redis 7.2 takes WITHSCORE here, 7.0 does not. And it reads ZINCRBY as ZADD, options too."""
     if name == "ZINCRBY":
         return isinstance(ours, Exception) and str(theirs) == "ERR syntax error"
     return name in ("ZRANK", "ZREVRANK") and str(ours) == "ERR syntax error" and \

@@ -1,5 +1,5 @@
-/* tools/docs/main.c - prints docs/protocol/resp.md from the tables that the server runs by, and from
- * the list of what is left out of Redis's own tests (its argument: tests/compat/tcl/skip.txt).
+/* tools/docs/main.c - prints docs/protocol/resp.md from the tables that the server runs by, and
+ * from the list of what is left out of Redis's own tests (its argument: tests/compat/tcl/skip.txt).
  *
  * Built by make and never installed. tools/check.sh compares its output with the file. */
 #include <stdio.h>
