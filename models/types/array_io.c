@@ -410,7 +410,10 @@ array_input(const struct type *type, const struct type_io *context, struct slice
     err_t err;
 
     TRY(dimensions_read(&parser, &declared));
+    /* What is wrong with the contents is said of them alone. */
+    parser.whole = slice_of(parser.at, (size_t)(parser.end - parser.at));
     TRY(contents_read(&parser));
+    parser.whole = text;
     TRY(shape_settle(&parser, &declared));
     err = elements_input(type, context, typmod, &parser, out);
 out:

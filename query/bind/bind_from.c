@@ -251,6 +251,19 @@ is_hidden_table(const struct scope *scope, struct slice table)
     return false;
 }
 
+/* One function that gives values: its row is the value. */
+static bool
+is_scalar_function(const struct source *source)
+{
+    const struct join *from =
+        source->kind == SOURCE_QUERY && source->query != NULL ? source->query->from : NULL;
+    const struct source *function = from != NULL && from->kind == FROM_SOURCE ? from->source : NULL;
+
+    return function != NULL && function->kind == SOURCE_FUNCTION && function->function_count == 1 &&
+           !function->has_ordinality && function->functions[0]->type->oid != OID_RECORD &&
+           source->column_count == 1;
+}
+
 /* The table's row as one value. *expr_out NULL: there is no such table. */
 static err_t
 whole_row(struct binder *binder, struct scope *scope, struct slice table, int location,
@@ -267,6 +280,10 @@ whole_row(struct binder *binder, struct scope *scope, struct slice table, int lo
 
         if (!slice_equal(scope->items[i].alias, table)) {
             continue;
+        }
+        if (is_scalar_function(source)) {
+            *expr_out = expr_column(binder->arena, source, 0);
+            return ERR_OK;
         }
         fields = bind_zeroed(binder, (source->column_count + 1) * sizeof(*fields));
         names = bind_zeroed(binder, (source->column_count + 1) * sizeof(*names));

@@ -175,6 +175,7 @@ enum change_kind {
 struct change {
     struct json_writer *writer;
     const struct datum *steps;
+    const uint8_t *nulls;     /* NULL: no step is. */
     const uint8_t *is_number; /* Of each step, when it is known; NULL: text that may be one. */
     uint32_t count;
     const struct json_value *value; /* NULL: CHANGE_DELETE. */
@@ -361,6 +362,9 @@ change_value(struct change *change, const struct json_value *at, uint32_t level)
     if (err != ERR_OK) {
         return err;
     }
+    if (change->nulls != NULL && change->nulls[level] != 0) {
+        return sql_error("22004", "path element at position %u is null", level + 1);
+    }
     switch (at->kind) {
     case JSON_OBJECT:
         return object_change(change, at, level);
@@ -377,7 +381,7 @@ change_value(struct change *change, const struct json_value *at, uint32_t level)
 }
 
 static err_t
-change_run(struct call *call, struct datum value, const struct datum *steps,
+change_run(struct call *call, struct datum value, const struct datum *steps, const uint8_t *nulls,
            const uint8_t *is_number, uint32_t count, const struct json_value *new_value,
            unsigned kind, struct datum *out)
 {
@@ -386,6 +390,7 @@ change_run(struct call *call, struct datum value, const struct datum *steps,
     struct change change = {
         .writer = &writer,
         .steps = steps,
+        .nulls = nulls,
         .is_number = is_number,
         .count = count,
         .value = new_value,
@@ -402,7 +407,7 @@ change_run(struct call *call, struct datum value, const struct datum *steps,
     return err;
 }
 
-/* The steps of a path, none of them null. */
+/* The steps of a path. */
 static err_t
 path_of(struct call *call, uint32_t arg, struct datum value, struct array_values *out)
 {
@@ -413,11 +418,6 @@ path_of(struct call *call, uint32_t arg, struct datum value, struct array_values
     }
     if (out->shape.dimensions > 1) {
         return sql_error("2202E", "wrong number of array subscripts");
-    }
-    for (uint32_t i = 0; i < out->count; i++) {
-        if (out->nulls[i] != 0) {
-            return sql_error("22004", "path element at position %u is null", i + 1);
-        }
     }
     return ERR_OK;
 }
@@ -441,7 +441,8 @@ path_change(struct call *call, const struct datum *args, const struct json_value
         *out = args[0];
         return ERR_OK;
     }
-    return change_run(call, args[0], steps.values, NULL, steps.count, new_value, kind, out);
+    return change_run(call, args[0], steps.values, steps.nulls, NULL, steps.count, new_value, kind,
+                      out);
 }
 
 static err_t
@@ -651,7 +652,7 @@ jsonb_subscript_set(struct call *call, struct datum container, bool is_container
     err_t err;
 
     if (!is_container_null) {
-        return change_run(call, container, steps, is_number, count, &new_value,
+        return change_run(call, container, steps, NULL, is_number, count, &new_value,
                           CHANGE_REPLACE | CHANGE_CREATE | CHANGE_FILL | CHANGE_STRICT, out);
     }
     json_write_init(&writer, call->arena);

@@ -38,3 +38,11 @@ select to_json('2014-05-28 12:22:35.614298'::timestamp), to_json('2014-05-28'::d
 select count(*), j from jx group by j order by 2;
 select jsonb_set_lax('{"a":1}','{a}',null,true,'delete_key');
 select '{"a":1}'::json::jsonb, '{"a": 1}'::jsonb::text;
+select x::text from json_array_elements('[1,"a"]') x;
+select json_array_elements('[1,[2]]'), jsonb_array_elements_text('["a",null]');
+select jsonb_set('{"a":1}', '{x,NULL}', '1'), jsonb_set('{"a":{}}', '{a,NULL}', '1');
+select * from json_to_record('{"ia": 123}') as x(ia _int4);
+select * from json_to_record('{"ia": [[1], 2]}') as x(ia _int4);
+select ('[1]'::jsonb)[1:2];
+select '  {1'::int[];
+select '[0:1]={1'::int[];
