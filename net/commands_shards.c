@@ -90,6 +90,7 @@ move_put(struct reply *reply, const struct shards *shards)
     field_int(reply, "bytes_moved", move->bytes);
     field_int(reply, "groups_moved", move->groups);
     field_int(reply, "retries", move->retries);
+    field_int(reply, "blocked_by", move->blocked_by);
     field_int(reply, "move_us", ended_us - MIN(ended_us, move->began_us));
     field_int(reply, "hold_us_max", move->hold_us_max);
     field_text(reply, "last_retry", move->last_error);
@@ -108,7 +109,7 @@ run_shards(struct session *session, struct kv_request *request)
     for (uint32_t i = 0; i < shard_count(); i++) {
         const struct row *row = &shards.rows[i];
 
-        reply_map(request->reply, i == 0 ? 20 : 11);
+        reply_map(request->reply, i == 0 ? 21 : 11);
         field_int(request->reply, "shard", i);
         field_text(request->reply, "state", state_of(row));
         field_int(request->reply, "slots", row->slots);

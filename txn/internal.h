@@ -73,6 +73,7 @@ struct store {
     lsn_t applied;          /* Position of the last record of the own log in the memtable. */
     lsn_t rotated_at;       /* Log position of the last rotation. */
     lsn_t flushed_lsn;      /* Of the own log, in tables. */
+    uint64_t memory_bytes;  /* The shard's, as given. */
     uint64_t log_bytes_max; /* Rotate when the log has grown by this much since. */
     store_write_fn on_write; /* Told each write as it is applied; NULL: nobody. */
     void *on_write_arg;

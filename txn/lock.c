@@ -346,9 +346,30 @@ request_withdraw(struct locks *locks, struct lock_request *request)
     }
 }
 
+static bool
+holder_visit(void *arg, const struct lock_owner *owner)
+{
+    uint64_t *in_the_way = arg;
+
+    *in_the_way = owner->txn;
+    return false; /* One is enough. */
+}
+
+static void
+holder_tell(struct locks *locks, const struct lock_request *request)
+{
+    struct blockers blockers = {
+        .request = request, .visit = holder_visit, .arg = request->owner->in_the_way};
+
+    if (request->owner->in_the_way != NULL && request->ended == ERR_OK) {
+        (void)blockers_visit(locks, &blockers);
+    }
+}
+
 static err_t
 request_failed(struct locks *locks, struct lock_request *request, err_t err)
 {
+    holder_tell(locks, request);
     if (request->ended == ERR_OK) {
         request_withdraw(locks, request);
     }

@@ -48,6 +48,8 @@ struct lock_owner {
     struct lock_request *waiting; /* NULL: none. */
     uint64_t client;              /* On whose behalf it waits: lock_cancel_client. 0: nobody's. */
     bool is_victim;               /* A deadlock was broken by ending its wait. */
+    uint64_t *in_the_way;         /* Told who held the lock that a wait was too short for. NULL:
+                                     nobody asks. */
     /* Prepared: its writes may be committed at `proposal` or later, and are not decided yet. */
     bool is_prepared;
     uint64_t proposal;

@@ -471,7 +471,9 @@ part_cost_of(const struct part *part)
 bool
 part_writes_are_much(const struct part *part)
 {
-    return part->writes.batch.record.size > store_record_bytes_max(txns_self()->store) / 2 ||
+    const struct store *store = txns_self()->store;
+
+    return part->writes.batch.record.size > store_record_bytes_max(store) / 2 ||
            part->writes.batch.large_count > STORE_LARGE_MAX / 2 ||
-           overlay_bytes(&part->writes) > (size_t)TXN_MEMORY_BYTES_MAX;
+           overlay_bytes(&part->writes) > spill_memory_max(store);
 }

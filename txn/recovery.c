@@ -305,6 +305,7 @@ lsm_options_fill(struct store *store, const struct store_options *options, const
         options->memory_bytes != 0 ? options->memory_bytes : (uint64_t)STORE_MEMORY_DEFAULT;
     uint64_t usable = memory - MIN(memory / 2, (uint64_t)STORE_RESERVE_BYTES + memory / 16);
 
+    store->memory_bytes = memory;
     *lsm = options->lsm;
     lsm->dir = dir;
     if (lsm->memtables_max == 0) {

@@ -26,6 +26,7 @@ struct reshard {
     struct reshard_stats stats;
     uint16_t target[SLOT_COUNT];
     uint32_t group_slots; /* Of the next group, at most. */
+    uint32_t next;        /* The slot from which on the next group is looked for. */
     bool is_closing;
     struct cond rest_cond;
     struct fiber_group fibers;
@@ -75,6 +76,7 @@ struct move {
     struct slot_past past;
     bool is_done;
     uint64_t held_us;
+    uint64_t blocked_by; /* Whose locks were in the way; 0: nobody's. */
     err_t err;
     char text[ERR_MESSAGE_BYTES_MAX];
 };
@@ -239,6 +241,7 @@ group_commit(struct move *move)
 
     TRY(txn_begin(&options, &txn));
     txn->part.is_move = true;
+    txn->part.locks.in_the_way = &move->blocked_by;
     move->group.txn = txn;
     move->group.keys = 0;
     move->group.entries = 0;
@@ -440,18 +443,20 @@ out:
 
 /* ---- The mover's fiber. ---- */
 
-/* The next slots that go from one shard to one other; false: none. */
+/* The next slots that go from one shard to one other, from where the last group was, so that one
+ * that could not be moved comes again when all others were tried; false: none. */
 static bool
 group_find(struct reshard *reshard, const struct slots *slots, struct slots_move *group)
 {
-    uint32_t first = 0;
-    uint32_t end;
+    uint32_t first = reshard->next;
+    uint32_t end, passed = 0;
 
-    while (first < SLOT_COUNT &&
+    while (passed < SLOT_COUNT &&
            (slots->owner[first] & SLOT_SHARD_MASK) == reshard->target[first]) {
-        first++;
+        first = (first + 1) % SLOT_COUNT;
+        passed++;
     }
-    if (first == SLOT_COUNT) {
+    if (passed == SLOT_COUNT) {
         return false;
     }
     group->first = (uint16_t)first;
@@ -464,6 +469,7 @@ group_find(struct reshard *reshard, const struct slots *slots, struct slots_move
         end++;
     }
     group->count = end - first;
+    reshard->next = end % SLOT_COUNT;
     return true;
 }
 
@@ -507,6 +513,7 @@ groups_move(struct reshard *reshard)
         move->clock = 0;
         move->is_done = false;
         move->held_us = 0;
+        move->blocked_by = 0;
         msg_call(move->group.from, MSG_FIBER, move_run, move);
         held_us = move->held_us;
         reshard->stats.hold_us += held_us;
@@ -519,8 +526,11 @@ groups_move(struct reshard *reshard)
             SOMETIMES("txn: a group of slots could not be moved at once");
             reshard->stats.retries++;
             snprintf(reshard->stats.last_error, ERR_MESSAGE_BYTES_MAX, "%s", move->text);
+            /* Fewer at once: then those stay that are locked, and their neighbours go. */
+            reshard->group_slots = MAX(reshard->group_slots / 2, 1U);
             reshard_rest(reshard, RESHARD_RETRY_US);
         }
+        reshard->stats.blocked_by = move->blocked_by;
     }
     MEM_FREE(MEM_BACKGROUND, move);
 }

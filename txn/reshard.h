@@ -21,7 +21,7 @@ enum {
     RESHARD_GROUP_BYTES = 128 << 10, /* What a group should have, as long as it has many slots. */
     RESHARD_FLUSH_BYTES = 256 << 10, /* Sent to the new owner at once. */
     RESHARD_PIN_WAIT_US = 2000 * 1000,
-    RESHARD_LOCK_WAIT_US = 200 * 1000, /* For locks in the group; then it is tried again later. */
+    RESHARD_LOCK_WAIT_US = 200 * 1000, /* For locks in the group; then others come first. */
     RESHARD_REST_US_MIN = 500,         /* Between groups; otherwise as long as the last one took, */
     RESHARD_REST_US_MAX = 20 * 1000,   /* up to this. */
     RESHARD_RETRY_US = 100 * 1000,     /* After a group that could not be moved. */
@@ -76,6 +76,8 @@ struct reshard_stats {
     uint32_t slots_left; /* To be moved. */
     uint64_t slots_moved, groups, keys, entries, bytes;
     uint64_t retries;
+    uint64_t blocked_by; /* The transaction whose locks the last group met; 0: it was moved, or met
+                            something else. */
     uint64_t began_us, ended_us;            /* Of shard_now_us on shard 0; ended 0: not yet. */
     uint64_t hold_us, hold_us_max;          /* For how long groups were held. */
     uint32_t retired;                       /* Shards that were given up: gone at the next start. */

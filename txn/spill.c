@@ -7,10 +7,18 @@
 #include "engine/base/canary.h"
 #include "txn/overlay_index.h"
 #include "txn/own.h"
+#include "txn/txns.h"
 
 #include "engine/base/poison.h"
 
 enum { AHEAD_BYTES_MIN = 16 << 10 };
+
+size_t
+spill_memory_max(const struct store *store)
+{
+    return (size_t)MIN(MAX(store->memory_bytes / TXN_MEMORY_SHARE, (uint64_t)TXN_MEMORY_BYTES_MIN),
+                       (uint64_t)TXN_MEMORY_BYTES_MAX);
+}
 
 /* ---- Pieces. ---- */
 
@@ -381,7 +389,8 @@ static YIELDS err_t
 merge_all(struct overlay *overlay, struct lsm_ingest *ingest)
 {
     struct spill *spill = overlay->spill;
-    uint32_t share = (uint32_t)SPILL_AHEAD_BYTES_MAX / MAX(1u, lsm_runs_count(spill->runs));
+    uint32_t ahead = (uint32_t)spill_memory_max(txns_self()->store);
+    uint32_t share = ahead / MAX(1u, lsm_runs_count(spill->runs));
     struct overlay_mark all = OVERLAY_ALL;
     struct own_iter iter;
     err_t err;

@@ -21,11 +21,16 @@
 
 enum {
     /* An overlay is spilled by the next flush, or the next step of a long command, when it takes
-     * more, or when its record has half of STORE_BATCH_BYTES_MAX. */
+     * more than this part of the shard's memory, within bounds (spill_memory_max), or when its
+     * record has half of what the log takes as one. */
+    TXN_MEMORY_SHARE = 8,
+    TXN_MEMORY_BYTES_MIN = 4 << 20, /* So that a gigabyte is not more than LSM_RUNS_MAX pieces. */
     TXN_MEMORY_BYTES_MAX = 16 << 20,
-    SPILL_KEPT_BYTES_MAX = 4 << 20,   /* Of range deletes and counters: ERR_LIMIT. */
-    SPILL_AHEAD_BYTES_MAX = 16 << 20, /* Read ahead by the merge at the commit, over all runs. */
+    SPILL_KEPT_BYTES_MAX = 4 << 20, /* Of range deletes and counters: ERR_LIMIT. */
 };
+
+/* Also what the merge at the commit reads ahead, over all runs. */
+size_t spill_memory_max(const struct store *store);
 
 /* One piece. */
 struct spill_piece {

@@ -306,6 +306,61 @@ def orbitctl_lists_transactions(port):
     expect(ctl(["txns", "now"])[0] == 64, "a wrong word behind txns has another status than 64")
 
 
+def orbitctl_shows_shards(port):
+    status, output = ctl(["--port", port, "shards", "--json"])
+    rows = [json.loads(line) for line in output.splitlines()]
+    expect(status == 0 and [row["shard"] for row in rows] == [0, 1], f"shards: {status} {output}")
+    expect(sum(row["slots"] for row in rows) == 16384 and sum(row["keys"] for row in rows) == 1000
+           and all(row["state"] == "serving" and row["slots"] == row["slots_wanted"]
+                   for row in rows), f"shards: {output}")
+    names = {"slots_left", "slots_moved", "keys_moved", "bytes_moved", "groups_moved", "retries",
+             "blocked_by", "move_us", "hold_us_max", "last_retry"}
+    expect(names <= set(rows[0]) and rows[0]["slots_left"] == 0, f"shards: {output}")
+    status, output = ctl(["--port", port, "shards"])
+    lines = output.splitlines()
+    expect(status == 0 and len(lines) == 3 and lines[0].split()[:4] ==
+           ["shard", "state", "slots", "share"] and lines[1].split()[1] == "serving",
+           f"shards: {status} {output}")
+    expect(ctl(["shards", "now"])[0] == 64, "a wrong word behind shards has no status 64")
+    expect(ctl(["--port", free_port(), "shards"])[0] == 1, "shards when down: not status 1")
+
+
+def orbitctl_names_who_holds_a_move_up():
+    with Case() as case:
+        port = free_port()
+        process = case.up(["--redis-port", port, "--shards", "1"])
+        with Connection(port) as connection:
+            connection.pipeline([("SET", f"key:{i}", "v" * 100) for i in range(1000)])
+        case.stop(process)
+        process = case.up(["--redis-port", port, "--shards", "2"])
+        with Connection(port) as connection:
+            connection.call("ORBIT.BEGIN")
+            held = connection.pipeline([("SET", f"key:{i}", "held") for i in range(1000)])
+            is_late = any(reply != b"OK" for reply in held)  # It may be over before.
+            status, output = ctl(["--port", port, "txns", "--json"])
+            begin = time.monotonic()
+            row = {"state": "moving", "blocked_by": 0, "slots_left": 1}
+            while (not is_late and row["slots_left"] > 0 and row["blocked_by"] == 0 and
+                   time.monotonic() - begin < 20):
+                status, rows = ctl(["--port", port, "shards", "--json"])
+                row = json.loads(rows.splitlines()[0])
+                time.sleep(0.05)  # The mover waits 0.2 s for a lock.
+            if row["blocked_by"] != 0:
+                expect(row["blocked_by"] == json.loads(output.splitlines()[0])["id"],
+                       f"{row} and {output}")
+                status, text = ctl(["--port", port, "shards"])
+                expect(status == 0 and "has locked" in text, f"shards: {text}")
+            else:
+                expect(is_late or row["slots_left"] == 0, f"nobody is named: {row}")
+            connection.call("ORBIT.ROLLBACK")
+            while row["slots_left"] > 0 and time.monotonic() - begin < 40:
+                status, rows = ctl(["--port", port, "shards", "--json"])
+                row = json.loads(rows.splitlines()[0])
+                time.sleep(0.05)  # Until the slots have moved.
+            expect(row["slots_left"] == 0 and connection.call("DBSIZE") == 1000, f"stuck: {row}")
+        case.stop(process)
+
+
 def orbitctl_asks_stops_and_verifies():
     with Case() as case:
         port = free_port()
@@ -315,6 +370,7 @@ def orbitctl_asks_stops_and_verifies():
         status, output = ctl(["--port", port, "info", "server"])
         expect(status == 0 and "orbit_version:" in output, f"info: {status} {output}")
         orbitctl_lists_transactions(port)
+        orbitctl_shows_shards(port)
         data = case.folder + "/data"
         status, output = ctl(["verify", data])
         expect(status == 2 and "stop it first" in output, f"verify while up: {status} {output}")
@@ -369,7 +425,7 @@ def main():
              systemd_is_told_of_readiness_and_of_the_stop,
              both_signals_stop_it_while_clients_are_connected,
              what_was_acknowledged_before_a_stop_is_there_after_a_start,
-             orbitctl_asks_stops_and_verifies]
+             orbitctl_asks_stops_and_verifies, orbitctl_names_who_holds_a_move_up]
     for case in cases:
         tally.run(case.__name__, case)
     try:

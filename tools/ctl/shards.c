@@ -1,6 +1,7 @@
 /* tools/ctl/shards.c - the shards: slots, sizes, load, and how far a move of slots has come. */
 #include "tools/ctl/shards.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -29,6 +30,7 @@ move_print(const struct rows_field *fields, unsigned count)
 {
     double left = number_of(fields, count, "slots_left");
     double moved = number_of(fields, count, "slots_moved");
+    unsigned long long by = strtoull(rows_find(fields, count, "blocked_by"), NULL, 10);
 
     if (left + moved > 0) {
         printf("moved %.0f of %.0f slots: %s keys, %.1f MiB in %.1f s; held at most %.1f ms\n",
@@ -40,6 +42,10 @@ move_print(const struct rows_field *fields, unsigned count)
     if (rows_find(fields, count, "last_retry")[0] != '\0') {
         printf("%s groups were tried again: %s\n", rows_find(fields, count, "retries"),
                rows_find(fields, count, "last_retry"));
+    }
+    if (by != 0) { /* As orbitctl txns writes it. */
+        printf("%.0f slots wait for what transaction %llu-%llu has locked\n", left, by >> 48,
+               by & ((UINT64_C(1) << 48) - 1));
     }
 }
 

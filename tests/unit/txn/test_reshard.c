@@ -431,6 +431,69 @@ Test(reshard, a_pin_keeps_every_slot_where_it_is)
     end();
 }
 
+static struct txn *holder;
+
+static void
+lock_one(void)
+{
+    const struct txn_options plain = {.isolation = TXN_READ_COMMITTED};
+    uint16_t slot = slot_at(SLOTS_USED - 1);
+    uint8_t key[3];
+
+    cr_assert_eq(txn_begin(&plain, &holder), ERR_OK);
+    cr_assert_eq(txn_lock(holder, slot, key_of(key, slot), LOCK_UPDATE, LOCK_WAIT), ERR_OK);
+}
+
+static void
+expect_blocked(void)
+{
+    struct reshard_stats stats;
+
+    reshard_stats_get(&stats);
+    cr_assert(stats.is_moving);
+    cr_assert_eq(stats.slots_left, 1, "%u", stats.slots_left);
+    cr_assert_eq(stats.blocked_by, txn_id(holder));
+}
+
+static void
+unlock_one(void)
+{
+    txn_abort(&holder);
+}
+
+static void
+mover_open(void)
+{
+    struct reshard_options move = {.shards = wanted, .copy = copy, .on_move = on_move};
+
+    cr_assert_eq(reshard_open(&move), ERR_OK);
+}
+
+static void
+mover_close(void)
+{
+    cr_assert_not(is_moving());
+    reshard_close();
+}
+
+Test(reshard, all_but_the_slot_that_is_locked_moves_and_the_holder_is_told)
+{
+    begin(plan(2));
+    run_on(0, fill);
+    end();
+    begin(plan(4));
+    run_on(0, lock_one);
+    run_on(0, mover_open);
+    sim_world_run(world, NULL, NULL, LONG_US);
+    run_on(0, expect_blocked);
+    run_on(0, unlock_one);
+    sim_world_run(world, NULL, NULL, LONG_US);
+    run_on(0, mover_close);
+    run_on(0, look);
+    cr_assert_eq(sim_world_call_all(world, look_here, NULL), ERR_OK);
+    end();
+}
+
 /* ---- What a start refuses. ---- */
 
 Test(reshard, a_shard_that_owns_slots_and_is_not_there_is_named)
