@@ -54,3 +54,5 @@ query_sources += query/fn/json.c query/fn/json_build.c query/fn/json_item.c quer
     query/fn/jsonb_change.c
 query_sources += query/deparse/definition.c query/deparse/expr.c
 query_sources += query/fn/catalog.c query/fn/definition.c query/fn/regex.c
+query_sources += query/catalog/procs.c
+query_sources += query/catalog/depend.c

@@ -125,6 +125,7 @@ compare_timetz(const struct type *type, struct datum a, struct datum b)
     X(OID_REGROLE, 4097, "regrole", "regrole", 4, 'N', true, REP_INT, reg, int)                    \
     X(OID_REGCOLLATION, 4192, "regcollation", "regcollation", 4, 'N', true, REP_INT, reg, int)     \
     X(OID_XID, 1011, "xid", "xid", 4, 'U', false, REP_INT, xid, int)                               \
+    X(OID_ACLITEM, 1034, "aclitem", "aclitem", 12, 'U', false, REP_BYTES, text, none)              \
     X(OID_INT2VECTOR, 1006, "int2vector", "int2vector", -1, 'A', false, REP_BYTES, vector, none)   \
     X(OID_OIDVECTOR, 1013, "oidvector", "oidvector", -1, 'A', false, REP_BYTES, vector, array)
 /* Types without arrays: literals, and what parameters of functions are declared as. */

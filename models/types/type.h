@@ -34,6 +34,7 @@ enum {
     OID_FLOAT4 = 700,
     OID_FLOAT8 = 701,
     OID_UNKNOWN = 705,
+    OID_ACLITEM = 1033,
     OID_BPCHAR = 1042,
     OID_VARCHAR = 1043,
     OID_DATE = 1082,

@@ -139,6 +139,14 @@ bind_expr_copy(struct binder *binder, const struct expr *from)
     return copy;
 }
 
+/* tableoid: every row of a table has its number. */
+static bool
+is_table_number(const struct source *source, struct slice name)
+{
+    return (source->kind == SOURCE_TABLE || source->kind == SOURCE_SYSTEM) &&
+           source->relation != NULL && slice_equal(name, SLICE("tableoid"));
+}
+
 /* In this scope alone. *expr_out NULL: it has no such column. table.size 0: of any. */
 static err_t
 column_in_scope(struct binder *binder, struct scope *scope, struct slice table, struct slice name,
@@ -160,6 +168,10 @@ column_in_scope(struct binder *binder, struct scope *scope, struct slice table, 
         }
         column = column_find(item->source, name);
         if (column == UINT32_MAX) {
+            if (is_table_number(item->source, name)) {
+                *expr_out = expr_const(binder->arena, type_by_oid(OID_OID),
+                                       datum_int(item->source->relation->oid), false);
+            }
             continue;
         }
         if (item->is_refused) {

@@ -11,14 +11,6 @@
 
 /* clang-format off */
 static const struct system_relation relations[] = {
-    TABLE(2600, "pg_aggregate", 'r',
-          "aggfnoid regproc!, aggkind char!, aggnumdirectargs int2!, aggtransfn regproc!, "
-          "aggfinalfn regproc!, aggcombinefn regproc!, aggserialfn regproc!, "
-          "aggdeserialfn regproc!, aggmtransfn regproc!, aggminvtransfn regproc!, "
-          "aggmfinalfn regproc!, aggfinalextra bool!, aggmfinalextra bool!, "
-          "aggfinalmodify char!, aggmfinalmodify char!, aggsortop oid!, aggtranstype oid!, "
-          "aggtransspace int4!, aggmtranstype oid!, aggmtransspace int4!, agginitval text, "
-          "aggminitval text"),
     TABLE(2602, "pg_amop", 'r',
           "oid oid!, amopfamily oid!, amoplefttype oid!, amoprighttype oid!, "
           "amopstrategy int2!, amoppurpose char!, amopopr oid!, amopmethod oid!, "
@@ -28,9 +20,6 @@ static const struct system_relation relations[] = {
           "amprocnum int2!, amproc regproc!"),
     TABLE(1261, "pg_auth_members", 'r',
           "roleid oid!, member oid!, grantor oid!, admin_option bool!"),
-    TABLE(2605, "pg_cast", 'r',
-          "oid oid!, castsource oid!, casttarget oid!, castfunc oid!, castcontext char!, "
-          "castmethod char!"),
     TABLE(2607, "pg_conversion", 'r',
           "oid oid!, conname name!, connamespace oid!, conowner oid!, conforencoding int4!, "
           "contoencoding int4!, conproc regproc!, condefault bool!"),
@@ -39,9 +28,6 @@ static const struct system_relation relations[] = {
     TABLE(826, "pg_default_acl", 'r',
           "oid oid!, defaclrole oid!, defaclnamespace oid!, defaclobjtype char!, "
           "defaclacl _aclitem!"),
-    TABLE(2608, "pg_depend", 'r',
-          "classid oid!, objid oid!, objsubid int4!, refclassid oid!, refobjid oid!, "
-          "refobjsubid int4!, deptype char!"),
     TABLE(2609, "pg_description", 'r',
           "objoid oid!, classoid oid!, objsubid int4!, description text!"),
     TABLE(3501, "pg_enum", 'r',
@@ -68,10 +54,6 @@ static const struct system_relation relations[] = {
           "loid oid!, pageno int4!, data bytea!"),
     TABLE(2995, "pg_largeobject_metadata", 'r',
           "oid oid!, lomowner oid!, lomacl _aclitem"),
-    TABLE(2617, "pg_operator", 'r',
-          "oid oid!, oprname name!, oprnamespace oid!, oprowner oid!, oprkind char!, "
-          "oprcanmerge bool!, oprcanhash bool!, oprleft oid!, oprright oid!, oprresult oid!, "
-          "oprcom oid!, oprnegate oid!, oprcode regproc!, oprrest regproc!, oprjoin regproc!"),
     TABLE(6243, "pg_parameter_acl", 'r',
           "oid oid!, parname text!, paracl _aclitem"),
     TABLE(3350, "pg_partitioned_table", 'r',
@@ -81,15 +63,6 @@ static const struct system_relation relations[] = {
     TABLE(3256, "pg_policy", 'r',
           "oid oid!, polname name!, polrelid oid!, polcmd char!, polpermissive bool!, "
           "polroles _oid!, polqual pg_node_tree, polwithcheck pg_node_tree"),
-    TABLE(1255, "pg_proc", 'r',
-          "oid oid!, proname name!, pronamespace oid!, proowner oid!, prolang oid!, "
-          "procost float4!, prorows float4!, provariadic oid!, prosupport regproc!, "
-          "prokind char!, prosecdef bool!, proleakproof bool!, proisstrict bool!, "
-          "proretset bool!, provolatile char!, proparallel char!, pronargs int2!, "
-          "pronargdefaults int2!, prorettype oid!, proargtypes oidvector!, "
-          "proallargtypes _oid, proargmodes _char, proargnames _text, "
-          "proargdefaults pg_node_tree, protrftypes _oid, prosrc text!, probin text, "
-          "prosqlbody pg_node_tree, proconfig _text, proacl _aclitem"),
     TABLE(6104, "pg_publication", 'r',
           "oid oid!, pubname name!, pubowner oid!, puballtables bool!, pubinsert bool!, "
           "pubupdate bool!, pubdelete bool!, pubtruncate bool!, pubviaroot bool!"),
@@ -209,10 +182,6 @@ static const struct system_relation relations[] = {
     TABLE(12099, "pg_seclabels", 'v',
           "objoid oid, classoid oid, objsubid int4, objtype text, objnamespace oid, "
           "objname text, provider text, label text"),
-    TABLE(12048, "pg_sequences", 'v',
-          "schemaname name, sequencename name, sequenceowner name, data_type regtype, "
-          "start_value int8, min_value int8, max_value int8, increment_by int8, cycle bool, "
-          "cache_size int8, last_value int8"),
     TABLE(12005, "pg_shadow", 'v',
           "usename name, usesysid oid, usecreatedb bool, usesuper bool, userepl bool, "
           "usebypassrls bool, passwd text, valuntil timestamptz, useconfig _text"),

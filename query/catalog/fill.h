@@ -11,6 +11,8 @@ FILL(fill_attribute);
 FILL(fill_attrdef);
 FILL(fill_namespace);
 FILL(fill_sequence);
+/* depend.c */
+FILL(fill_depend);
 /* Indexes and constraints: constraints.c */
 FILL(fill_index);
 FILL(fill_constraint);
@@ -21,6 +23,11 @@ FILL(fill_collation);
 FILL(fill_language);
 FILL(fill_opclass);
 FILL(fill_opfamily);
+/* Functions: procs.c */
+FILL(fill_proc);
+FILL(fill_aggregate);
+FILL(fill_operator);
+FILL(fill_cast);
 /* The server: server.c */
 FILL(fill_database);
 FILL(fill_authid);

@@ -24,6 +24,15 @@ bool number_find(enum number_list list, oid_t oid, struct number *out);
 oid_t number_of_function(struct slice name, const oid_t *args, uint32_t arg_count);
 oid_t number_of_operator(struct slice name, oid_t left, oid_t right);
 
+/* A function that is there, or an aggregate. */
+struct proc {
+    struct number number;
+    oid_t result;
+    char kind; /* As prokind. */
+    bool is_strict, is_volatile, is_variadic, is_set;
+};
+bool proc_find(oid_t oid, struct proc *out);
+
 /* regproc, regprocedure and their like. */
 bool proc_put(oid_t oid, bool with_args, struct buf *out);
 bool operator_put(oid_t oid, bool with_args, struct buf *out);

@@ -11,6 +11,14 @@
 
 /* clang-format off */
 static const struct system_relation relations[] = {
+    TABLE(2600, "pg_aggregate", 'r', fill_aggregate,
+          "aggfnoid regproc!, aggkind char!, aggnumdirectargs int2!, aggtransfn regproc!, "
+          "aggfinalfn regproc!, aggcombinefn regproc!, aggserialfn regproc!, "
+          "aggdeserialfn regproc!, aggmtransfn regproc!, aggminvtransfn regproc!, "
+          "aggmfinalfn regproc!, aggfinalextra bool!, aggmfinalextra bool!, "
+          "aggfinalmodify char!, aggmfinalmodify char!, aggsortop oid!, aggtranstype oid!, "
+          "aggtransspace int4!, aggmtranstype oid!, aggmtransspace int4!, agginitval text, "
+          "aggminitval text"),
     TABLE(2601, "pg_am", 'r', fill_am,
           "oid oid!, amname name!, amhandler regproc!, amtype char!"),
     TABLE(2604, "pg_attrdef", 'r', fill_attrdef,
@@ -26,6 +34,9 @@ static const struct system_relation relations[] = {
           "oid oid!, rolname name!, rolsuper bool!, rolinherit bool!, rolcreaterole bool!, "
           "rolcreatedb bool!, rolcanlogin bool!, rolreplication bool!, rolbypassrls bool!, "
           "rolconnlimit int4!, rolpassword text, rolvaliduntil timestamptz"),
+    TABLE(2605, "pg_cast", 'r', fill_cast,
+          "oid oid!, castsource oid!, casttarget oid!, castfunc oid!, castcontext char!, "
+          "castmethod char!"),
     TABLE(1259, "pg_class", 'r', fill_class,
           "oid oid!, relname name!, relnamespace oid!, reltype oid!, reloftype oid!, "
           "relowner oid!, relam oid!, relfilenode oid!, reltablespace oid!, relpages int4!, "
@@ -51,6 +62,9 @@ static const struct system_relation relations[] = {
           "datistemplate bool!, datallowconn bool!, datconnlimit int4!, datfrozenxid xid!, "
           "datminmxid xid!, dattablespace oid!, datcollate text!, datctype text!, "
           "daticulocale text, datcollversion text, datacl _aclitem"),
+    TABLE(2608, "pg_depend", 'r', fill_depend,
+          "classid oid!, objid oid!, objsubid int4!, refclassid oid!, refobjid oid!, "
+          "refobjsubid int4!, deptype char!"),
     TABLE(2610, "pg_index", 'r', fill_index,
           "indexrelid oid!, indrelid oid!, indnatts int2!, indnkeyatts int2!, "
           "indisunique bool!, indnullsnotdistinct bool!, indisprimary bool!, "
@@ -66,8 +80,21 @@ static const struct system_relation relations[] = {
     TABLE(2616, "pg_opclass", 'r', fill_opclass,
           "oid oid!, opcmethod oid!, opcname name!, opcnamespace oid!, opcowner oid!, "
           "opcfamily oid!, opcintype oid!, opcdefault bool!, opckeytype oid!"),
+    TABLE(2617, "pg_operator", 'r', fill_operator,
+          "oid oid!, oprname name!, oprnamespace oid!, oprowner oid!, oprkind char!, "
+          "oprcanmerge bool!, oprcanhash bool!, oprleft oid!, oprright oid!, oprresult oid!, "
+          "oprcom oid!, oprnegate oid!, oprcode regproc!, oprrest regproc!, oprjoin regproc!"),
     TABLE(2753, "pg_opfamily", 'r', fill_opfamily,
           "oid oid!, opfmethod oid!, opfname name!, opfnamespace oid!, opfowner oid!"),
+    TABLE(1255, "pg_proc", 'r', fill_proc,
+          "oid oid!, proname name!, pronamespace oid!, proowner oid!, prolang oid!, "
+          "procost float4!, prorows float4!, provariadic oid!, prosupport regproc!, "
+          "prokind char!, prosecdef bool!, proleakproof bool!, proisstrict bool!, "
+          "proretset bool!, provolatile char!, proparallel char!, pronargs int2!, "
+          "pronargdefaults int2!, prorettype oid!, proargtypes oidvector!, "
+          "proallargtypes _oid, proargmodes _char, proargnames _text, "
+          "proargdefaults pg_node_tree, protrftypes _oid, prosrc text!, probin text, "
+          "prosqlbody pg_node_tree, proconfig _text, proacl _aclitem"),
     TABLE(2224, "pg_sequence", 'r', fill_sequence,
           "seqrelid oid!, seqtypid oid!, seqstart int8!, seqincrement int8!, seqmax int8!, "
           "seqmin int8!, seqcache int8!, seqcycle bool!"),

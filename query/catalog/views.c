@@ -29,6 +29,14 @@ static const struct system_relation relations[] = {
           " rolreplication,\n"
           " rolconnlimit, '********'::text, rolvaliduntil, rolbypassrls, NULL::text, oid\n"
           "FROM pg_authid"),
+    VIEW(12048, "pg_sequences",
+          "schemaname name, sequencename name, sequenceowner name, data_type regtype, "
+          "start_value int8, min_value int8, max_value int8, increment_by int8, cycle bool, "
+          "cache_size int8, last_value int8",
+          "SELECT n.nspname, c.relname, pg_get_userbyid(c.relowner), s.seqtypid::regtype,\n"
+          " s.seqstart, s.seqmin, s.seqmax, s.seqincrement, s.seqcycle, s.seqcache, NULL::int8\n"
+          "FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid\n"
+          " LEFT JOIN pg_namespace n ON n.oid = c.relnamespace"),
     VIEW(12033, "pg_tables",
           "schemaname name, tablename name, tableowner name, tablespace name, hasindexes bool, "
           "hasrules bool, hastriggers bool, rowsecurity bool",

@@ -3,11 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "models/relational/relational.h"
 #include "models/types/array.h"
 #include "models/types/sql_error.h"
 #include "query/catalog/proc.h"
 #include "query/catalog/system.h"
 #include "query/fn/fn.h"
+#include "query/fn/set.h"
 #include "query/search_path.h"
 #include "query/session.h"
 
@@ -274,7 +276,147 @@ col_description(struct call *call, const struct datum *args, struct datum *out)
                          : null_result(call);
 }
 
+/* ---- Functions and rules ---- */
+
+static err_t
+function_result(struct call *call, const struct datum *args, struct datum *out)
+{
+    const struct type *type;
+    struct proc proc;
+    struct buf text;
+    err_t err;
+
+    if (!proc_find((oid_t)args[0].i, &proc)) {
+        return null_result(call);
+    }
+    type = catalog_type(call->env->catalog, proc.result);
+    buf_init(&text, MEM_SESSIONS);
+    buf_printf(&text, "%s", proc.is_set ? "SETOF " : "");
+    if (type != NULL) {
+        type_format(type, -1, &text);
+    }
+    err = text_result(call, &text, out);
+    buf_fini(&text);
+    return err;
+}
+
+static err_t
+function_arguments(struct call *call, const struct datum *args, struct datum *out)
+{
+    struct proc proc;
+    struct buf text;
+    err_t err;
+
+    if (!proc_find((oid_t)args[0].i, &proc)) {
+        return null_result(call);
+    }
+    buf_init(&text, MEM_SESSIONS);
+    for (uint32_t i = 0; i < proc.number.arg_count; i++) {
+        const struct type *type = catalog_type(call->env->catalog, proc.number.args[i]);
+
+        buf_printf(&text, "%s%s", i > 0 ? ", " : "",
+                   proc.is_variadic && i + 1 == proc.number.arg_count ? "VARIADIC " : "");
+        if (type != NULL) {
+            type_format(type, -1, &text);
+        }
+    }
+    err = text_result(call, &text, out);
+    buf_fini(&text);
+    return err;
+}
+
+static err_t
+quote_ident(struct call *call, const struct datum *args, struct datum *out)
+{
+    struct buf text;
+    err_t err;
+
+    buf_init(&text, MEM_SESSIONS);
+    put_identifier(&text, args[0].bytes);
+    err = text_result(call, &text, out);
+    buf_fini(&text);
+    return err;
+}
+
+/* No table is a partition of another. */
+static err_t
+no_rows(struct set_call *call, struct vector *columns, uint32_t *count_out)
+{
+    (void)call;
+    (void)columns;
+    *count_out = 0;
+    return ERR_OK;
+}
+
+static const struct set_function ancestors_set = {.next = no_rows};
+
 /* ---- Sizes ---- */
+
+enum { ROW_BYTES = 24, VALUE_BYTES = 32 };
+
+/* An estimate: rows as ANALYZE counted them, times what a row of such columns may take. */
+static int64_t
+relation_bytes(const struct relation *relation)
+{
+    uint64_t rows = relational_rows(relation->oid), width = ROW_BYTES;
+
+    for (uint32_t i = 0; i < relation->column_count; i++) {
+        int16_t length = relation->columns[i].type->length;
+
+        width += length > 0 ? (uint64_t)length : VALUE_BYTES;
+    }
+    return rows == UINT64_MAX ? 0 : (int64_t)(rows * width);
+}
+
+static int64_t
+indexes_bytes(const struct relation *relation)
+{
+    uint64_t rows = relational_rows(relation->oid), width = 0;
+
+    for (uint32_t i = 0; i < relation->index_count; i++) {
+        width += relation->indexes[i].storage != 0
+                     ? ROW_BYTES + (uint64_t)relation->indexes[i].column_count * VALUE_BYTES
+                     : 0;
+    }
+    return rows == UINT64_MAX ? 0 : (int64_t)(rows * width);
+}
+
+static err_t
+table_size(struct call *call, const struct datum *args, struct datum *out)
+{
+    struct class_ref class;
+
+    if (!class_find(call->env->catalog, (oid_t)args[0].i, &class)) {
+        return null_result(call);
+    }
+    out->i = class.relation == NULL || class.index != NULL ? 0 : relation_bytes(class.relation);
+    return ERR_OK;
+}
+
+static err_t
+indexes_size(struct call *call, const struct datum *args, struct datum *out)
+{
+    struct class_ref class;
+
+    if (!class_find(call->env->catalog, (oid_t)args[0].i, &class)) {
+        return null_result(call);
+    }
+    out->i = class.relation == NULL || class.index != NULL ? 0 : indexes_bytes(class.relation);
+    return ERR_OK;
+}
+
+static err_t
+total_size(struct call *call, const struct datum *args, struct datum *out)
+{
+    struct datum indexes = datum_int(0);
+    err_t err = table_size(call, args, out);
+
+    if (err == ERR_OK && !call->is_null) {
+        err = indexes_size(call, args, &indexes);
+        out->i += indexes.i;
+    }
+    return err;
+}
 
 static int64_t
 half_rounded(int64_t value)
@@ -369,6 +511,22 @@ static const struct operator_row rows[] = {
     FN("shobj_description", OID_TEXT, 2, true, obj_description, OID_OID, OID_NAME),
     FN("col_description", OID_TEXT, 2, true, col_description, OID_OID, OID_INT4),
     FN("pg_size_pretty", OID_TEXT, 1, true, size_pretty, OID_INT8),
+    FN("pg_relation_size", OID_INT8, 1, true, table_size, OID_REGCLASS),
+    FN("pg_table_size", OID_INT8, 1, true, table_size, OID_REGCLASS),
+    FN("pg_indexes_size", OID_INT8, 1, true, indexes_size, OID_REGCLASS),
+    FN("pg_total_relation_size", OID_INT8, 1, true, total_size, OID_REGCLASS),
+    FN("pg_get_function_result", OID_TEXT, 1, true, function_result, OID_OID),
+    FN("pg_get_function_arguments", OID_TEXT, 1, true, function_arguments, OID_OID),
+    FN("pg_get_function_identity_arguments", OID_TEXT, 1, true, function_arguments, OID_OID),
+    FN("pg_get_ruledef", OID_TEXT, 2, true, nothing, OID_OID, OID_BOOL),
+    FN("quote_ident", OID_TEXT, 1, true, quote_ident, OID_TEXT),
+    {NULL,
+     {.name = "pg_partition_ancestors",
+      .result = OID_REGCLASS,
+      .args = {OID_REGCLASS},
+      .arg_count = 1,
+      .is_strict = true,
+      .set = &ancestors_set}},
     FN("pg_tablespace_location", OID_TEXT, 1, true, empty_text, OID_OID),
     FN("pg_get_triggerdef", OID_TEXT, 1, true, nothing, OID_OID),
     FN("pg_get_triggerdef", OID_TEXT, 2, true, nothing, OID_OID, OID_BOOL),

@@ -399,6 +399,12 @@ static const struct aggregate_part *const aggregate_parts[] = {
 };
 enum { AGGREGATE_PART_COUNT = sizeof(aggregate_parts) / sizeof(aggregate_parts[0]) };
 
+const struct aggregate_part *
+fn_aggregate_part(uint32_t index)
+{
+    return index < AGGREGATE_PART_COUNT ? aggregate_parts[index] : NULL;
+}
+
 bool
 fn_is_aggregate(const char *name)
 {

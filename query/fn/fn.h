@@ -26,6 +26,8 @@ bool fn_is_known(const char *name);
 /* arg_count 0: of no argument, count(*). */
 const struct aggregate_function *fn_aggregate(const char *name, const oid_t *args,
                                               uint32_t arg_count);
+struct aggregate_part;
+const struct aggregate_part *fn_aggregate_part(uint32_t index); /* NULL: beyond the last. */
 bool fn_is_aggregate(const char *name);
 /* The operator whose function it is; NULL: it is none. */
 const char *fn_operator_name(const struct function *function);

@@ -190,14 +190,14 @@ out:
 
 static const struct operator_row rows[] = {
     FN("nextval", 1, nextval_text, OID_TEXT),
-    FN("nextval", 1, nextval_oid, OID_OID),
+    FN("nextval", 1, nextval_oid, OID_REGCLASS),
     FN("currval", 1, currval_text, OID_TEXT),
-    FN("currval", 1, currval_oid, OID_OID),
+    FN("currval", 1, currval_oid, OID_REGCLASS),
     FN("setval", 2, setval_text, OID_TEXT, OID_INT8),
-    FN("setval", 2, setval_oid, OID_OID, OID_INT8),
+    FN("setval", 2, setval_oid, OID_REGCLASS, OID_INT8),
     FN("setval", 3, setval3_text, OID_TEXT, OID_INT8, OID_BOOL),
-    FN("setval", 3, setval3_oid, OID_OID, OID_INT8, OID_BOOL),
+    FN("setval", 3, setval3_oid, OID_REGCLASS, OID_INT8, OID_BOOL),
     FN("lastval", 0, lastval, 0),
-    FN("pg_sequence_last_value", 1, last_value, OID_OID),
+    FN("pg_sequence_last_value", 1, last_value, OID_REGCLASS),
 };
 const struct function_part fn_part_sequence = {rows, sizeof(rows) / sizeof(rows[0])};
