@@ -256,6 +256,9 @@ regclass_find(const struct statement_env *env, struct slice text, struct arena *
     err_t err;
 
     TRY(split_or_fail(text, arena, parts, &count));
+    if (count > 1 && schema_find(env->catalog, parts[count - 2]) == 0) {
+        return sql_error("3F000", "schema \"%.*s\" does not exist", SLICE_ARGS(parts[count - 2]));
+    }
     is_found = count == 1
                    ? class_search(env->catalog, env->search_path, parts[0], &class)
                    : class_in_schema(env->catalog, schema_find(env->catalog, parts[count - 2]),
