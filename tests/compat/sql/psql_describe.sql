@@ -42,7 +42,7 @@ SET search_path = shop, public;
 \ds
 \dt nosuch
 \dD
-\df btrim
+\df repeat
 \x
 \d shop.orders
 \x
