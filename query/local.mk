@@ -47,7 +47,7 @@ query_sources += query/fn/datetime.c query/fn/datetime_make.c query/fn/datetime_
 query_sources += query/parse/keyword.c
 
 # Keys of Redis in SQL.
-query_sources += query/fn/redis.c query/session/redis.c
+query_sources += query/fn/redis.c query/session/redis.c query/session/share.c
 
 # JSON.
 query_sources += query/fn/json.c query/fn/json_build.c query/fn/json_item.c query/fn/json_rows.c \

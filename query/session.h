@@ -154,5 +154,10 @@ bool sql_portal_next(const struct sql_session *session, const void **place,
 struct reply;
 YIELDS err_t sql_session_redis(struct sql_session *session, const struct slice *argv, uint32_t argc,
                                struct arena *arena, struct reply *reply);
+/* Hand-over (txn/txn.h): the token of the open transaction block, and taking part in another's. */
+YIELDS err_t sql_session_token(struct sql_session *session, char token_out[33]);
+YIELDS err_t sql_session_join(struct sql_session *session, struct slice token);
+/* Microseconds since 1970 of the session's last commit that wrote something; 0: none yet. */
+uint64_t sql_session_commit_us(const struct sql_session *session);
 /* The end of a series of messages (Sync): ends the implicit transaction. */
 YIELDS err_t sql_sync(struct sql_session *session);

@@ -1,4 +1,5 @@
-/* query/fn/redis.c - redis.call(command, arguments ...): a command of Redis in SQL.
+/* query/fn/redis.c - functions of Orbit's own: transactions of several sessions, and
+ * redis.call(command, arguments ...), a command of Redis in SQL.
  *
  * The answer is text: integers, strings and statuses as they are, null as null, and what has
  * elements as JSON: an array of strings, numbers, nulls and arrays. */
@@ -154,7 +155,60 @@ out:
     return err;
 }
 
+/* ---- Transactions ---- */
+
+static err_t
+orbit_txn_token(struct call *call, const struct datum *args, struct datum *out)
+{
+    char token[33];
+    err_t err = sql_session_token(call->env->session, token);
+
+    (void)args;
+    if (err == ERR_OK) {
+        out->bytes = arena_copy(call->arena, slice_from_text(token));
+    }
+    return err;
+}
+
+static err_t
+orbit_txn_join(struct call *call, const struct datum *args, struct datum *out)
+{
+    out->i = 1;
+    return sql_session_join(call->env->session, args[0].bytes);
+}
+
+static err_t
+orbit_commit_timestamp(struct call *call, const struct datum *args, struct datum *out)
+{
+    uint64_t us = sql_session_commit_us(call->env->session);
+
+    (void)args;
+    call->is_null = us == 0;
+    out->i = (int64_t)us;
+    return ERR_OK;
+}
+
 static const struct operator_row rows[] = {
+    {NULL,
+     {.name = "orbit.txn_token",
+      .result = OID_TEXT,
+      .is_strict = true,
+      .is_volatile = true,
+      .run = orbit_txn_token}},
+    {NULL,
+     {.name = "orbit.txn_join",
+      .result = OID_BOOL,
+      .args = {OID_TEXT},
+      .arg_count = 1,
+      .is_strict = true,
+      .is_volatile = true,
+      .run = orbit_txn_join}},
+    {NULL,
+     {.name = "orbit.commit_timestamp",
+      .result = OID_INT8,
+      .is_strict = true,
+      .is_volatile = true,
+      .run = orbit_commit_timestamp}},
     {NULL,
      {.name = "redis.call",
       .result = OID_TEXT,

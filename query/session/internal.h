@@ -26,6 +26,12 @@ struct sql_session {
     bool has_temporary; /* A schema of its own. */
     bool has_parts;     /* sql_session_parts_note, of the statement that runs. */
     struct txn *txn;
+    /* A transaction that other sessions drive, too (0: none): `txn` is set while a statement of this
+     * one runs, and the transaction may end in between. */
+    uint64_t shared;
+    bool is_in_shared;   /* A statement of it runs. */
+    uint64_t joining;    /* Of orbit.txn_join: shared when the statement has ended. */
+    uint64_t commit_us;  /* Of the last commit that wrote something; 0: none yet. */
     bool is_block;       /* BEGIN was said. */
     bool is_failed;      /* Only ROLLBACK is heard. */
     struct catalog *own; /* The transaction's, with its changes; NULL: none. */
@@ -204,6 +210,16 @@ YIELDS err_t session_transaction_run(struct sql_session *session, const Transact
 void session_warn(const struct sql_sink *sink, const char *sqlstate, const char *message);
 /* ISOLATION LEVEL, READ ONLY: before the first query of the transaction. */
 err_t session_transaction_options(struct sql_session *session, const List *options);
+
+/* ---- share.c ---- */
+
+/* Who the session is beyond SQL: the first role, orbit, and the first user of Redis, default, are
+ * one. */
+struct slice session_principal(const struct sql_session *session);
+/* Runs the statement as one of the transaction that the session shares. */
+YIELDS err_t session_shared_run(struct session_run *run, const RawStmt *raw);
+/* What orbit.txn_join asked for, once its statement has ended. */
+YIELDS err_t session_join_finish(struct sql_session *session);
 
 /* ---- set.c ---- */
 

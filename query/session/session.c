@@ -51,6 +51,9 @@ sql_session_free(struct sql_session **session)
     if (freed->txn != NULL) {
         txn_abort(&freed->txn);
     }
+    if (freed->shared != 0) {
+        txn_detach(freed->shared);
+    }
     session_forget(freed, false);
     session_temporary_end(freed);
     session_portals_drop_all(freed);
@@ -372,6 +375,10 @@ definition_run(struct session_run *run, const RawStmt *raw)
     err_t err;
 
     session->has_parts = true;
+    if (session->shared != 0) {
+        return sql_error("0A000", "%s is not possible in a transaction that sessions share",
+                         utility_name(raw->stmt));
+    }
     if (session->own == NULL) {
         TRY(definition_begin(run));
     }
@@ -547,6 +554,16 @@ is_heard_when_failed(const Node *node)
             transaction->kind == TRANS_STMT_ROLLBACK_TO);
 }
 
+/* COMMIT or ROLLBACK of the whole. */
+static bool
+is_end(const Node *node)
+{
+    const TransactionStmt *transaction = (const TransactionStmt *)node;
+
+    return IsA(node, TransactionStmt) &&
+           (transaction->kind == TRANS_STMT_COMMIT || transaction->kind == TRANS_STMT_ROLLBACK);
+}
+
 err_t
 session_failed(void)
 {
@@ -609,6 +626,9 @@ session_statement_run(struct session_run *run, const RawStmt *raw)
     if (session->is_failed && !is_heard_when_failed(raw->stmt)) {
         return session_failed();
     }
+    if (session->shared != 0 && session->txn == NULL && !is_end(raw->stmt)) {
+        return session_shared_run(run, raw);
+    }
     switch (nodeTag(raw->stmt)) {
     case T_ExecuteStmt:
         return session_execute_run(run, (const ExecuteStmt *)raw->stmt);
@@ -633,6 +653,9 @@ session_statement_run(struct session_run *run, const RawStmt *raw)
             err = session_query_run(run, raw);
         }
         break;
+    }
+    if (err == ERR_OK) {
+        err = session_join_finish(session);
     }
     if (err == ERR_OK && run->is_last && !session->is_block) {
         err = session_commit(session);

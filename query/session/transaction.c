@@ -9,6 +9,7 @@
 #include "models/types/sql_error.h"
 #include "query/exec/foreign.h"
 #include "query/parameter.h"
+#include "txn/clock.h"
 #include "txn/store.h"
 
 #include "engine/base/poison.h"
@@ -33,6 +34,7 @@ session_forget(struct sql_session *session, bool has_committed)
     session_savepoints_drop(session, 0);
     catalog_drop(&session->own);
     foreign_session_clear(session->foreign);
+    session->shared = 0;
     session->is_block = false;
     session->is_failed = false;
     session_portals_end(session, has_committed);
@@ -45,6 +47,7 @@ session_begin(struct sql_session *session)
     struct txn_options options = {
         .isolation = parameters_isolation(session->parameters),
         .read_only = parameters_read_only(session->parameters),
+        .principal = session_principal(session),
         .protocol = SLICE("postgres"),
         .lock_timeout_us = parameters_timeouts(session->parameters)->lock_us,
     };
@@ -65,10 +68,26 @@ session_begin(struct sql_session *session)
 void
 session_rollback(struct sql_session *session)
 {
-    if (session->txn != NULL) {
+    if (session->shared != 0) {
+        (void)txn_abort_id(session->shared); /* It may have ended by itself. */
+        session->txn = NULL;
+    } else if (session->txn != NULL) {
         txn_abort(&session->txn);
     }
     session_forget(session, false);
+}
+
+static err_t
+commit_finish(struct sql_session *session, err_t err, const struct txn_done *done)
+{
+    session_forget(session, err == ERR_OK);
+    if (err == ERR_OK && done->ts != 0) {
+        session->commit_us = done->ts >> CLOCK_COUNTER_BITS;
+    }
+    if (err == ERR_OK && done->lsn != 0 && store_durability(store_self()) == WAL_SYNC) {
+        store_wait_durable(store_self(), done->lsn);
+    }
+    return err;
 }
 
 err_t
@@ -78,6 +97,14 @@ session_commit(struct sql_session *session)
     struct txn_done done = {0};
     err_t err = ERR_OK;
 
+    if (session->shared != 0) {
+        err = txn_commit_id(session->shared, &done);
+        if (err == ERR_NOT_FOUND) {
+            err = sql_error("25000", "the transaction has been ended by another session, or by a "
+                                     "limit");
+        }
+        return commit_finish(session, err, &done);
+    }
     if (session->txn == NULL) {
         session_forget(session, true);
         return ERR_OK;
@@ -100,17 +127,16 @@ session_commit(struct sql_session *session)
     if (has_changed_catalog) {
         relational_change_end();
     }
-    session_forget(session, err == ERR_OK);
-    if (err == ERR_OK && done.lsn != 0 && store_durability(store_self()) == WAL_SYNC) {
-        store_wait_durable(store_self(), done.lsn);
-    }
-    return err;
+    return commit_finish(session, err, &done);
 }
 
 /* After an error: a block waits for ROLLBACK, a statement alone is undone. */
 void
 session_fail(struct sql_session *session)
 {
+    if (session->shared != 0) {
+        session->txn = NULL;
+    }
     if (session->is_block) {
         session->is_failed = true;
     } else {

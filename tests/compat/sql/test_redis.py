@@ -120,7 +120,115 @@ def events_are_published_with_the_commit(sql):
     connection.close()
 
 
+class RedisCli:
+    """A session of redis-cli that stays open."""
+
+    def __init__(self, sql):
+        self.process = subprocess.Popen(
+            ["redis-cli", "-h", server.HOST, "-p", str(sql.server.port)], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def say(self, line):
+        """The first line of the answer."""
+        self.process.stdin.write(line.encode() + b"\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().decode().strip()
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+def a_token_joins_psql_and_redis_cli_in_one_commit(sql):
+    for who_commits in ("sql", "redis"):
+        connection = sql.connect()
+        cursor = connection.cursor()
+        cursor.execute("CREATE TABLE IF NOT EXISTS joined (who text)")
+        connection.commit()
+        cursor.execute("INSERT INTO joined VALUES (%s)", (who_commits,))
+        token = ask(cursor, "SELECT orbit.txn_token()")[0][0]
+        cli = RedisCli(sql)
+        expect(cli.say(f"ORBIT.TXN JOIN {token}"), "OK")
+        expect(cli.say(f"HSET joined:{who_commits} f v"), "1")
+        expect(ask(cursor, f"SELECT redis.call('HGET', 'joined:{who_commits}', 'f')"), [("v",)])
+        expect(redis(sql, "exists", f"joined:{who_commits}"), ["0"])
+        if who_commits == "sql":
+            connection.commit()
+            expect(cli.say("GET x").split()[0], "TXNABORTED")
+        else:
+            expect(cli.say("ORBIT.COMMIT"), "OK")
+            expect(error_of(cursor, "SELECT 1")[0], "25000")
+            connection.rollback()
+        expect(redis(sql, "hget", f"joined:{who_commits}", "f"), ["v"])
+        expect(ask(cursor, "SELECT count(*) FROM joined WHERE who = %s", who_commits), [(1,)])
+        connection.commit()
+        cli.close()
+        connection.close()
+
+
+def a_session_that_leaves_does_not_end_a_shared_transaction(sql):
+    connection = sql.connect()
+    cursor = connection.cursor()
+    token = ask(cursor, "SELECT orbit.txn_token()")[0][0]
+    cli = RedisCli(sql)
+    expect(cli.say(f"ORBIT.TXN JOIN {token}"), "OK")
+    expect(cli.say("SET left:k v"), "OK")
+    cli.close()
+    expect(ask(cursor, "SELECT redis.call('GET', 'left:k')"), [("v",)])
+    connection.commit()
+    expect(redis(sql, "get", "left:k"), ["v"])
+    connection.close()
+
+
+def what_cannot_be_shared_is_refused(sql):
+    connection = sql.connect()
+    connection.autocommit = True
+    cursor = connection.cursor()
+    expect(error_of(cursor, "SELECT orbit.txn_token()")[0], "25P01")
+    expect(error_of(cursor, "SELECT orbit.txn_join('00000000000000000000000000000000')")[0],
+           "22023")
+    cursor.execute("BEGIN")
+    token = ask(cursor, "SELECT orbit.txn_token()")[0][0]
+    expect(error_of(cursor, "CREATE TABLE refused (a int)")[0], "0A000")
+    cursor.execute("ROLLBACK")
+    expect(error_of(cursor, f"SELECT orbit.txn_join('{token}')")[0], "22023")
+    connection.close()
+
+
+def sessions_of_sql_join_each_other(sql):
+    first = sql.connect()
+    cursor = first.cursor()
+    cursor.execute("CREATE TABLE IF NOT EXISTS both_write (n int)")
+    first.commit()
+    cursor.execute("INSERT INTO both_write VALUES (1)")
+    token = ask(cursor, "SELECT orbit.txn_token()")[0][0]
+    for _ in range(64):  # A connection is of the shard that the kernel chooses.
+        second = sql.connect()
+        second.autocommit = True
+        other = second.cursor()
+        try:
+            other.execute("SELECT orbit.txn_join(%s)", (token,))
+            break
+        except psycopg2.Error as error:
+            expect(error.pgcode, "0A000")
+            second.close()
+    other.execute("INSERT INTO both_write SELECT n + 1 FROM both_write")
+    expect(ask(cursor, "SELECT n FROM both_write ORDER BY n"), [(1,), (2,)])
+    other.execute("COMMIT")
+    expect(ask(other, "SELECT orbit.commit_timestamp() > 1600000000000000"), [(True,)])
+    expect(ask(other, "SELECT count(*) FROM both_write"), [(2,)])
+    first.rollback()
+    first.close()
+    second.close()
+
+
 CASES = [
+    a_token_joins_psql_and_redis_cli_in_one_commit,
+    a_session_that_leaves_does_not_end_a_shared_transaction,
+    what_cannot_be_shared_is_refused,
+    sessions_of_sql_join_each_other,
     rows_and_keys_are_committed_together,
     a_rollback_takes_keys_back,
     commands_of_one_statement_see_each_other,
