@@ -1,6 +1,7 @@
 """Every command with words drawn from all that commands take, for differential.py: most are
-refused, and how is what is compared. What a command means is for the groups of its type. Commands that let a
-key expire (here soon) are not among them, nor are those of HyperLogLogs, whose bytes differ."""
+refused, and how is what is compared. What a command means is for the groups of its type. Commands
+that let a key expire (here soon) are not among them, nor are those of HyperLogLogs, whose bytes
+differ."""
 
 from diff_common import key, number, small, word
 

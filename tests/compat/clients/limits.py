@@ -1,6 +1,7 @@
 """Clients that are slow, many, idle, large or wrong: what the server does at each limit."""
 
 import os
+import resource
 import socket
 import sys
 import time
@@ -16,6 +17,10 @@ LARGE_MIB = 512 if os.environ.get("ORBIT_LONG") == "1" else 64
 SLOW_REPLIES = 300
 HALF_SENT = 150
 MANY_CONNECTIONS = 800
+BLOCKED = 2000
+BLOCKED_FEW = 100
+BLOCKED_ROUNDS = 1000
+BLOCKED_BYTES_MAX = 16384
 WAIT_S_MAX = 20
 
 
@@ -230,6 +235,64 @@ def unknown_and_incomplete_commands_are_errors(instance):
         expect(connection.call("PING"), b"PONG", "PING")
 
 
+def woken(waiters, instance, rounds):
+    """Server's CPU seconds of so many turns: one client is served, and waits again."""
+    with instance.connect() as pushing:
+        before = instance.cpu_seconds()
+        for turn in range(rounds):
+            at = turn * 7919 % len(waiters)
+            expect(pushing.call("RPUSH", "wait:%d" % at, turn), 1, "RPUSH")
+            expect(waiters[at].read(), [b"wait:%d" % at, b"%d" % turn], "who waited")
+            waiters[at].send("BLPOP", "wait:%d" % at, "common", "0")
+        return instance.cpu_seconds() - before
+
+
+def blocked_clients_cost_little_and_are_not_walked(instance):
+    """A client that waits takes BLOCKED_BYTES_MAX at most, and waking one of many costs what waking
+    one of few does; whoever came first is served first where all wait for one key."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    count = min(BLOCKED, hard - 200)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count + 200), hard))
+    waiters = []
+    try:
+        with instance.connect() as connection:
+            connection.call("CONFIG", "SET", "maxclients", str(BLOCKED + 200))
+            rss = 0
+            for at in range(count):
+                if at == BLOCKED_FEW:
+                    few_s = woken(waiters, instance, BLOCKED_ROUNDS)
+                    rss = instance.rss_bytes()
+                waiters.append(instance.connect())
+                waiters[-1].send("BLPOP", "wait:%d" % at, "common", "0")
+            settle_blocked(connection, count)
+            each = (instance.rss_bytes() - rss) // (count - BLOCKED_FEW)
+            many_s = woken(waiters, instance, BLOCKED_ROUNDS)
+            print("note: %d clients wait in %d bytes each; a turn takes %.0f us of CPU among %d, "
+                  "%.0f among all" % (count, each, few_s / BLOCKED_ROUNDS * 1e6, BLOCKED_FEW,
+                                      many_s / BLOCKED_ROUNDS * 1e6))
+            expect(each <= BLOCKED_BYTES_MAX, True, "%d bytes each" % each)
+            expect(many_s < 2 * few_s + 0.1, True, "seconds %.2f, %.2f" % (few_s, many_s))
+            settle_blocked(connection, count)
+            connection.call("RPUSH", "common", *range(count))
+            served = [waiter.read() for waiter in waiters]
+            errors = {str(reply) for reply in served if isinstance(reply, Exception)}
+            expect(errors, set(), "refused")
+            served = sorted(int(reply[1]) for reply in served)
+            expect(served, list(range(count)), "elements, each to one client")
+            settle_blocked(connection, 0)
+    finally:
+        for waiter in waiters:
+            waiter.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def settle_blocked(connection, count):
+    deadline = time.monotonic() + WAIT_S_MAX
+    while b"blocked_clients:%d\r" % count not in connection.call("INFO", "clients"):
+        expect(time.monotonic() < deadline, True, "%d wait" % count)
+        time.sleep(0.01)
+
+
 CASES = [
     a_longer_value_is_refused,
     a_client_that_does_not_read_delays_nobody,
@@ -257,6 +320,10 @@ def run(tally):
     large = a_large_value_is_stored_and_read_in_parts
     with server.Server(memory="4G" if LARGE_MIB > 64 else None) as instance:
         tally.run(name(large), large, instance)
+    blocked = blocked_clients_cost_little_and_are_not_walked
+    for shards in (1, 2):
+        with server.Server(shards=shards, memory=MEMORY) as instance:
+            tally.run("%s, shards %d" % (name(blocked), shards), blocked, instance)
     with server.Server(memory=MEMORY) as instance:
         for case in CASES:
             tally.run(name(case), case, instance)
