@@ -82,7 +82,7 @@ identity_expr(struct binder *binder, const struct bind_options *options,
 
         if (sequence->kind == RELATION_SEQUENCE && sequence->sequence.is_identity &&
             sequence->sequence.owner == relation->oid && sequence->sequence.column == column) {
-            char *sql = arena_printf(binder->arena, "nextval(%u::oid)", sequence->oid);
+            char *sql = arena_printf(binder->arena, "nextval('%u'::regclass)", sequence->oid);
 
             err = bind_table_expr(options, NULL, slice_from_text(sql), &none, expr_out);
             return err != ERR_OK ? err

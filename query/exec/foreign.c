@@ -745,8 +745,10 @@ child_update(struct round *round, const struct event *event, const struct subjec
     TRY(row_maker_check(maker, &round->arena, &row));
     TRY(rtable_update(round->exec->txn, relation, child->key, &child->row, &row, writes));
     TRY(foreign_note(round->exec, round->events, relation, &child->row, &row));
-    if (action == FOREIGN_SET_DEFAULT) { /* Also when it has stayed as it was. */
-        err = foreign_note_child(round->events, relation, subject->constraint, &row);
+    /* The default may be just the key that is gone. */
+    if (action == FOREIGN_SET_DEFAULT &&
+        has_values(relation, subject->constraint->columns, event->count, &child->row, &row)) {
+        err = parent_error(round->exec, event, subject);
     }
 out:
     rtable_writes_free(&writes);

@@ -182,10 +182,10 @@ missing_make(struct utility *utility, struct relation *relation, uint16_t at,
     if (column->identity != 0) {
         const struct relation *sequence = utility_identity_sequence(utility->catalog, relation, at);
 
-        TRY(bind_table_expr(
-            &options, NULL,
-            slice_from_text(arena_printf(utility->exec->arena, "nextval(%u::oid)", sequence->oid)),
-            &source, expr_out));
+        TRY(bind_table_expr(&options, NULL,
+                            slice_from_text(arena_printf(utility->exec->arena,
+                                                         "nextval('%u'::regclass)", sequence->oid)),
+                            &source, expr_out));
     } else if (column->is_generated || column->default_sql.size == 0) {
         return ERR_OK;
     } else {

@@ -59,6 +59,21 @@ victim_add(struct victims *victims, struct victim victim)
 static err_t relation_gather(struct victims *victims, const struct relation *relation,
                              bool is_silent, const char *why);
 
+static err_t relation_follow(struct victims *victims, const struct relation *relation);
+
+static bool
+relation_add(struct victims *victims, const struct relation *relation, bool is_silent,
+             const char *why)
+{
+    return victim_add(victims, (struct victim){
+                                   .kind = VICTIM_RELATION,
+                                   .relation = relation->oid,
+                                   .is_silent = is_silent,
+                                   .text = utility_describe(victims->utility, relation),
+                                   .why = why,
+                               });
+}
+
 /* Views that are made of it, or of its column (from 1). */
 static err_t
 views_gather(struct victims *victims, oid_t oid, uint16_t column, const char *why)
@@ -213,16 +228,17 @@ static err_t
 relation_gather(struct victims *victims, const struct relation *relation, bool is_silent,
                 const char *why)
 {
+    return relation_add(victims, relation, is_silent, why) ? relation_follow(victims, relation)
+                                                           : ERR_OK;
+}
+
+/* What goes with it. */
+static err_t
+relation_follow(struct victims *victims, const struct relation *relation)
+{
     const char *text = utility_describe(victims->utility, relation);
     err_t err;
 
-    if (!victim_add(victims, (struct victim){.kind = VICTIM_RELATION,
-                                             .relation = relation->oid,
-                                             .is_silent = is_silent,
-                                             .text = text,
-                                             .why = why})) {
-        return ERR_OK;
-    }
     TRY(sql_stack_check());
     TRY(sequences_gather(victims, relation, UINT16_MAX));
     if (relation->kind == RELATION_SEQUENCE) {
@@ -741,6 +757,7 @@ schema_gather(struct victims *victims, const struct schema *schema)
     struct utility *utility = victims->utility;
     const char *why =
         arena_printf(utility->exec->arena, "schema %s", utility_quote(utility, schema->name));
+    uint32_t first = victims->count, last;
     err_t err = ERR_OK;
 
     for (uint32_t i = 0; i < utility->catalog->relation_count; i++) {
@@ -749,8 +766,13 @@ schema_gather(struct victims *victims, const struct schema *schema)
         /* A sequence that belongs to a table goes with it, without a word. */
         if (relation->schema == schema->oid &&
             (relation->kind != RELATION_SEQUENCE || relation->sequence.owner == 0)) {
-            TRY(relation_gather(victims, relation, false, why));
+            (void)relation_add(victims, relation, false, why);
         }
+    }
+    last = victims->count;
+    for (uint32_t i = first; i < last; i++) {
+        TRY(relation_follow(victims,
+                            catalog_relation_by_oid(utility->catalog, victims->list[i].relation)));
     }
 out:
     return err;

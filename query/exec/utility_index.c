@@ -7,6 +7,26 @@
 
 /* ---- Entries for rows that are there ---- */
 
+/* Two rows have the same key: said as of the index, not of the row. Other errors stay. */
+static err_t
+build_error(const struct relation *relation, const struct index *index, const struct row *row)
+{
+    struct sql_report report;
+    struct buf key;
+    err_t err;
+
+    sql_report_get(ERR_SQL, &report);
+    if (strcmp(report.sqlstate, "23505") != 0) {
+        return ERR_SQL;
+    }
+    (void)sql_error("23505", "could not create unique index \"%.*s\"", SLICE_ARGS(index->name));
+    buf_init(&key, MEM_SESSIONS);
+    rtable_key_describe(relation, index, row, &key);
+    err = sql_detail("%.*s is duplicated.", SLICE_ARGS(buf_slice(&key)));
+    buf_fini(&key);
+    return err;
+}
+
 err_t
 utility_index_build(struct utility *utility, const struct relation *relation,
                     const struct index *index)
@@ -20,7 +40,12 @@ utility_index_build(struct utility *utility, const struct relation *relation,
     TRY(table_walk_open(utility->exec, relation, NULL, SLICE(""), SLICE(""), &walk));
     for (err = table_walk_next(walk, &row, &key); err == ERR_OK && row != NULL;
          err = table_walk_next(walk, &row, &key)) {
-        TRY(rtable_index_row(utility->exec->txn, relation, index, key, row, writes));
+        err = rtable_index_row(utility->exec->txn, relation, index, key, row, writes);
+        if (err == ERR_SQL) {
+            err = build_error(relation, index, row);
+            goto out;
+        }
+        TRY(err);
     }
     TRY(err);
     err = txn_flush(utility->exec->txn);
@@ -254,9 +279,11 @@ method_check(const IndexStmt *node)
 
 /* The name is taken from the columns, those of INCLUDE too. */
 static struct slice
-name_choose(struct utility *utility, const struct relation *relation, const struct index *index)
+name_choose(struct utility *utility, const IndexStmt *node, const struct relation *relation,
+            const struct index *index)
 {
-    struct definition definition = {.relation = *relation, .columns = relation->columns};
+    struct definition definition = {
+        .relation = *relation, .columns = relation->columns, .index_params = node->indexParams};
     struct index named = *index;
 
     for (uint32_t i = 0; i < index->included_count && named.column_count < INDEX_COLUMNS_MAX; i++) {
@@ -302,7 +329,7 @@ utility_create_index(struct utility *utility, const IndexStmt *node)
     }
     TRY(elements_read(utility, node, changed, index));
     if (node->idxname == NULL) {
-        index->name = name_choose(utility, changed, index);
+        index->name = name_choose(utility, node, changed, index);
     }
     index->storage = catalog_storage_take(utility->catalog);
     TRY(utility_index_build(utility, changed, index));

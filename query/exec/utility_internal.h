@@ -66,7 +66,8 @@ struct definition {
     struct virtual_column *virtuals;
     struct constraint *constraints;
     uint32_t column_capacity, index_capacity, constraint_capacity, virtual_capacity;
-    bool is_new;                            /* The table holds nothing yet. */
+    const List *index_params; /* Of the index that is named: what its expressions are called. */
+    bool is_new;              /* The table holds nothing yet. */
     uint32_t first_index, first_constraint; /* Those behind are new. */
     List *foreigns;                         /* Of foreign keys, read when all the rest is there. */
     uint16_t *foreign_columns; /* Of the column a foreign key stands at, UINT16_MAX: none. */

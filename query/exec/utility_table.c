@@ -117,6 +117,19 @@ expression_look(struct utility *utility, const Node *node, const char *context,
 
 /* ---- Keys ---- */
 
+/* A function's name stands for its call. */
+static struct slice
+expression_name(const struct definition *definition, uint32_t part)
+{
+    const IndexElem *element = (int)part < list_length(definition->index_params)
+                                   ? list_nth(definition->index_params, (int)part)
+                                   : NULL;
+
+    return element != NULL && element->expr != NULL && IsA(element->expr, FuncCall)
+               ? slice_from_text(strVal(llast(((const FuncCall *)element->expr)->funcname)))
+               : SLICE("expr");
+}
+
 struct slice
 definition_index_name(struct utility *utility, const struct definition *definition,
                       const struct index *index, const char *suffix)
@@ -128,7 +141,7 @@ definition_index_name(struct utility *utility, const struct definition *definiti
     for (uint32_t i = 0; !index->is_primary && i < index->column_count; i++) {
         struct slice part = index->columns[i] < INDEX_EXPRESSION
                                 ? definition->columns[index->columns[i]].name
-                                : SLICE("expr");
+                                : expression_name(definition, i);
 
         buf_append(&joined, "_", i > 0 ? 1 : 0);
         buf_append(&joined, part.data, part.size);

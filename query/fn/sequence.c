@@ -2,51 +2,10 @@
 #include "models/relational/sequence.h"
 #include "models/types/sql_error.h"
 #include "query/fn/fn.h"
-#include "query/search_path.h"
 #include "query/sequences.h"
 #include "query/session.h"
 
 #include "engine/base/poison.h"
-
-enum { NAME_PARTS_MAX = 2 };
-
-/* Takes s.t apart, as it is written in SQL: parts[0] is the last. */
-static uint32_t
-name_parts(struct arena *arena, struct slice text, struct slice parts[NAME_PARTS_MAX])
-{
-    struct slice found[NAME_PARTS_MAX + 1];
-    uint32_t count = 0;
-    size_t at = 0;
-
-    while (at < text.size && count <= NAME_PARTS_MAX) {
-        struct buf part;
-        bool is_quoted = text.data[at] == '"';
-
-        buf_init(&part, MEM_SESSIONS);
-        for (at += is_quoted; at < text.size; at++) {
-            uint8_t c = text.data[at];
-
-            if (is_quoted && c == '"') {
-                if (at + 1 == text.size || text.data[at + 1] != '"') {
-                    at++;
-                    break;
-                }
-                at++;
-            } else if (!is_quoted && c == '.') {
-                break;
-            }
-            buf_append_byte(&part,
-                            !is_quoted && c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c);
-        }
-        found[count++] = arena_copy(arena, buf_slice(&part));
-        buf_fini(&part);
-        at += at < text.size && text.data[at] == '.';
-    }
-    for (uint32_t i = 0; i < count && count <= NAME_PARTS_MAX; i++) {
-        parts[i] = found[count - 1 - i];
-    }
-    return count;
-}
 
 static err_t
 sequence_check(const struct relation *relation)
@@ -55,25 +14,6 @@ sequence_check(const struct relation *relation)
                ? ERR_OK
                : sql_error("42809", "\"%.*s\" is not a sequence", (int)relation->name.size,
                            (const char *)relation->name.data);
-}
-
-static err_t
-by_name(struct call *call, struct slice text, const struct relation **out)
-{
-    struct slice parts[NAME_PARTS_MAX] = {SLICE(""), SLICE("")};
-    uint32_t count = name_parts(call->arena, text, parts);
-    const char *schema = count == 2 ? arena_printf(call->arena, "%.*s", (int)parts[1].size,
-                                                   (const char *)parts[1].data)
-                                    : NULL;
-
-    *out = count == 0 || count > NAME_PARTS_MAX
-               ? NULL
-               : search_relation(call->env->catalog, call->env->search_path, schema, parts[0]);
-    if (*out == NULL) {
-        return sql_error("42P01", "relation \"%.*s\" does not exist", (int)text.size,
-                         (const char *)text.data);
-    }
-    return sequence_check(*out);
 }
 
 static err_t
@@ -132,23 +72,18 @@ out:
     return err;
 }
 
-/* Each by the sequence's name and by its oid. */
-#define SEQUENCE_FUNCTION(name, find, key, action)                                                 \
+#define SEQUENCE_FUNCTION(name, action)                                                            \
     static err_t name(struct call *call, const struct datum *args, struct datum *out)              \
     {                                                                                              \
         const struct relation *sequence;                                                           \
-        err_t err = find(call, args[0].key, &sequence);                                            \
+        err_t err = by_oid(call, args[0].i, &sequence);                                            \
                                                                                                    \
         return err != ERR_OK ? err : action;                                                       \
     }
-SEQUENCE_FUNCTION(nextval_text, by_name, bytes, next(call, sequence, out))
-SEQUENCE_FUNCTION(nextval_oid, by_oid, i, next(call, sequence, out))
-SEQUENCE_FUNCTION(currval_text, by_name, bytes, current(call, sequence, out))
-SEQUENCE_FUNCTION(currval_oid, by_oid, i, current(call, sequence, out))
-SEQUENCE_FUNCTION(setval_text, by_name, bytes, set(call, sequence, args[1].i, true, out))
-SEQUENCE_FUNCTION(setval_oid, by_oid, i, set(call, sequence, args[1].i, true, out))
-SEQUENCE_FUNCTION(setval3_text, by_name, bytes, set(call, sequence, args[1].i, args[2].i != 0, out))
-SEQUENCE_FUNCTION(setval3_oid, by_oid, i, set(call, sequence, args[1].i, args[2].i != 0, out))
+SEQUENCE_FUNCTION(nextval, next(call, sequence, out))
+SEQUENCE_FUNCTION(currval, current(call, sequence, out))
+SEQUENCE_FUNCTION(setval, set(call, sequence, args[1].i, true, out))
+SEQUENCE_FUNCTION(setval3, set(call, sequence, args[1].i, args[2].i != 0, out))
 
 static err_t
 lastval(struct call *call, const struct datum *args, struct datum *out)
@@ -189,14 +124,10 @@ out:
     }
 
 static const struct operator_row rows[] = {
-    FN("nextval", 1, nextval_text, OID_TEXT),
-    FN("nextval", 1, nextval_oid, OID_REGCLASS),
-    FN("currval", 1, currval_text, OID_TEXT),
-    FN("currval", 1, currval_oid, OID_REGCLASS),
-    FN("setval", 2, setval_text, OID_TEXT, OID_INT8),
-    FN("setval", 2, setval_oid, OID_REGCLASS, OID_INT8),
-    FN("setval", 3, setval3_text, OID_TEXT, OID_INT8, OID_BOOL),
-    FN("setval", 3, setval3_oid, OID_REGCLASS, OID_INT8, OID_BOOL),
+    FN("nextval", 1, nextval, OID_REGCLASS),
+    FN("currval", 1, currval, OID_REGCLASS),
+    FN("setval", 2, setval, OID_REGCLASS, OID_INT8),
+    FN("setval", 3, setval3, OID_REGCLASS, OID_INT8, OID_BOOL),
     FN("lastval", 0, lastval, 0),
     FN("pg_sequence_last_value", 1, last_value, OID_REGCLASS),
 };
