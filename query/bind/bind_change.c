@@ -458,12 +458,13 @@ conflict_index(struct binder *binder, const InferClause *infer, const struct rel
             const IndexElem *element = lfirst(cell);
 
             for (uint32_t j = 0; element->name != NULL && j < index->column_count; j++) {
-                matched += slice_equal(relation->columns[index->columns[j]].name,
+                matched += index->columns[j] < INDEX_EXPRESSION &&
+                           slice_equal(relation->columns[index->columns[j]].name,
                                        slice_from_text(element->name));
             }
         }
-        if (index->is_unique && matched == index->column_count &&
-            matched == (uint32_t)list_length(infer->indexElems)) {
+        if (index->is_unique && !index->is_deferrable && index->predicate == 0 &&
+            matched == index->column_count && matched == (uint32_t)list_length(infer->indexElems)) {
             *index_out = index;
         }
     }
