@@ -15,6 +15,13 @@ struct row_supplier {
     void *arg;
 };
 
+/* What the operators of a plan have done: for EXPLAIN ANALYZE. */
+struct operator_figures {
+    struct operator_figures *next;
+    const struct plan *plan;
+    uint64_t rows, loops;
+};
+
 /* One run of a statement. */
 struct exec {
     struct txn *txn;
@@ -34,6 +41,8 @@ struct exec {
     struct foreign_events *events;       /* What constraints are to look at; NULL: nothing. */
     bool *is_cancelled;                  /* Somebody else sets it: 57014. */
     const struct row_supplier *supplier; /* Of PLAN_COPY. */
+    bool measures;                       /* Operators count what they do. */
+    struct operator_figures *figures;
     uint32_t row_number; /* Of the row that is inserted now, as the supplier counts. */
 };
 
@@ -44,6 +53,9 @@ void exec_fini(struct exec *exec);
 /* Counted work: gives way now and then. 57014 when it is cancelled, 53200 when the sessions of the
  * shard have more memory than is theirs. */
 YIELDS err_t exec_work(struct exec *exec, uint32_t rows);
+
+/* NULL: none was opened. */
+const struct operator_figures *exec_figures_find(const struct exec *exec, const struct plan *plan);
 
 YIELDS err_t operator_open(struct exec *exec, const struct plan *plan, struct operator** out);
 /* *batch_out NULL at the end. Its rows are good until the next call. */
@@ -123,6 +135,8 @@ struct operator
     struct operator* left, *right;
     struct arena arena; /* Of the batch that was handed out. */
     struct batch batch;
+    struct operator_figures *figures; /* NULL: nothing is measured. */
+    bool has_begun;
     YIELDS err_t (*next)(struct operator* operator, const struct batch ** batch_out);
     YIELDS err_t (*reset)(struct operator* operator);
     void (*close)(struct operator* operator);

@@ -362,6 +362,34 @@ static err_t outers_set(struct operator* operator)
     return err;
 }
 
+const struct operator_figures *
+exec_figures_find(const struct exec *exec, const struct plan *plan)
+{
+    const struct operator_figures *figures = exec != NULL ? exec->figures : NULL;
+
+    while (figures != NULL && figures->plan != plan) {
+        figures = figures->next;
+    }
+    return figures;
+}
+
+static void figures_open(struct operator* operator)
+{
+    struct exec *exec = operator->exec;
+    struct operator_figures *figures;
+
+    if (!exec->measures) {
+        return;
+    }
+    figures = (struct operator_figures *)(uintptr_t)exec_figures_find(exec, operator->plan);
+    if (figures == NULL) {
+        figures = arena_alloc(exec->arena, sizeof(*figures));
+        *figures = (struct operator_figures){.next = exec->figures, .plan = operator->plan };
+        exec->figures = figures;
+    }
+    operator->figures = figures;
+}
+
 err_t
 operator_open(struct exec *exec, const struct plan *plan, struct operator** out)
 {
@@ -380,6 +408,7 @@ operator_open(struct exec *exec, const struct plan *plan, struct operator** out)
         TRY(operator_open(exec, plan->right, &operator->right));
     }
     TRY(own_open(operator));
+    figures_open(operator);
     *out = operator;
     operator= NULL;
 out:
@@ -392,13 +421,22 @@ operator_next(struct operator* operator, const struct batch ** batch_out)
 {
     err_t err = sql_stack_check();
 
-    return err != ERR_OK ? err : operator->next(operator, batch_out);
+    if (err == ERR_OK) {
+        err = operator->next(operator, batch_out);
+    }
+    if (operator->figures != NULL && err == ERR_OK) {
+        operator->figures->rows += * batch_out != NULL ? (*batch_out)->rows : 0;
+        operator->figures->loops += !operator->has_begun;
+        operator->has_begun = true;
+    }
+    return err;
 }
 
 err_t operator_reset(struct operator* operator)
 {
     err_t err;
 
+    operator->has_begun = false;
     TRY(outers_set(operator));
     if (operator->left != NULL) {
         TRY(operator_reset(operator->left));

@@ -154,6 +154,11 @@ YIELDS err_t session_prepared_run(struct sql_session *session, struct sql_prepar
                                   const struct datum *params, const uint8_t *nulls,
                                   uint32_t param_count, const struct sql_sink *sink, bool is_last);
 
+/* ---- explain.c ---- */
+
+void session_explain_column(const ExplainStmt *node, struct sql_column *column);
+YIELDS err_t session_explain_run(struct session_run *run, const ExplainStmt *node);
+
 /* ---- maintain.c ---- */
 
 /* VACUUM, ANALYZE. */

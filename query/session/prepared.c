@@ -165,6 +165,10 @@ utility_columns(struct sql_prepared *prepared, const Node *node)
     if (IsA(node, VariableShowStmt)) {
         columns = own;
         count = session_show_columns((const VariableShowStmt *)node, own);
+    } else if (IsA(node, ExplainStmt)) {
+        session_explain_column((const ExplainStmt *)node, &own[0]);
+        columns = own;
+        count = 1;
     } else if (IsA(node, ExecuteStmt)) {
         const struct sql_prepared *other =
             sql_prepared_find(session, ((const ExecuteStmt *)node)->name);

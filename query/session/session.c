@@ -604,6 +604,8 @@ object_run(struct session_run *run, const RawStmt *raw, const char **tag_out, bo
         return session_fetch_run(run, (const FetchStmt *)raw->stmt);
     case T_ClosePortalStmt:
         return session_close_run(session, (const ClosePortalStmt *)raw->stmt, tag_out);
+    case T_ExplainStmt:
+        return session_explain_run(run, (const ExplainStmt *)raw->stmt);
     case T_VacuumStmt:
         return session_vacuum_run(run, (const VacuumStmt *)raw->stmt);
     case T_DiscardStmt:
