@@ -113,7 +113,7 @@ is_simple(const struct expr *expr, const struct expr *parent)
 void
 deparse_literal(struct buf *out, struct slice text)
 {
-    if (memchr(text.data, '\\', text.size) != NULL) {
+    if (text.size > 0 && memchr(text.data, '\\', text.size) != NULL) {
         buf_append_byte(out, 'E');
     }
     buf_append_byte(out, '\'');
