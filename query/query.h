@@ -109,6 +109,14 @@ struct window {
     struct expr *start_test, *end_test;
 };
 
+/* FOR UPDATE and its like, of one table. */
+struct row_lock {
+    const struct relation *relation;
+    uint32_t column; /* Of the result: the rows' keys. */
+    enum lock_mode mode;
+    enum lock_wait wait;
+};
+
 enum set_kind { SET_NONE, SET_UNION, SET_INTERSECT, SET_EXCEPT };
 
 struct outer_reference {
@@ -155,6 +163,9 @@ struct query {
 
     uint32_t values_count; /* VALUES: rows of target_count expressions. */
     struct values_row *values;
+
+    uint32_t row_lock_count;
+    struct row_lock *row_locks;
 
     uint32_t cte_count; /* Of its WITH. */
     struct cte **ctes;

@@ -196,6 +196,9 @@ YIELDS err_t txn_rollback_to(struct txn *txn, uint32_t savepoint);
 
 YIELDS err_t txn_lock(struct txn *txn, uint16_t slot, struct slice key, enum lock_mode mode,
                       enum lock_wait wait);
+/* The same, and: has another transaction written the key since the snapshot? */
+YIELDS err_t txn_lock_row(struct txn *txn, uint16_t slot, struct slice key, enum lock_mode mode,
+                          enum lock_wait wait, bool *is_changed_out);
 
 /* What the transaction waits for is waited for by this client from now on: who drives it. */
 void txn_client_set(struct txn *txn, uint64_t client);

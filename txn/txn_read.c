@@ -282,22 +282,32 @@ struct lock_ask {
     struct slice key;
     enum lock_mode mode;
     enum lock_wait wait;
+    bool looks;      /* Was it written since the snapshot? */
+    bool is_changed; /* Out. */
 };
 
 static YIELDS err_t
 lock_run(struct part *part, void *arg)
 {
-    const struct lock_ask *ask = arg;
+    struct lock_ask *ask = arg;
+    bool is_answered = false;
+    err_t err;
 
     part_hold(part);
-    return lock_key(txns_self()->locks, &part->locks, ask->key, ask->mode, ask->wait,
-                    part_lock_deadline(part));
+    TRY(lock_key(txns_self()->locks, &part->locks, ask->key, ask->mode, ask->wait,
+                 part_lock_deadline(part)));
+    if (ask->looks) {
+        err = lsm_changed(store_lsm(txns_self()->store), ask->key, part->snapshot, true,
+                          &ask->is_changed, &is_answered);
+        ASSERT(err != ERR_OK || is_answered);
+    }
+out:
+    return err;
 }
 
-err_t
-txn_lock(struct txn *txn, uint16_t slot, struct slice key, enum lock_mode mode, enum lock_wait wait)
+static YIELDS err_t
+lock_ask(struct txn *txn, uint16_t slot, struct lock_ask *ask)
 {
-    struct lock_ask ask = {.key = key, .mode = mode, .wait = wait};
     struct slots *slots = txns_self()->slots;
     uint32_t shard;
     err_t err;
@@ -306,7 +316,7 @@ txn_lock(struct txn *txn, uint16_t slot, struct slice key, enum lock_mode mode, 
     txn->state = "waits for a lock";
     part_hold(&txn->part);
     shard = slots_owner_wait(txn, slot);
-    err = shard == shard_id() ? lock_run(&txn->part, &ask) : txn_call(txn, shard, lock_run, &ask);
+    err = shard == shard_id() ? lock_run(&txn->part, ask) : txn_call(txn, shard, lock_run, ask);
     if (err == ERR_OK && slots_has_left(slots, slot, shard)) {
         /* Who comes later asks for it elsewhere: it protects nothing. */
         err = err_set(ERR_SERIALIZATION, "could not lock: the key is being moved to another shard; "
@@ -315,6 +325,25 @@ txn_lock(struct txn *txn, uint16_t slot, struct slice key, enum lock_mode mode, 
     txn->state = "active";
 out:
     return txn_fail(txn, err);
+}
+
+err_t
+txn_lock(struct txn *txn, uint16_t slot, struct slice key, enum lock_mode mode, enum lock_wait wait)
+{
+    struct lock_ask ask = {.key = key, .mode = mode, .wait = wait};
+
+    return lock_ask(txn, slot, &ask);
+}
+
+err_t
+txn_lock_row(struct txn *txn, uint16_t slot, struct slice key, enum lock_mode mode,
+             enum lock_wait wait, bool *is_changed_out)
+{
+    struct lock_ask ask = {.key = key, .mode = mode, .wait = wait, .looks = true};
+    err_t err = lock_ask(txn, slot, &ask);
+
+    *is_changed_out = ask.is_changed;
+    return err;
 }
 
 /* ---- Durability of what was read. ---- */

@@ -463,10 +463,6 @@ bind_query_body(struct binder *binder, struct scope *scope, const SelectStmt *se
     err_t err;
 
     TRY(bind_with(binder, scope, select->withClause));
-    if (select->lockingClause != NIL) {
-        err = bind_error(binder, -1, "0A000", "FOR UPDATE and FOR SHARE are not supported yet");
-        goto out;
-    }
     if (select->op != SETOP_NONE) {
         TRY(bind_set(binder, scope, query, select));
     } else if (select->valuesLists != NIL) {
@@ -476,6 +472,7 @@ bind_query_body(struct binder *binder, struct scope *scope, const SelectStmt *se
     }
     TRY(bind_order(binder, scope, query, select->sortClause));
     TRY(bind_distinct_clause(binder, scope, query, select->distinctClause));
+    TRY(bind_row_locks(binder, scope, select));
     TRY(bind_grouping(binder, scope, query));
     TRY(bind_count(binder, scope, select->limitCount, "LIMIT", &query->limit));
     TRY(bind_count(binder, scope, select->limitOffset, "OFFSET", &query->offset));

@@ -149,6 +149,8 @@ err_t bind_with(struct binder *binder, struct scope *scope, const WithClause *cl
 err_t bind_with_source(struct binder *binder, struct with_query *with, int location,
                        struct source **source_out);
 err_t bind_from(struct binder *binder, struct scope *scope, const List *items);
+/* FOR UPDATE and its like: bind_lock.c */
+err_t bind_row_locks(struct binder *binder, struct scope *scope, const SelectStmt *select);
 err_t bind_group_by(struct binder *binder, struct scope *scope, const SelectStmt *select);
 err_t bind_group_expr(struct binder *binder, struct scope *scope, struct query *query,
                       const Node *node, uint32_t *group_out);

@@ -147,6 +147,7 @@ err_t scan_open(struct operator* operator);
 err_t system_open(struct operator* operator);
 err_t join_open(struct operator* operator);
 err_t lateral_open(struct operator* operator);
+err_t lock_rows_open(struct operator* operator);
 err_t window_calls_open(struct operator* operator);
 err_t cte_open(struct operator* operator);
 err_t with_open(struct operator* operator);

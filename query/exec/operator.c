@@ -328,6 +328,8 @@ static err_t own_open(struct operator* operator)
         return lateral_open(operator);
     case PLAN_AGGREGATE:
         return aggregate_open(operator);
+    case PLAN_LOCK_ROWS:
+        return lock_rows_open(operator);
     case PLAN_WINDOW:
         return window_calls_open(operator);
     case PLAN_SORT:

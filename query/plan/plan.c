@@ -439,6 +439,32 @@ out:
 
 /* ---- Queries ---- */
 
+static bool
+skips_locked(const struct query *query)
+{
+    for (uint32_t i = 0; i < query->row_lock_count; i++) {
+        if (query->row_locks[i].wait == LOCK_SKIP) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+row_locks_add(struct planner *planner, const struct query *query, struct plan **plan)
+{
+    struct plan *locks;
+
+    if (query->row_lock_count == 0) {
+        return;
+    }
+    locks = plan_above(planner, PLAN_LOCK_ROWS, *plan);
+    locks->row_lock_count = query->row_lock_count;
+    locks->row_locks = query->row_locks;
+    locks->skips_locked = skips_locked(query);
+    *plan = locks;
+}
+
 /* A query that runs again begins with its WITH. */
 static void
 with_add(struct planner *planner, const struct query *query, struct plan **plan)
@@ -476,7 +502,13 @@ plan_select(struct planner *planner, struct query *query, struct plan **plan)
     distinct_add(planner, query, plan);
     sort_add(planner, query, plan);
     distinct_on_add(planner, query, plan);
+    if (skips_locked(query)) {
+        row_locks_add(planner, query, plan);
+    }
     TRY(limit_add(planner, query, plan));
+    if (!skips_locked(query)) {
+        row_locks_add(planner, query, plan);
+    }
     junk_remove(planner, query, plan);
     with_add(planner, query, plan);
 out:

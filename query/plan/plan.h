@@ -28,6 +28,7 @@ enum plan_kind {
     PLAN_DISTINCT_ON, /* Of sorted rows: the first of each. */
     PLAN_SET,
     PLAN_LIMIT,
+    PLAN_LOCK_ROWS, /* FOR UPDATE: locks rows by their keys. */
 };
 
 /* Where a column comes from, while it is planned. */
@@ -74,6 +75,10 @@ struct plan {
     bool is_low_open, is_high_open;
 
     bool has_ordinality; /* FUNCTION */
+
+    uint32_t row_lock_count; /* LOCK_ROWS */
+    const struct row_lock *row_locks;
+    bool skips_locked;
 
     const struct window *window; /* WINDOW */
     uint32_t first_key;          /* Column of its first key. */

@@ -104,6 +104,8 @@ struct session_run {
     uint32_t position_characters; /* Or in characters, from 1; 0: none. */
     char tag[TAG_BYTES_MAX];
     uint64_t rows;
+    struct sql_column *columns; /* Of its result. */
+    uint32_t column_count;
     bool is_described; /* Rows may have been sent: it cannot run again. */
     bool is_last;      /* Outside of a block it is committed before its end is told. */
 };

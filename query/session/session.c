@@ -236,12 +236,24 @@ session_columns(const struct statement *statement, struct arena *arena,
     }
 }
 
+/* Before the first row, or at the end: until then the statement can run again, from the start. */
+static err_t
+columns_tell(struct session_run *run)
+{
+    if (run->is_described) {
+        return ERR_OK;
+    }
+    run->is_described = true;
+    return run->sink->describe(run->sink->arg, run->columns, run->column_count);
+}
+
 static err_t
 run_sink(void *arg, const struct batch *batch)
 {
     struct session_run *run = arg;
+    err_t err = columns_tell(run);
 
-    return run->sink->rows(run->sink->arg, batch);
+    return err != ERR_OK ? err : run->sink->rows(run->sink->arg, batch);
 }
 
 static err_t
@@ -255,7 +267,7 @@ select_run(struct session_run *run, struct exec *exec, const struct plan *plan)
     for (err = operator_next(operator, & batch); err == ERR_OK && batch != NULL;
          err = operator_next(operator, & batch)) {
         run->rows += batch->rows;
-        TRY(run->sink->rows(run->sink->arg, batch));
+        TRY(run_sink(run, batch));
     }
 out:
     operator_close(&operator);
@@ -267,10 +279,8 @@ query_run(struct session_run *run, const struct statement *statement)
 {
     struct sql_session *session = run->session;
     bool gives_rows = statement->kind == STATEMENT_SELECT || statement->returning_count > 0;
-    struct sql_column *columns;
     struct plan *plan;
     struct exec exec;
-    uint32_t count;
     err_t err;
 
     exec_init(&exec, &session->env, &session->arena, sql_session_settings(session), statement);
@@ -279,10 +289,8 @@ query_run(struct session_run *run, const struct statement *statement)
     exec.param_count = run->param_count;
     exec.is_cancelled = &session->is_cancelled;
     TRY(plan_statement((struct statement *)(uintptr_t)statement, &session->arena, &plan));
-    if (gives_rows && !run->is_described) {
-        session_columns(statement, &session->arena, &columns, &count);
-        TRY(run->sink->describe(run->sink->arg, columns, count));
-        run->is_described = statement->kind == STATEMENT_SELECT;
+    if (gives_rows) {
+        session_columns(statement, &session->arena, &run->columns, &run->column_count);
     }
     run->rows = 0;
     err = statement->kind == STATEMENT_SELECT
@@ -290,6 +298,9 @@ query_run(struct session_run *run, const struct statement *statement)
               : change_run(&exec, statement, plan, run_sink, run, &run->rows);
     if (err == ERR_OK) {
         err = ctes_finish(&exec, statement);
+    }
+    if (err == ERR_OK && gives_rows) {
+        err = columns_tell(run);
     }
     if (err == ERR_OK && exec.events != NULL && !foreign_events_are_none(exec.events)) {
         run->is_described = true; /* Its rows are out: it cannot run again. */
