@@ -786,7 +786,8 @@ fields_read(struct parser *parser)
         }
         parser->seen |= parser->now;
     }
-    return parser->expected != 0 ? DATETIME_BAD_FORMAT : DATETIME_OK;
+    /* A time may end in a letter that announces a number, as in PostgreSQL. */
+    return parser->expected != 0 && !parser->is_time ? DATETIME_BAD_FORMAT : DATETIME_OK;
 }
 
 /* ---- The whole ---- */
@@ -986,10 +987,9 @@ time_parse(struct slice text, const struct type_settings *settings, struct civil
     error = error != DATETIME_OK ? error : date_check(&parser);
     error = error != DATETIME_OK ? error : half_apply(&parser);
     if (error == DATETIME_OK) {
-        error = clock_overflows(out)                          ? DATETIME_FIELD_OVERFLOW
-                : (parser.seen & TIME_BITS) != TIME_BITS      ? DATETIME_BAD_FORMAT
-                : !civil_is_julian(out->year, out->month + 1) ? DATETIME_FIELD_OVERFLOW
-                                                              : time_offset_settle(&parser);
+        error = clock_overflows(out)                     ? DATETIME_FIELD_OVERFLOW
+                : (parser.seen & TIME_BITS) != TIME_BITS ? DATETIME_BAD_FORMAT
+                                                         : time_offset_settle(&parser);
     }
     arena_fini(&parser.arena);
     return error;

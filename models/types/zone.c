@@ -181,7 +181,7 @@ read_daylight(struct reader *reader, struct zone_rule *rule)
     rule->has_daylight = true;
     rule->daylight.is_dst = true;
     rule->daylight.offset = rule->standard.offset + HOUR;
-    if (!read_name(reader, rule->daylight.abbreviation)) {
+    if (!read_name(reader, rule->daylight.abbreviation) || rule->daylight.abbreviation[0] == '\0') {
         return false;
     }
     if (reader->at < reader->end && *reader->at != ',') {

@@ -16,5 +16,6 @@ test_models_SOURCES += tests/unit/models/kv_fixture.c tests/unit/models/test_bit
     tests/unit/models/test_stream_group.c tests/unit/models/test_string.c \
     tests/unit/models/test_zset.c tests/unit/models/zset_check.c
 test_models_SOURCES += tests/unit/models/test_command.c
-test_models_SOURCES += tests/unit/models/test_numeric.c
+test_models_SOURCES += tests/unit/models/test_datetime.c \
+    tests/unit/models/test_numeric.c
 test_models_SOURCES += tests/unit/models/test_array.c tests/unit/models/test_jsonb.c
