@@ -63,6 +63,7 @@ dispatch_init(void)
     table_bind(net_commands_debug);
     table_bind(net_commands_tracking);
     table_bind(net_commands_transaction);
+    table_bind(net_commands_sql);
     table_bind(net_commands_txn);
     for (uint32_t id = 0; id < command_ids(); id++) {
         const struct command *command = command_by_id(id);
@@ -656,7 +657,7 @@ is_statement(const struct session *session, const struct command *command)
 {
     const uint32_t publishes = CMD_PUBSUB | CMD_MAY_REPLICATE;
 
-    return command->layer != COMMAND_SESSION ||
+    return command->layer != COMMAND_SESSION || strcmp(command->name, "orbit.sql") == 0 ||
            ((command->flags & publishes) == publishes && !session->is_as_of);
 }
 

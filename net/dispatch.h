@@ -37,6 +37,7 @@ extern const struct net_command net_commands_monitor[]; /* SLOWLOG, LATENCY, MEM
 extern const struct net_command net_commands_debug[];
 extern const struct net_command net_commands_tracking[];
 extern const struct net_command net_commands_transaction[];
+extern const struct net_command net_commands_sql[];
 extern const struct net_command net_commands_txn[];
 
 /* Runs a request whose checks are done, with its statistics, on this shard; replies go to

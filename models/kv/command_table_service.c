@@ -563,6 +563,14 @@ static const struct command_arg orbit_begin_isolation_args[] = {
     {.name = "repeatable-read", .type = "pure-token", .token = "REPEATABLE READ", .key_spec = -1},
     {.name = "read-committed", .type = "pure-token", .token = "READ COMMITTED", .key_spec = -1},
 };
+static const struct command_arg orbit_sql_args[] = {
+    {.name = "statement", .type = "string", .key_spec = -1},
+    {.name = "parameter",
+     .type = "string",
+     .key_spec = -1,
+     .is_optional = true,
+     .is_multiple = true},
+};
 static const struct command_arg orbit_begin_args[] = {
     {.name = "isolation",
      .type = "oneof",
@@ -795,6 +803,16 @@ const struct command command_table_service[] = {
      .arity = 1,
      .flags = CMD_NOSCRIPT | CMD_NO_MULTI,
      .categories = CAT_TRANSACTION | CAT_SLOW,
+     .layer = COMMAND_SESSION},
+    {.name = "orbit.sql",
+     .summary = "Runs a statement of SQL: an array of its rows, or what it did.",
+     .since = "7.2.0",
+     .group = "transactions",
+     .arity = -2,
+     .flags = CMD_WRITE | CMD_NOSCRIPT | CMD_NO_MULTI,
+     .categories = CAT_TRANSACTION | CAT_WRITE | CAT_DANGEROUS | CAT_SLOW,
+     .args = orbit_sql_args,
+     .arg_count = ARRAY_COUNT(orbit_sql_args),
      .layer = COMMAND_SESSION},
     {.name = "orbit.txn",
      .summary = COMMAND_CONTAINER_SUMMARY,

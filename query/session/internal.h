@@ -26,10 +26,11 @@ struct sql_session {
     bool has_temporary; /* A schema of its own. */
     bool has_parts;     /* sql_session_parts_note, of the statement that runs. */
     struct txn *txn;
-    /* A transaction that other sessions drive, too (0: none): `txn` is set while a statement of this
-     * one runs, and the transaction may end in between. */
+    /* A transaction that other sessions drive, too (0: none): `txn` is set while a statement of
+     * this one runs, and the transaction may end in between. */
     uint64_t shared;
-    bool is_in_shared;   /* A statement of it runs. */
+    bool is_in_shared;   /* A statement of it runs, */
+    bool is_guest;       /* and the transaction is of who runs it. */
     uint64_t joining;    /* Of orbit.txn_join: shared when the statement has ended. */
     uint64_t commit_us;  /* Of the last commit that wrote something; 0: none yet. */
     bool is_block;       /* BEGIN was said. */

@@ -639,6 +639,9 @@ session_statement_run(struct session_run *run, const RawStmt *raw)
     if (session->is_failed && !is_heard_when_failed(raw->stmt)) {
         return session_failed();
     }
+    if (session->is_guest && IsA(raw->stmt, TransactionStmt)) {
+        return sql_error("0A000", "the transaction is begun and ended by who runs the statement");
+    }
     if (session->shared != 0 && session->txn == NULL && !is_end(raw->stmt)) {
         return session_shared_run(run, raw);
     }

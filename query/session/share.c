@@ -1,4 +1,4 @@
-/* query/session/share.c - a transaction that several sessions drive: orbit.txn_token, orbit.txn_join.
+/* query/session/share.c - a transaction that several sessions drive: orbit.txn_token and its like.
  *
  * The transaction is found by its id for each statement, as another session may have ended it; and
  * statements of several sessions take turns (txn_run). */
@@ -118,6 +118,37 @@ session_join_finish(struct sql_session *session)
     session->shared = id;
     session->is_block = true;
     return ERR_OK;
+}
+
+/* ---- Statements in a transaction of the caller's ---- */
+
+struct slice
+sql_user_of(struct slice redis_user)
+{
+    return slice_equal(redis_user, SLICE("default")) ? SLICE("orbit") : redis_user;
+}
+
+void
+sql_session_within(struct sql_session *session, struct txn *txn)
+{
+    session->txn = txn;
+    session->shared = txn_id(txn);
+    session->is_in_shared = true;
+    session->is_guest = true;
+    session->is_block = true;
+}
+
+err_t
+sql_session_without(struct sql_session *session, err_t err)
+{
+    if (err == ERR_OK) {
+        err = session_deferred_run(session);
+    }
+    session->txn = NULL;
+    session->is_in_shared = false;
+    session->is_guest = false;
+    session_forget(session, false);
+    return err;
 }
 
 uint64_t

@@ -9,7 +9,7 @@ import server
 def redis(sql, *words):
     """What redis-cli prints, line by line."""
     run = subprocess.run(["redis-cli", "-h", server.HOST, "-p", str(sql.server.port), *words],
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=True)
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False)
     return run.stdout.decode().splitlines()
 
 
@@ -224,7 +224,41 @@ def sessions_of_sql_join_each_other(sql):
     second.close()
 
 
+def redis_sessions_run_sql(sql):
+    redis(sql, "orbit.sql", "create table if not exists told (id int primary key, v text)")
+    expect(redis(sql, "orbit.sql", "insert into told values ($1, $2)", "1", "one"), ["INSERT 0 1"])
+    expect(redis(sql, "orbit.sql", "select id, v, null from told where id = $1", "1"),
+           ["1", "one", ""])
+    expect(redis(sql, "orbit.sql", "insert into told values (1, 'x')")[0].split()[:2],
+           ["SQL", "23505"])
+    expect(redis(sql, "orbit.sql", "select $1::int", "x")[0].split()[:2], ["SQL", "22P02"])
+    expect(redis(sql, "orbit.sql", "select 1", "2")[0].split()[:2], ["SQL", "08P01"])
+    expect(redis(sql, "orbit.sql", "")[0].split()[0], "ERR")
+
+
+def sql_of_redis_is_in_its_transaction(sql):
+    redis(sql, "orbit.sql", "create table if not exists mixed (id int primary key, v text)")
+    for end, rows in (("ORBIT.ROLLBACK", "0"), ("ORBIT.COMMIT", "1")):
+        cli = RedisCli(sql)
+        expect(cli.say("ORBIT.BEGIN"), "OK")
+        expect(cli.say("SET mixed:k v"), "OK")
+        expect(cli.say("ORBIT.SQL \"insert into mixed values (1, redis.call('GET', 'mixed:k'))\""),
+               "INSERT 0 1")
+        expect(cli.say("ORBIT.SQL \"select v from mixed\""), "v")
+        expect(cli.say("ORBIT.SQL \"insert into mixed values (1, 'x')\"").split()[1], "23505")
+        cli.process.stdout.readline()
+        expect(cli.say("ORBIT.SQL \"commit\"").split()[1], "0A000")
+        cli.process.stdout.readline()
+        expect(redis(sql, "orbit.sql", "select count(*) from mixed"), ["0"])
+        expect(cli.say(end), "OK")
+        expect(redis(sql, "orbit.sql", "select count(*) from mixed"), [rows])
+        expect(redis(sql, "exists", "mixed:k"), [rows])
+        cli.close()
+
+
 CASES = [
+    redis_sessions_run_sql,
+    sql_of_redis_is_in_its_transaction,
     a_token_joins_psql_and_redis_cli_in_one_commit,
     a_session_that_leaves_does_not_end_a_shared_transaction,
     what_cannot_be_shared_is_refused,
