@@ -328,8 +328,11 @@ group_emit(struct operator* operator, const struct group * group, uint32_t row)
     }
     for (uint32_t i = 0; i < plan->aggregate_count; i++) {
         struct vector *column = &operator->batch.columns[plan->expr_count + i];
-        struct expr typed = {
-            .kind = EXPR_AGGREGATE, .type = plan->columns[plan->expr_count + i].type, .typmod = -1};
+        struct expr typed = {.kind = EXPR_AGGREGATE,
+                             .type = plan->columns[plan->expr_count + i].type,
+                             .typmod = -1,
+                             .args = (struct expr **)(uintptr_t)plan->aggregates[i]->args,
+                             .arg_count = plan->aggregates[i]->arg_count};
         struct call call = {
             .arena = &operator->arena,
             .settings = operator->exec->settings,
