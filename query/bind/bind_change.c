@@ -194,10 +194,21 @@ out:
     return err;
 }
 
+/* As many values as columns; columns that nobody names may be fewer. extra: the place of the first
+ * value that is too many, if it is known. */
 static err_t
-too_many(struct binder *binder)
+values_count_check(struct binder *binder, const InsertStmt *insert, uint32_t given, uint32_t count,
+                   int extra)
 {
-    return bind_error(binder, -1, "42601", "INSERT has more expressions than target columns");
+    if (given > count) {
+        return bind_error(binder, extra, "42601",
+                          "INSERT has more expressions than target columns");
+    }
+    return given < count && insert->cols != NIL
+               ? bind_error(binder,
+                            ((const ResTarget *)list_nth(insert->cols, (int)given))->location,
+                            "42601", "INSERT has more target columns than expressions")
+               : ERR_OK;
 }
 
 /* A query that takes the given expressions for columns, and defaults for the others. */
@@ -276,9 +287,10 @@ insert_values(struct binder *binder, struct scope *around, const InsertStmt *ins
         const List *nodes = lfirst(cell);
         struct expr **exprs = bind_zeroed(binder, (relation->column_count + 1U) * sizeof(*exprs));
 
-        if ((uint32_t)list_length(nodes) > count) {
-            return too_many(binder);
-        }
+        TRY(values_count_check(binder, insert, (uint32_t)list_length(nodes), count,
+                               (uint32_t)list_length(nodes) > count
+                                   ? bind_location(list_nth(nodes, (int)count))
+                                   : -1));
         if (list_length(nodes) != list_length(linitial(select->valuesLists))) {
             return bind_error(binder, -1, "42601", "VALUES lists must all be the same length");
         }
@@ -321,9 +333,11 @@ insert_select(struct binder *binder, struct scope *around, const InsertStmt *ins
     while (given < source->query->target_count && !source->query->targets[given].is_junk) {
         given++;
     }
-    if (given > count) {
-        return too_many(binder);
-    }
+    TRY(values_count_check(
+        binder, insert, given, count,
+        given > count && list_length(select->targetList) == (int)given
+            ? bind_location(((const ResTarget *)list_nth(select->targetList, (int)count))->val)
+            : -1));
     source->column_count = given;
     source->columns = bind_zeroed(binder, (given + 1) * sizeof(*source->columns));
     for (uint32_t i = 0; i < given; i++) {
