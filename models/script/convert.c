@@ -488,7 +488,7 @@ script_push_error(lua_State *L, const char *text)
     text += has_code;
     has_code = has_code && strchr(text, ' ') != NULL;
     lua_createtable(L, 0, 1);
-    lua_pushfstring(L, "%s%s", has_code ? "" : text[0] == '\0' ? "ERR" : "ERR ", text);
+    lua_pushfstring(L, "%s%s", has_code ? "" : "ERR ", text);
     size = lua_objlen(L, -1);
     copy = lua_newuserdata(L, size + 1);
     memcpy(copy, lua_tostring(L, -2), size);

@@ -344,6 +344,9 @@ script_run_execute(struct script_run *run)
         reply_error(run->request->reply, "ERR more than %d scripts are under way", SCRIPT_RUNS_MAX);
         return false;
     }
+    if (run->request->txn != NULL) {
+        txn_hold(run->request->txn); /* Others run before the new fiber does. */
+    }
     run_begin(run);
     if (fiber_spawn("script", FIBER_FOREGROUND, FIBER_STACK_LARGE, run_fiber, run) == NULL) {
         reply_error(run->request->reply, "ERR no fiber for a script");

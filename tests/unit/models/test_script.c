@@ -28,6 +28,7 @@ FIBER_TEST(kv_script, a_script_that_fails_has_changed_nothing)
            "redis.call('SET', 'n', 3) redis.pcall('LPUSH', 'n', 1) "
            "return redis.error_reply('ERR mine')",
            "0");
+    EXPECT("-ERR \r\n", "EVAL", "return redis.error_reply('')", "0");
     EXPECT("$1\r\n3\r\n", "GET", "n");
     kv_fixture_close();
 }
@@ -262,6 +263,41 @@ FIBER_TEST_ON(kv_script, scripts_of_many_clients_lose_no_update, 2)
     }
     EXPECT("$3\r\n320\r\n", "GET", "counter");
     EXPECT("$3\r\n320\r\n", "GET", "other");
+    kv_fixture_close();
+}
+
+/* No key is declared, so nothing but the check at the commit keeps them apart: between the begin of
+ * the transaction and the script's first step the others run. */
+static YIELDS void
+bare_counter_run(void *arg)
+{
+    uint32_t *left = arg;
+
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        struct slice words[] = {
+            SLICE("EVAL"),
+            SLICE("return redis.call('SET', 'n', (redis.call('GET', 'n') or 0) + 1)"), SLICE("0")};
+        struct slice reply = kv_call(words, ARRAY_COUNT(words));
+
+        cr_assert(slice_starts_with(reply, SLICE("+OK")), "%.*s", (int)reply.size,
+                  (const char *)reply.data);
+    }
+    (*left)--;
+}
+
+FIBER_TEST(kv_script, short_scripts_without_keys_lose_no_update)
+{
+    uint32_t left = COUNTERS;
+
+    kv_fixture_open();
+    for (uint32_t i = 0; i < COUNTERS; i++) {
+        cr_assert_not_null(
+            fiber_spawn("counter", FIBER_FOREGROUND, FIBER_STACK_SMALL, bare_counter_run, &left));
+    }
+    while (left > 0) {
+        (void)fiber_sleep_us(1000);
+    }
+    EXPECT("$3\r\n320\r\n", "GET", "n");
     kv_fixture_close();
 }
 
