@@ -10,6 +10,7 @@ struct lateral_state {
     uint32_t row;
     bool is_running; /* The right side, for this row. */
     bool is_matched;
+    struct arena outers; /* What the right side takes from the row, as long as it runs. */
 };
 
 /* Sets what the right side takes from the row, and begins it. */
@@ -21,12 +22,12 @@ static err_t right_start(struct operator* operator)
     uint16_t row = (uint16_t)state->row;
     err_t err = ERR_OK;
 
-    arena_reset(&operator->arena);
+    arena_reset(&state->outers);
     for (uint32_t i = 0; i < plan->outer_count; i++) {
         uint32_t param = plan->outers[i].param;
         struct vector value;
 
-        TRY(eval(exec, &operator->arena, plan->outers[i].expr, state->left, &row, 1, &value));
+        TRY(eval(exec, &state->outers, plan->outers[i].expr, state->left, &row, 1, &value));
         exec->outers[param] = vector_value(&value, row);
         exec->outer_nulls[param] = vector_is_null(&value, row);
     }
@@ -150,19 +151,29 @@ out:
 
 static err_t lateral_reset(struct operator* operator)
 {
-    *(struct lateral_state *)operator->state =(struct lateral_state){0};
+    struct lateral_state *state = operator->state;
+
+    state->left = NULL;
+    state->row = 0;
+    state->is_running = state->is_matched = false;
     operator->batch.rows = 0;
     return ERR_OK;
 }
 
 static void lateral_close(struct operator* operator)
 {
-    mem_free(MEM_SESSIONS, operator->state, sizeof(struct lateral_state));
+    struct lateral_state *state = operator->state;
+
+    arena_fini(&state->outers);
+    mem_free(MEM_SESSIONS, state, sizeof(*state));
 }
 
 err_t lateral_open(struct operator* operator)
 {
-    operator->state = MEM_NEW(MEM_SESSIONS, struct lateral_state);
+    struct lateral_state *state = MEM_NEW(MEM_SESSIONS, struct lateral_state);
+
+    arena_init(&state->outers, MEM_SESSIONS);
+    operator->state = state;
     operator->next = lateral_next;
     operator->reset = lateral_reset;
     operator->close = lateral_close;

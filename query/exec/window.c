@@ -144,6 +144,7 @@ bound_find(struct operator* operator, enum frame_bound bound, bool is_end, uint3
     if (__builtin_add_overflow((int64_t)group, by, &to)) {
         to = by > 0 ? (int64_t)state->group_count : -1;
     }
+    to = MIN(to, (int64_t)state->group_count);
     *out = to < 0 ? 0 : state->group_first[MIN(to + is_end, (int64_t)state->group_count)];
     return ERR_OK;
 }

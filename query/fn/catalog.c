@@ -441,7 +441,7 @@ size_pretty(struct call *call, const struct datum *args, struct datum *out)
     int64_t size = args[0].i;
     uint32_t at = 0;
 
-    while (at + 1 < UNITS && (size < 0 ? -size : size) >= units[at].limit) {
+    while (at + 1 < UNITS && (size >= units[at].limit || size <= -units[at].limit)) {
         /* Halves are kept until the unit is known, so that it is rounded once. */
         uint32_t bits = units[at].shift + units[at].is_rounded - units[at + 1].is_rounded;
 
