@@ -24,6 +24,11 @@ BLOCKED_BYTES_MAX = 16384
 WAIT_S_MAX = 20
 
 
+def is_sanitized(instance):
+    with open("/proc/%d/maps" % instance.pid, encoding="ascii", errors="replace") as file:
+        return "libasan" in file.read()
+
+
 def expect(found, expected, what):
     if found != expected:
         raise AssertionError("%s: %.200r instead of %.200r" % (what, found, expected))
@@ -270,7 +275,8 @@ def blocked_clients_cost_little_and_are_not_walked(instance):
             print("note: %d clients wait in %d bytes each; a turn takes %.0f us of CPU among %d, "
                   "%.0f among all" % (count, each, few_s / BLOCKED_ROUNDS * 1e6, BLOCKED_FEW,
                                       many_s / BLOCKED_ROUNDS * 1e6))
-            expect(each <= BLOCKED_BYTES_MAX, True, "%d bytes each" % each)
+            if not is_sanitized(instance):  # Its memory is not that of the server.
+                expect(each <= BLOCKED_BYTES_MAX, True, "%d bytes each" % each)
             expect(many_s < 2 * few_s + 0.1, True, "seconds %.2f, %.2f" % (few_s, many_s))
             settle_blocked(connection, count)
             connection.call("RPUSH", "common", *range(count))

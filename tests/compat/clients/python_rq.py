@@ -172,12 +172,16 @@ class Queues:
         self.instance.start()
         more = [self.put(multiply, i, 5) for i in range(5)]
         self.instance.restart()
-        if child.poll() is not None:  # A worker whose job was cut may end; people start it again.
-            self.workers.remove(child)
-            child = self.work("wait")
+
+        def is_taken(job):
+            nonlocal child
+            if child.poll() is not None:  # A worker whose job was cut may end, at once or later;
+                self.workers.remove(child)  # people start it again.
+                child = self.work("wait")
+            return job.get_status(refresh=True) in ("finished", "failed", "started")
+
         for job in early + more:
-            eventually(lambda job=job: job.get_status(refresh=True) in ("finished", "failed",
-                                                                      "started"), job.id)
+            eventually(lambda job=job: is_taken(job), job.id)
         eventually(lambda: len(self.queue) == 0, "an empty queue")
         done = [job for job in early + more if job.get_status(refresh=True) == "finished"]
         # The one that ran while the server was killed may be left to the registry of started jobs.
