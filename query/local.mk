@@ -56,6 +56,6 @@ query_sources += query/fn/redis.c query/session/redis.c query/session/share.c
 query_sources += query/fn/json.c query/fn/json_build.c query/fn/json_item.c query/fn/json_rows.c \
     query/fn/jsonb_change.c
 query_sources += query/deparse/definition.c query/deparse/expr.c
-query_sources += query/fn/catalog.c query/fn/definition.c query/fn/regex.c
+query_sources += query/fn/catalog.c query/fn/definition.c query/fn/regex.c query/fn/setting.c
 query_sources += query/catalog/procs.c
 query_sources += query/catalog/depend.c

@@ -44,6 +44,7 @@ struct parameters {
     uint32_t change_count, change_capacity;
     struct type_settings settings;
     struct sql_timeouts timeouts;
+    uint64_t version;
     struct arena zone_arena; /* Of a time zone that is no file. */
 };
 
@@ -191,6 +192,7 @@ value_use(struct parameters *parameters, uint32_t at)
 {
     const char *value = value_of(parameters, at);
 
+    parameters->version++;
     switch (at < PARAMETER_COUNT ? parameter_table[at].kind : PARAMETER_TEXT) {
     case PARAMETER_FLOAT_DIGITS:
         parameters->settings.extra_float_digits = atoi(value);
@@ -259,6 +261,12 @@ parameters_free(struct parameters **parameters)
     arena_fini(&freed->zone_arena);
     MEM_FREE(MEM_SESSIONS, freed);
     *parameters = NULL;
+}
+
+uint64_t
+parameters_version(const struct parameters *parameters)
+{
+    return parameters->version;
 }
 
 void
@@ -696,8 +704,8 @@ parameters_set_local(struct parameters *parameters, const char *name, const char
     return parameter_change(parameters, name, value, true);
 }
 
-err_t
-parameters_reset(struct parameters *parameters, const char *name)
+static err_t
+parameter_reset(struct parameters *parameters, const char *name, bool is_local)
 {
     uint32_t at = value_find(parameters, name);
 
@@ -707,7 +715,19 @@ parameters_reset(struct parameters *parameters, const char *name)
     if (at < PARAMETER_COUNT && parameter_table[at].kind == PARAMETER_READ_ONLY) {
         return sql_error("55P02", "parameter \"%s\" cannot be changed", parameter_table[at].name);
     }
-    return value_change(parameters, at, start_of(parameters, at), false);
+    return value_change(parameters, at, start_of(parameters, at), is_local);
+}
+
+err_t
+parameters_reset(struct parameters *parameters, const char *name)
+{
+    return parameter_reset(parameters, name, false);
+}
+
+err_t
+parameters_reset_local(struct parameters *parameters, const char *name)
+{
+    return parameter_reset(parameters, name, true);
 }
 
 void

@@ -26,6 +26,9 @@ const char *parameters_name(const char *name);
 err_t parameters_set(struct parameters *parameters, const char *name, const char *value);
 err_t parameters_set_local(struct parameters *parameters, const char *name, const char *value);
 err_t parameters_reset(struct parameters *parameters, const char *name);
+err_t parameters_reset_local(struct parameters *parameters, const char *name);
+/* Another one whenever a value may have changed. */
+uint64_t parameters_version(const struct parameters *parameters);
 /* The client has said what it begins with: RESET goes back to the values of now. */
 void parameters_started(struct parameters *parameters);
 err_t parameters_reset_all(struct parameters *parameters);

@@ -64,6 +64,14 @@ void sql_session_parts_note(struct sql_session *session);
 struct foreign_session *sql_session_foreign(struct sql_session *session);
 /* What it has drawn from sequences: query/sequences.h. */
 struct session_sequences *sql_session_sequences(struct sql_session *session);
+/* SET or, for the value NULL, RESET, to the end of the transaction or of the session. */
+YIELDS err_t sql_session_change(struct sql_session *session, const char *name, const char *value,
+                                bool is_local);
+/* The parameters that clients are told of, by place; NULL: there are no more. */
+enum { SESSION_REPORTED = 13 };
+const char *sql_session_reported(uint32_t index);
+/* Another one whenever a parameter may have changed. */
+uint64_t sql_session_parameters_version(const struct sql_session *session);
 /* Startup parameters: unknown ones are refused. */
 err_t sql_session_set(struct sql_session *session, const char *name, const char *value);
 /* All of them have come: RESET goes back to what holds now. */
@@ -111,6 +119,7 @@ struct sql_prepared_view {
     uint32_t param_count;
     const struct type *const *param_types;
     bool is_from_sql;
+    uint64_t runs;
 };
 /* The one behind `place`; place starts as NULL. False: there is no other. */
 bool sql_prepared_next(const struct sql_session *session, const void **place,

@@ -57,6 +57,11 @@ conn_free(struct pg_conn *conn)
     buf_fini(&conn->input);
     buf_fini(&conn->output);
     buf_fini(&conn->sending);
+    for (uint32_t i = 0; i < SESSION_REPORTED; i++) {
+        if (conn->told[i] != NULL) {
+            mem_free(MEM_SESSIONS, conn->told[i], strlen(conn->told[i]) + 1);
+        }
+    }
     MEM_FREE(MEM_SESSIONS, conn);
 }
 

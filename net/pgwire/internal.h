@@ -39,7 +39,8 @@ struct pg_conn {
     struct cond sent;
     struct cond arrived; /* More input, or a reason not to wait for it. */
     struct sql_session *session;
-    char application_name[64]; /* As the client was told. */
+    char *told[SESSION_REPORTED]; /* Values of parameters as the client knows them. */
+    uint64_t told_version;        /* Of the parameters then. */
 
     /* Of the statement that sends rows now. */
     const uint16_t *formats;

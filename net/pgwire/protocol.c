@@ -69,26 +69,32 @@ notice_put(void *arg, const char *severity, const struct sql_report *report)
 
 /* ---- Parameters ---- */
 
+/* Those that differ from what the client knows: at first all, and then, before it is asked for more,
+ * what SET, RESET, set_config or a rollback has changed. */
 static void
-parameter_put(struct pg_conn *conn, const char *name)
+parameters_tell(struct pg_conn *conn)
 {
-    size_t begun = message_begin(&conn->output, 'S');
+    uint64_t version = sql_session_parameters_version(conn->session);
 
-    message_put_text(&conn->output, name);
-    message_put_text(&conn->output, sql_session_parameter(conn->session, name));
-    message_end(&conn->output, begun);
-}
+    for (uint32_t i = 0; version != conn->told_version && i < SESSION_REPORTED; i++) {
+        const char *name = sql_session_reported(i);
+        const char *value = sql_session_parameter(conn->session, name);
+        size_t size = strlen(value) + 1, begun;
 
-/* The only one of those that clients are told of which can change. */
-static void
-parameters_told(struct pg_conn *conn)
-{
-    const char *name = sql_session_parameter(conn->session, "application_name");
-
-    if (strncmp(conn->application_name, name, sizeof(conn->application_name) - 1) != 0) {
-        (void)snprintf(conn->application_name, sizeof(conn->application_name), "%s", name);
-        parameter_put(conn, "application_name");
+        if (conn->told[i] != NULL && strcmp(conn->told[i], value) == 0) {
+            continue;
+        }
+        if (conn->told[i] != NULL) {
+            mem_free(MEM_SESSIONS, conn->told[i], strlen(conn->told[i]) + 1);
+        }
+        conn->told[i] = mem_alloc(MEM_SESSIONS, size);
+        memcpy(conn->told[i], value, size);
+        begun = message_begin(&conn->output, 'S');
+        message_put_text(&conn->output, name);
+        message_put_text(&conn->output, value);
+        message_end(&conn->output, begun);
     }
+    conn->told_version = version;
 }
 
 static void
@@ -97,7 +103,7 @@ ready_put(struct pg_conn *conn)
     static const char states[] = {[SQL_IDLE] = 'I', [SQL_IN_TRANSACTION] = 'T', [SQL_FAILED] = 'E'};
     size_t begun;
 
-    parameters_told(conn);
+    parameters_tell(conn);
     begun = message_begin(&conn->output, 'Z');
     buf_append_byte(&conn->output, (uint8_t)states[sql_session_state(conn->session)]);
     message_end(&conn->output, begun);
@@ -108,27 +114,11 @@ ready_put(struct pg_conn *conn)
 static void
 welcome(struct pg_conn *conn)
 {
-    static const char *const told[] = {
-        "application_name",
-        "client_encoding",
-        "DateStyle",
-        "default_transaction_read_only",
-        "integer_datetimes",
-        "IntervalStyle",
-        "is_superuser",
-        "server_encoding",
-        "server_version",
-        "session_authorization",
-        "standard_conforming_strings",
-        "TimeZone",
-    };
     size_t begun = message_begin(&conn->output, 'R');
 
     message_put_int32(&conn->output, 0);
     message_end(&conn->output, begun);
-    for (uint32_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
-        parameter_put(conn, told[i]);
-    }
+    parameters_tell(conn);
     begun = message_begin(&conn->output, 'K');
     message_put_int32(&conn->output, conn->pid);
     message_put_int32(&conn->output, conn->key);

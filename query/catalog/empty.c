@@ -140,9 +140,6 @@ static const struct system_relation relations[] = {
           "total_nblocks int8, free_bytes int8, free_chunks int8, used_bytes int8"),
     TABLE(12130, "pg_config", 'v',
           "name text, setting text"),
-    TABLE(12077, "pg_cursors", 'v',
-          "name text, statement text, is_holdable bool, is_binary bool, is_scrollable bool, "
-          "creation_time timestamptz"),
     TABLE(12110, "pg_file_settings", 'v',
           "sourcefile text, sourceline int4, seqno int4, name text, setting text, "
           "applied bool, error text"),
@@ -163,9 +160,6 @@ static const struct system_relation relations[] = {
     TABLE(12018, "pg_policies", 'v',
           "schemaname name, tablename name, policyname name, permissive text, roles _name, "
           "cmd text, qual text, with_check text"),
-    TABLE(12095, "pg_prepared_statements", 'v',
-          "name text, statement text, prepare_time timestamptz, parameter_types _regtype, "
-          "from_sql bool, generic_plans int8, custom_plans int8"),
     TABLE(12090, "pg_prepared_xacts", 'v',
           "transaction xid, gid text, prepared timestamptz, owner name, database name"),
     TABLE(12068, "pg_publication_tables", 'v',

@@ -32,6 +32,8 @@ FILL(fill_cast);
 FILL(fill_database);
 FILL(fill_authid);
 FILL(fill_settings);
+FILL(fill_cursors);
+FILL(fill_prepared_statements);
 FILL(fill_tablespace);
 
 enum {

@@ -1,6 +1,7 @@
 /* query/catalog/server.c - databases, roles, settings. */
 #include <string.h>
 
+#include "models/types/datetime.h"
 #include "query/catalog/fill.h"
 #include "query/catalog/proc.h"
 #include "query/parameter.h"
@@ -94,5 +95,53 @@ fill_settings(struct system_rows *rows)
         row_int(rows, false);
         err = row_end(rows);
     }
+    return err;
+}
+
+/* ---- What the session has prepared and declared ---- */
+
+err_t
+fill_cursors(struct system_rows *rows)
+{
+    struct sql_portal_view view;
+    const void *place = NULL;
+    err_t err = ERR_OK;
+
+    while (err == ERR_OK && sql_portal_next(rows->env->session, &place, &view)) {
+        row_name(rows, view.name);
+        row_name(rows, view.text);
+        row_int(rows, view.is_holdable);
+        row_int(rows, view.is_binary);
+        row_int(rows, view.is_scrollable);
+        row_int(rows, view.created_us - US_1970_TO_2000);
+        err = row_end(rows);
+    }
+    return err;
+}
+
+err_t
+fill_prepared_statements(struct system_rows *rows)
+{
+    struct sql_prepared_view view;
+    const void *place = NULL;
+    err_t err = ERR_OK;
+
+    while (sql_prepared_next(rows->env->session, &place, &view)) {
+        oid_t *types = arena_alloc(rows->arena, (view.param_count + 1) * sizeof(*types));
+
+        for (uint32_t i = 0; i < view.param_count; i++) {
+            types[i] = view.param_types[i]->oid;
+        }
+        row_name(rows, view.name);
+        row_name(rows, view.text);
+        row_int(rows, view.prepared_us - US_1970_TO_2000);
+        TRY(row_array(rows, OID_REGTYPE, types, view.param_count, 1));
+        row_int(rows, view.is_from_sql);
+        /* Each run makes its plan; one without parameters counts as PostgreSQL's generic one. */
+        row_int(rows, view.param_count == 0 ? (int64_t)view.runs : 0);
+        row_int(rows, view.param_count == 0 ? 0 : (int64_t)view.runs);
+        TRY(row_end(rows));
+    }
+out:
     return err;
 }

@@ -114,6 +114,12 @@ static const struct system_relation relations[] = {
           "extra_desc text, context text, vartype text, source text, min_val text, "
           "max_val text, enumvals _text, boot_val text, reset_val text, sourcefile text, "
           "sourceline int4, pending_restart bool"),
+    TABLE(12077, "pg_cursors", 'v', fill_cursors,
+          "name text, statement text, is_holdable bool, is_binary bool, is_scrollable bool, "
+          "creation_time timestamptz"),
+    TABLE(12095, "pg_prepared_statements", 'v', fill_prepared_statements,
+          "name text, statement text, prepare_time timestamptz, parameter_types _regtype, "
+          "from_sql bool, generic_plans int8, custom_plans int8"),
 };
 /* clang-format on */
 

@@ -44,6 +44,7 @@ static const struct function_part *const parts[] = {
     &fn_part_catalog,
     &fn_part_definition,
     &fn_part_regex,
+    &fn_part_setting,
 };
 /* clang-format on */
 enum { PART_COUNT = sizeof(parts) / sizeof(parts[0]), CANDIDATES_MAX = 128 };

@@ -85,4 +85,5 @@ struct aggregate_part {
 };
 extern const struct aggregate_part fn_aggregates_array, fn_aggregates_json, fn_aggregates_math;
 extern const struct function_part fn_part_catalog, fn_part_definition, fn_part_regex;
+extern const struct function_part fn_part_setting;
 extern const struct aggregate_part fn_aggregates_pair;

@@ -63,6 +63,7 @@ struct sql_prepared {
     const struct type **param_types;
     struct sql_column *columns;
     int64_t prepared_us;
+    uint64_t runs;
     bool is_empty, is_from_sql;
 };
 

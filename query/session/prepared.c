@@ -107,6 +107,7 @@ sql_prepared_next(const struct sql_session *session, const void **place,
                 .param_count = prepared->param_count,
                 .param_types = prepared->param_types,
                 .is_from_sql = prepared->is_from_sql,
+                .runs = prepared->runs,
             };
             return true;
         }
@@ -421,6 +422,7 @@ session_prepared_run(struct sql_session *session, struct sql_prepared *prepared,
     err_t err;
 
     (void)session_prepared_hold(prepared);
+    prepared->runs++;
     for (uint32_t i = 0; i < types_count; i++) {
         types[i] = prepared->param_types[i]->oid;
     }

@@ -115,6 +115,48 @@ sql_session_set(struct sql_session *session, const char *name, const char *value
     return parameters_set(session->parameters, name, value);
 }
 
+err_t
+sql_session_change(struct sql_session *session, const char *name, const char *value, bool is_local)
+{
+    struct parameters *parameters = session->parameters;
+
+    if (value == NULL) {
+        return is_local ? parameters_reset_local(parameters, name)
+                        : parameters_reset(parameters, name);
+    }
+    return is_local ? parameters_set_local(parameters, name, value)
+                    : parameters_set(parameters, name, value);
+}
+
+const char *
+sql_session_reported(uint32_t index)
+{
+    /* Those that PostgreSQL reports, in its order. */
+    static const char *const names[SESSION_REPORTED] = {
+        "application_name",
+        "client_encoding",
+        "DateStyle",
+        "default_transaction_read_only",
+        "in_hot_standby",
+        "integer_datetimes",
+        "IntervalStyle",
+        "is_superuser",
+        "server_encoding",
+        "server_version",
+        "session_authorization",
+        "standard_conforming_strings",
+        "TimeZone",
+    };
+
+    return index < SESSION_REPORTED ? names[index] : NULL;
+}
+
+uint64_t
+sql_session_parameters_version(const struct sql_session *session)
+{
+    return parameters_version(session->parameters);
+}
+
 void
 sql_session_started(struct sql_session *session)
 {

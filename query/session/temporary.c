@@ -24,8 +24,8 @@ session_search_path(struct sql_session *session)
     const char *path = sql_session_parameter(session, "search_path");
     struct slice name;
 
-    if (!session->has_temporary) {
-        return path;
+    if (!session->has_temporary) { /* A copy: set_config may change it while it is used. */
+        return arena_printf(&session->arena, "%s", path);
     }
     name = temporary_name(session, &session->arena);
     return arena_printf(&session->arena, "%.*s, %s", (int)name.size, (const char *)name.data, path);
