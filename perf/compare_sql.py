@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""SQL: Orbit and PostgreSQL 15 (Debian's) by turns, with the same client: pgbench, and COPY by psql.
+"""SQL: Orbit and Debian's PostgreSQL 15 by turns, with one client: pgbench, and COPY by psql.
 
 Each alternation runs every row on both servers, one after the other; a figure is the median of the
 alternations, a ratio is Orbit to PostgreSQL within one alternation, its median with its range.
@@ -85,7 +85,7 @@ class Postgres:
         data = os.path.join(self.folder, "data")
         self.run(f"{POSTGRES}/initdb", "-D", data, "-U", "postgres", "-A", "trust",
                  "--locale=C", "-E", "UTF8")
-        self.run(f"{POSTGRES}/pg_ctl", "-D", data, "-w", "-l", os.path.join(self.folder, "log"), "-o",
+        self.run(f"{POSTGRES}/pg_ctl", "-D", data, "-w", "-l", f"{self.folder}/log", "-o",
                  f"-p {self.port} -c listen_addresses=127.0.0.1 -c shared_buffers=1GB "
                  f"-c unix_socket_directories={self.folder}", "start")
         with open(os.path.join(data, "postmaster.pid"), encoding="ascii") as file:
@@ -98,7 +98,7 @@ class Postgres:
         return ticks / TICKS
 
     def stop(self):
-        self.run(f"{POSTGRES}/pg_ctl", "-D", os.path.join(self.folder, "data"), "-m", "fast", "stop")
+        self.run(f"{POSTGRES}/pg_ctl", "-D", f"{self.folder}/data", "-m", "fast", "stop")
 
 
 def psql(peer, *words):
@@ -185,8 +185,8 @@ def main():
     with open(path, "w", encoding="ascii") as file:
         file.writelines(f"{i}\t{i * 7 % 1000}\trow {i}\n" for i in range(options.rows))
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, Linux "
-          f"{platform.release()}; pgbench -M prepared, scale {options.scale}, {options.seconds} s a "
-          f"run, {options.alternations} alternations", flush=True)
+          f"{platform.release()}; pgbench -M prepared, scale {options.scale}, {options.seconds} s "
+          f"a run, {options.alternations} alternations", flush=True)
     peers = [Orbit(folder), Postgres(folder)]
     rows = rows_of(options, path)
     results = {}
@@ -201,8 +201,8 @@ def main():
                 for peer in peers:
                     figures = measure(peer, lambda work=work, peer=peer: work(peer))
                     results.setdefault((peer.name, row, clients), []).append(figures)
-                    print(f"  {turn + 1}: {row}, {clients} clients, {peer.name}: {figures[0]:.0f}/s, "
-                          f"{figures[1]:.1f} us", flush=True)
+                    print(f"  {turn + 1}: {row}, {clients} clients, {peer.name}: "
+                          f"{figures[0]:.0f}/s, {figures[1]:.1f} us", flush=True)
         is_met = show(rows, results)
     finally:
         for peer in started:

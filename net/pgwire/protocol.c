@@ -69,8 +69,8 @@ notice_put(void *arg, const char *severity, const struct sql_report *report)
 
 /* ---- Parameters ---- */
 
-/* Those that differ from what the client knows: at first all; then, before it is asked for more, what
- * SET, RESET, set_config or a rollback has changed. */
+/* Those that differ from what the client knows: at first all; then, before it is asked for more,
+ * what SET, RESET, set_config or a rollback has changed. */
 static void
 parameters_tell(struct pg_conn *conn)
 {
