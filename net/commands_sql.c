@@ -189,6 +189,7 @@ sql_fiber(void *arg)
 {
     struct sql_run *run = arg;
     struct kv_request *request = run->request;
+    bool is_lost = false;
     err_t err;
 
     arena_init(&run->arena, MEM_SESSIONS);
@@ -199,13 +200,11 @@ sql_fiber(void *arg)
     }
     err = statement_run(run);
     if (request->txn != NULL) {
-        err = sql_session_without(run->sql, err);
+        err = sql_session_without(run->sql, request->txn, err, &is_lost);
     }
     if (err != ERR_OK) {
         error_put(run, err);
-        if (request->txn != NULL && txn_statement_undo(request->txn) != ERR_OK) {
-            request->err = ERR_TXN_ABORTED;
-        }
+        request->err = is_lost ? ERR_TXN_ABORTED : ERR_OK; /* The transaction's. */
     }
     sql_session_free(&run->sql);
     buf_fini(&run->text);

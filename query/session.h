@@ -169,10 +169,12 @@ YIELDS err_t sql_session_join(struct sql_session *session, struct slice token);
 /* The role that a user of Redis is. */
 struct slice sql_user_of(struct slice redis_user);
 /* The session's statements are parts of a transaction that the caller drives, from now on and until
- * sql_session_without, which gives the error, or that of what was deferred. */
+ * sql_session_without, which gives the error, or that of what was deferred. What a failed statement
+ * has written is taken back; *is_lost_out: that cannot be done, and the caller aborts it. */
 struct txn;
 void sql_session_within(struct sql_session *session, struct txn *txn);
-YIELDS err_t sql_session_without(struct sql_session *session, err_t err);
+YIELDS err_t sql_session_without(struct sql_session *session, struct txn *txn, err_t err,
+                                 bool *is_lost_out);
 /* Microseconds since 1970 of the session's last commit that wrote something; 0: none yet. */
 uint64_t sql_session_commit_us(const struct sql_session *session);
 /* The end of a series of messages (Sync): ends the implicit transaction. */

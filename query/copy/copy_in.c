@@ -8,6 +8,7 @@
 #include "engine/base/assert.h"
 #include "models/types/sql_error.h"
 #include "query/copy/copy_file.h"
+#include "query/session.h"
 
 #include "engine/base/poison.h"
 
@@ -98,6 +99,9 @@ batch_insert(struct copy_in *in)
     uint64_t rows = 0;
     err_t err;
 
+    if (in->copy->rows > 0) {
+        sql_session_parts_note(in->copy->exec->env->session);
+    }
     TRY(txn_statement(txn, true));
     err = batch_attempt(in, &rows);
     for (uint32_t i = 0; i < BATCH_RUNS_MAX && is_worth_another(txn, err); i++) {

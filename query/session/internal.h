@@ -227,6 +227,8 @@ err_t session_transaction_options(struct sql_session *session, const List *optio
 struct slice session_principal(const struct sql_session *session);
 /* Runs the statement as one of the transaction that the session shares. */
 YIELDS err_t session_shared_run(struct session_run *run, const RawStmt *raw);
+/* Its statement has failed: it is as if nothing had been joined. */
+YIELDS void session_join_drop(struct sql_session *session);
 /* What orbit.txn_join asked for, once its statement has ended. */
 YIELDS err_t session_join_finish(struct sql_session *session);
 

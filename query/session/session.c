@@ -427,11 +427,11 @@ definition_run(struct session_run *run, const RawStmt *raw)
                               .search_path = session_search_path(session)};
     err_t err;
 
-    session->has_parts = true;
     if (session->shared != 0) {
         return sql_error("0A000", "%s is not possible in a transaction that sessions share",
                          utility_name(raw->stmt));
     }
+    session->has_parts = true;
     if (session->own == NULL) {
         TRY(definition_begin(run));
     }

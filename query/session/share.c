@@ -35,6 +35,14 @@ struct shared_step {
     err_t err;
 };
 
+/* Takes back what the failed statement has written: whoever commits later commits none of it.
+ * False: that cannot be done for a statement of several parts. */
+static YIELDS bool
+take_back(struct sql_session *session, struct txn *txn)
+{
+    return !session->has_parts && txn_statement_undo(txn) == ERR_OK;
+}
+
 static YIELDS void
 shared_step(struct txn *txn, void *arg)
 {
@@ -50,6 +58,9 @@ shared_step(struct txn *txn, void *arg)
     }
     session->txn = NULL;
     session->is_in_shared = false;
+    if (step->err != ERR_OK && !take_back(session, txn)) {
+        txn_abort(&txn);
+    }
 }
 
 err_t
@@ -102,6 +113,15 @@ sql_session_join(struct sql_session *session, struct slice token)
     return ERR_OK;
 }
 
+void
+session_join_drop(struct sql_session *session)
+{
+    if (session->joining != 0) {
+        txn_detach(session->joining);
+        session->joining = 0;
+    }
+}
+
 err_t
 session_join_finish(struct sql_session *session)
 {
@@ -139,11 +159,12 @@ sql_session_within(struct sql_session *session, struct txn *txn)
 }
 
 err_t
-sql_session_without(struct sql_session *session, err_t err)
+sql_session_without(struct sql_session *session, struct txn *txn, err_t err, bool *is_lost_out)
 {
     if (err == ERR_OK) {
         err = session_deferred_run(session);
     }
+    *is_lost_out = err != ERR_OK && !take_back(session, txn);
     session->txn = NULL;
     session->is_in_shared = false;
     session->is_guest = false;

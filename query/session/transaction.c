@@ -134,6 +134,7 @@ session_commit(struct sql_session *session)
 void
 session_fail(struct sql_session *session)
 {
+    session_join_drop(session);
     if (session->shared != 0) {
         session->txn = NULL;
     }

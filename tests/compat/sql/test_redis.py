@@ -256,7 +256,46 @@ def sql_of_redis_is_in_its_transaction(sql):
         cli.close()
 
 
+def a_failed_statement_is_not_committed_by_another_session(sql):
+    connection = sql.connect()
+    cursor = connection.cursor()
+    cursor.execute("CREATE TABLE IF NOT EXISTS failing (n int PRIMARY KEY)")
+    connection.commit()
+    cursor.execute("INSERT INTO failing VALUES (1)")
+    token = ask(cursor, "SELECT orbit.txn_token()")[0][0]
+    cli = RedisCli(sql)
+    expect(cli.say(f"ORBIT.TXN JOIN {token}"), "OK")
+    expect(error_of(cursor, "INSERT INTO failing SELECT 4 - g FROM generate_series(1, 3) g")[0],
+           "23505")
+    expect(error_of(cursor, "SELECT 1")[0], "25P02")
+    expect(cli.say("SET failing:k v"), "OK")
+    expect(cli.say("ORBIT.COMMIT"), "OK")
+    connection.rollback()
+    expect(ask(cursor, "SELECT n FROM failing ORDER BY n"), [(1,)])
+    expect(redis(sql, "get", "failing:k"), ["v"])
+    cli.close()
+    connection.close()
+
+
+def a_join_that_fails_joins_nothing(sql):
+    first = sql.connect()
+    cursor = first.cursor()
+    token = ask(cursor, "SELECT orbit.txn_token()")[0][0]
+    second = sql.connect()
+    second.autocommit = True
+    other = second.cursor()
+    error_of(other, f"SELECT orbit.txn_join('{token}'), 1 / (random() * 0)::int")
+    expect(ask(other, "SELECT 2"), [(2,)])
+    ask(other, "SELECT redis.call('SET', 'joins:k', 'alone')")
+    first.rollback()
+    expect(redis(sql, "get", "joins:k"), ["alone"])
+    first.close()
+    second.close()
+
+
 CASES = [
+    a_failed_statement_is_not_committed_by_another_session,
+    a_join_that_fails_joins_nothing,
     redis_sessions_run_sql,
     sql_of_redis_is_in_its_transaction,
     a_token_joins_psql_and_redis_cli_in_one_commit,
