@@ -314,7 +314,9 @@ relational_rows_note(oid_t relation, uint64_t rows)
 uint64_t
 relational_rows(oid_t relation)
 {
-    const struct relational *relational = shard_slot_get(SHARD_SLOT_RELATIONAL);
+    /* A statement may be planned where there is no shard: offline. */
+    const struct relational *relational =
+        shard_self() != NULL ? shard_slot_get(SHARD_SLOT_RELATIONAL) : NULL;
     uint32_t place = relational != NULL ? row_count_place(relational, relation) : 0;
 
     return relational != NULL && row_count_is_at(relational, place, relation)

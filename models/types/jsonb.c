@@ -489,9 +489,9 @@ err_t
 json_write_end(struct json_writer *writer)
 {
     struct write_frame frame = *write_frame_top(writer);
-    struct write_entry *entries = write_entries(writer) + frame.first_entry;
     uint32_t count =
         (uint32_t)(writer->entries.size / sizeof(struct write_entry)) - frame.first_entry;
+    struct write_entry *entries = count > 0 ? write_entries(writer) + frame.first_entry : NULL;
     uint32_t start = frame.tag + 1, size = (uint32_t)writer->bytes.size - start;
     uint8_t code = size <= UINT8_MAX ? 0 : size <= UINT16_MAX ? 1 : 2;
     uint8_t width = (uint8_t)(1U << code);
