@@ -17,6 +17,8 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LOGS = os.path.join(ROOT, "build", "check")
+FAILURE = re.compile(r"FAIL|not ok|[1-9]\d* failed|: failed|Error")
+FAILURE_LINES = 20
 SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$")
 # "check TESTS=" makes the unit test programs and runs none.
 BUILDS = [("release", ["release"]), ("asan", ["asan"]), ("asan-tests", ["asan", "check", "TESTS="])]
@@ -212,6 +214,18 @@ def print_skips(stages):
                     print(f"{stage.name}: {line}")
 
 
+def print_failures(stages, results):
+    """What failed, once more and last: the list of skipped cases is long, and is where people look."""
+    for stage in stages:
+        result = results[stage.name]
+        if result.failed:
+            print(f"{stage.name}: {counts(result)}" + (f" ({result.reason})" if result.reason else ""))
+            lines = read_lines(os.path.join(LOGS, stage.name + ".log"))
+            named = [line for line in lines[:-1] if FAILURE.search(line)]
+            for line in (named or lines)[-FAILURE_LINES:]:
+                print("    | " + line)
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="tools/check.sh", add_help=False)
     parser.add_argument("--long", action="store_true")
@@ -250,6 +264,7 @@ def main():
         total.failed = 1
         print("no case was run")
     print_skips([stage for stage in stages if stage.name in results])
+    print_failures([stage for stage in stages if stage.name in results], results)
     print(f"all stages took {time.monotonic() - begin:.0f} s")
     print(counts(total))
     return 1 if total.failed else 0

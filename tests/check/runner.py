@@ -2,11 +2,14 @@
 """Checks of the runner itself: a stage that lies, hangs, dies or runs nothing is a failure, and
 what a stage leaves running is ended with it."""
 
+import contextlib
 import importlib.util
+import io
 import os
 import sys
 import tempfile
 import time
+import types
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SPEC = importlib.util.spec_from_file_location(
@@ -88,6 +91,22 @@ def what_a_stage_leaves_running_is_ended():
             return True
         time.sleep(0.02)
     return False
+
+
+@case
+def what_failed_is_said_again_behind_what_was_skipped():
+    with tempfile.TemporaryDirectory() as folder:
+        logs, check.LOGS = check.LOGS, folder
+        try:
+            with open(os.path.join(folder, "10-a.log"), "w", encoding="utf-8") as log:
+                log.write("ok one\nFAILED two: it broke\nok three\n2 passed, 1 failed\n")
+            text = io.StringIO()
+            with contextlib.redirect_stdout(text):
+                check.print_failures([types.SimpleNamespace(name="10-a")],
+                                     {"10-a": check.Result(2, 1, 0)})
+        finally:
+            check.LOGS = logs
+    return text.getvalue() == "10-a: 2 passed, 1 failed\n    | FAILED two: it broke\n"
 
 
 def main():
