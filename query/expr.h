@@ -81,6 +81,11 @@ struct subquery {
     uint32_t outer_count;   /* The arguments that follow go to these numbers. */
     uint32_t *outer_params; /* Of EXPR_OUTER. */
     uint32_t number;        /* Of its state. */
+    /* An aggregate whose outer values are only compared for equality, for all of them: a column for
+     * each of them, then the value. The keys are arguments, by number. NULL: none. Set by planning. */
+    struct plan *grouped;
+    uint32_t grouped_key_count;
+    uint32_t *grouped_keys;
 };
 
 /* The fields of rows: of a record, or of what a function in FROM returns. */

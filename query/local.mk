@@ -10,6 +10,7 @@ query_sources += query/catalog/constraints.c query/catalog/empty.c query/catalog
     query/catalog/views.c
 query_sources += query/exec/aggregate.c query/exec/change.c query/exec/eval.c query/exec/join.c \
     query/exec/operator.c query/exec/rows.c query/exec/scan.c query/exec/sort.c \
+    query/exec/subquery.c \
     query/exec/text_range.c query/exec/utility.c
 query_sources += query/exec/foreign.c query/exec/row_maker.c query/exec/utility_alter.c \
     query/exec/utility_drop.c query/exec/utility_foreign.c query/exec/utility_index.c \
@@ -39,6 +40,7 @@ query_sources += query/exec/window.c
 query_sources += query/fn/aggregate_pair.c
 query_sources += query/fn/series.c
 query_sources += query/plan/cte.c
+query_sources += query/plan/grouped.c
 query_sources += query/plan/set.c
 query_sources += query/plan/window.c
 

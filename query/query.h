@@ -172,6 +172,7 @@ struct query {
 
     uint32_t outer_count; /* What it takes from around it. */
     struct outer_reference *outers;
+    bool has_volatile; /* Or something in it. */
     struct plan *plan; /* Set by planning: a WITH query is planned once. */
 };
 

@@ -490,6 +490,7 @@ bind_query(struct binder *binder, struct scope *outer, const SelectStmt *select,
     struct query *query = bind_zeroed(binder, sizeof(*query));
     struct scope scope = {.outer = outer, .query = query};
     const char *no_sets = binder->no_sets;
+    uint32_t volatiles = binder->volatile_count;
     err_t err;
 
     TRY(bind_depth_check(binder));
@@ -498,6 +499,7 @@ bind_query(struct binder *binder, struct scope *outer, const SelectStmt *select,
     err = bind_query_body(binder, &scope, select);
     binder->no_sets = no_sets;
     binder->depth--;
+    query->has_volatile = binder->volatile_count != volatiles;
     *query_out = query;
 out:
     return err;

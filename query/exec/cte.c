@@ -244,6 +244,7 @@ static err_t with_reset(struct operator* operator)
 {
     for (uint32_t i = 0; i < operator->plan->cte_count; i++) {
         state_free(operator->exec, operator->plan->cte_numbers[i]);
+        operator->exec->with_epoch++;
     }
     return ERR_OK;
 }

@@ -33,6 +33,9 @@ value_set(struct vector *out, uint32_t row, struct datum value, bool is_null)
  * EXPR_SUBSCRIPT_SET ---- */
 YIELDS err_t eval_array(struct evaluation *evaluation, const struct expr *expr,
                         const uint16_t *rows, uint32_t count, struct vector *out);
+/* ---- Subqueries: subquery.c ---- */
+YIELDS err_t eval_subquery(struct evaluation *evaluation, const struct expr *expr,
+                           const uint16_t *rows, uint32_t count, struct vector *out);
 /* The array of what a subquery gives: type is the array's. */
 err_t array_of_rows(const struct type *type, const struct rows *rows, struct arena *arena,
                     struct datum *out);

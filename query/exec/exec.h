@@ -37,6 +37,7 @@ struct exec {
     uint32_t subquery_count;
     struct cte_state **ctes; /* By number; NULL: not begun. */
     uint32_t cte_count;
+    uint32_t with_epoch; /* Grows when items of WITH begin anew. */
     struct rtable_writes *writes;        /* Of all changes of the statement; NULL: none yet. */
     struct foreign_events *events;       /* What constraints are to look at; NULL: nothing. */
     bool *is_cancelled;                  /* Somebody else sets it: 57014. */

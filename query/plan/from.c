@@ -243,9 +243,8 @@ is_wide_int(const struct type *type)
     return type->rep == REP_INT && type->length > 1;
 }
 
-/* Do equal values of both types have equal keys, in one order? */
-static bool
-keys_agree(const struct type *column, const struct type *value)
+bool
+plan_keys_agree(const struct type *column, const struct type *value)
 {
     if (column == value) {
         return true;
@@ -271,7 +270,7 @@ bound_of(const struct expr *expr, uint32_t source, struct bound *out)
             column = column->args[0];
         }
         if (column->kind == EXPR_COLUMN && column->column.source == source && !has_columns(value) &&
-            keys_agree(column->type, value->type)) {
+            plan_keys_agree(column->type, value->type)) {
             out->column = column->column.column;
             out->comparison =
                 side == 0 ? expr->function->comparison : turned(expr->function->comparison);

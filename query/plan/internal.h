@@ -41,5 +41,11 @@ err_t plan_cte(struct planner *planner, struct cte *cte, const struct plan_cte *
 bool plan_cte_is_inlined(const struct cte *cte);
 /* The operator of SOURCE_CTE and SOURCE_WORK. */
 err_t plan_cte_source(struct planner *planner, const struct source *source, struct plan **plan_out);
+/* Of a subquery that aggregates: plans it for all outer values at once, where that is plain.
+ * grouped.c */
+err_t plan_grouped(struct planner *planner, const struct expr *expr);
+/* Does it take values from around the query that it stands in? */
+bool plan_takes_outer(const struct expr *expr);
+bool plan_join_takes_outer(const struct join *join);
 /* FROM and WHERE: from.c */
 err_t plan_from(struct planner *planner, const struct query *query, struct plan **plan_out);

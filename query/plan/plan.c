@@ -45,9 +45,18 @@ plan_above(struct planner *planner, enum plan_kind kind, struct plan *left)
 /* ---- Columns of expressions become numbers ---- */
 
 static err_t
-subquery_plan(struct planner *planner, struct subquery *subquery)
+subquery_plan(struct planner *planner, const struct expr *expr)
 {
-    return subquery->plan != NULL ? ERR_OK : plan_query(planner, subquery->query, &subquery->plan);
+    struct subquery *subquery = expr->subquery;
+    err_t err = ERR_OK;
+
+    if (subquery->plan == NULL) {
+        err = plan_query(planner, subquery->query, &subquery->plan);
+        if (err == ERR_OK) {
+            err = plan_grouped(planner, expr);
+        }
+    }
+    return err;
 }
 
 static err_t
@@ -92,7 +101,7 @@ plan_resolve(struct planner *planner, const struct plan *input, const struct exp
         TRY(plan_resolve(planner, input, expr->args[i], &copy->args[i]));
     }
     if (expr->kind == EXPR_SUBQUERY) {
-        err = subquery_plan(planner, expr->subquery);
+        err = subquery_plan(planner, expr);
     }
 out:
     return err;

@@ -115,6 +115,8 @@ struct plan {
 
 /* Plans the statement's queries, the subqueries in expressions too. Errors: ERR_SQL. */
 err_t plan_statement(struct statement *statement, struct arena *arena, struct plan **plan_out);
+/* Do equal values of both types have equal keys, in one order? */
+bool plan_keys_agree(const struct type *column, const struct type *value);
 /* Expressions that stand beside the statement's plan: over the columns of these sources, one after
  * the other. */
 err_t plan_expr(struct arena *arena, const struct statement *statement, struct expr *expr,
