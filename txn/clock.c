@@ -9,6 +9,8 @@
 
 #include "engine/base/poison.h"
 
+_Static_assert(SHARDS_MAX <= 1 << CLOCK_HOME_BITS, "the number of a shard fits into a timestamp");
+
 static uint64_t
 follow_wall(struct clock *clock, uint64_t monotonic_us)
 {
@@ -44,12 +46,13 @@ now_us(struct clock *clock)
 }
 
 void
-clock_init(struct clock *clock, uint64_t last)
+clock_init(struct clock *clock, uint32_t home, uint64_t last)
 {
     uint64_t monotonic_us = shard_now_us();
     uint64_t wall = io_wall_us();
 
-    *clock = (struct clock){.last = last, .ceiling = last};
+    ASSERT(home < 1u << CLOCK_HOME_BITS);
+    *clock = (struct clock){.last = last, .ceiling = last, .home = (uint8_t)home};
     clock->offset_us = wall > monotonic_us ? wall - monotonic_us : 0;
     clock->turn_us = monotonic_us;
     clock->now_us = monotonic_us + clock->offset_us;
@@ -70,5 +73,8 @@ clock_read(struct clock *clock)
 uint64_t
 clock_next(struct clock *clock)
 {
-    return MAX(now_us(clock) << CLOCK_COUNTER_BITS, clock->last + 1);
+    uint64_t least = MAX(now_us(clock) << CLOCK_COUNTER_BITS, clock->last + 1);
+
+    /* The smallest at or above it that is this shard's. */
+    return least + ((clock->home - least) & ((1u << CLOCK_HOME_BITS) - 1));
 }

@@ -664,10 +664,10 @@ commit_decide(struct commit *commit, struct txn_done *done_out)
     TRY(record_build(commit));
     room.log_bytes = commit->record.size;
     TRY(store_wait_room(store, &room));
-    ts = clock_next(&store->clock);
     for (uint32_t i = 0; i < shard_count(); i++) {
-        ts = MAX(ts, commit->calls[i].proposal);
+        clock_raise(&store->clock, commit->calls[i].proposal);
     }
+    ts = clock_next(&store->clock);
     done_out->ts = ts;
     store->writer = txn->part.locks.client;
     done_out->lsn =

@@ -443,7 +443,7 @@ phase_finish(struct recovery *recovery)
         store->others_have_data = store->others_have_data || word->has_data;
         store->log_ids[i] = word->log_id;
     }
-    clock_init(&store->clock, last);
+    clock_init(&store->clock, shard_id(), last);
     store_clock_push(store,
                      clock_next(&store->clock)); /* So that the first commit need not wait. */
     TRY(lsm_files_collect(store->lsm));

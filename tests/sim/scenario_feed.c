@@ -72,7 +72,6 @@ static struct {
     bool reshards;
     uint32_t wanted; /* Shards of the life, when the slots have moved. */
     bool is_sync, is_stopping;
-    bool has_ties; /* Rows of a transaction were not told from those of another. */
     uint32_t running;
     uint32_t count; /* Numbers given out: 1..count. */
     uint32_t given_count;
@@ -265,8 +264,7 @@ writer_main(void *arg)
 struct sum {
     uint64_t hash;
     uint32_t writes, number;
-    uint32_t index;  /* In what was given. */
-    bool is_refused; /* Not all of its rows could be had. */
+    uint32_t index; /* In what was given. */
 };
 
 static YIELDS void
@@ -301,19 +299,6 @@ sum_add(struct sum *sum, const struct feed_write *write)
     }
 }
 
-/* Two transactions of different homes may have one timestamp. Rows of both that were merged into
- * one table cannot be told apart, and are refused: docs/transactions.md. */
-static bool
-shares_timestamp(uint32_t number, uint64_t ts)
-{
-    for (uint32_t i = 1; i <= test.count; i++) {
-        if (i != number && test.numbers[i].ts == ts) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static YIELDS void
 sum_add_rows(struct sum *sum, const struct feed *feed, const struct feed_txn *txn, uint32_t shard)
 {
@@ -328,11 +313,6 @@ sum_add_rows(struct sum *sum, const struct feed *feed, const struct feed_txn *tx
             sum_add(sum, &rows[i]);
         }
     }
-    if (err == ERR_SNAPSHOT_TOO_OLD && shares_timestamp(sum->number, txn->place.ts)) {
-        sum->is_refused = true;
-        test.has_ties = true;
-        err = ERR_OK;
-    }
     RUN_CHECK(test.run, err == ERR_OK, "rows of transaction %u on shard %u: %s", sum->number, shard,
               err_message(err));
     feed_rows_close(&reader);
@@ -344,8 +324,7 @@ sum_check(const struct sum *sum)
 {
     const struct number *number = &test.numbers[sum->number];
 
-    RUN_CHECK(test.run,
-              sum->is_refused || (sum->hash == number->hash && sum->writes == number->writes),
+    RUN_CHECK(test.run, sum->hash == number->hash && sum->writes == number->writes,
               "transaction %u comes with %u writes, and has %u", sum->number, sum->writes,
               number->writes);
 }
@@ -371,10 +350,8 @@ check_new(const struct feed_txn *txn, uint32_t number, struct feed_place before)
 {
     struct number *of = &test.numbers[number];
 
-    RUN_CHECK(test.run,
-              txn->place.ts > before.ts ||
-                  (txn->place.ts == before.ts && txn->place.home > before.home),
-              "transaction %u comes behind a later one", number);
+    RUN_CHECK(test.run, txn->place.ts > before.ts,
+              "transaction %u comes behind a later one, or has the timestamp of another", number);
     RUN_CHECK(test.run, !of->is_seen, "transaction %u comes a second time", number);
     RUN_CHECK(test.run, of->state != NUMBER_REFUSED,
               "transaction %u was refused, or was gone after a crash", number);
@@ -569,7 +546,7 @@ check_copy(void)
         err = txn_get(txn, slot_of(i), key_of(i, bytes), &arena, &value);
         RUN_CHECK(test.run, err == ERR_OK, "reading: %s", err_message(err));
         number = value.is_found ? get_le64(value.value.data) : 0;
-        RUN_CHECK(test.run, test.has_ties || test.copy[i].number == number,
+        RUN_CHECK(test.run, test.copy[i].number == number,
                   "key %u (slot %u, shard %u) was written by %" PRIu64 " at %" PRIu64
                   ", by what the feed gave by %u at %" PRIu64 ", in the store it is of %" PRIu64,
                   i, slot_of(i), txn_shard_of_slot(slot_of(i)), number, test.numbers[number].ts,
