@@ -82,7 +82,8 @@ struct subquery {
     uint32_t *outer_params; /* Of EXPR_OUTER. */
     uint32_t number;        /* Of its state. */
     /* An aggregate whose outer values are only compared for equality, for all of them: a column for
-     * each of them, then the value. The keys are arguments, by number. NULL: none. Set by planning. */
+     * each of them, then the value. The keys are arguments, by number. NULL: none. Planning sets
+     * it. */
     struct plan *grouped;
     uint32_t grouped_key_count;
     uint32_t *grouped_keys;

@@ -31,13 +31,15 @@ struct exec {
     uint32_t param_count;
     const struct datum *params;
     const uint8_t *param_nulls;
+    const struct statement *statement; /* Borrowed for the run. */
+    uint32_t outer_capacity;
     struct datum *outers; /* Values of EXPR_OUTER. */
     uint8_t *outer_nulls;
     struct subquery_state **subqueries; /* By number; NULL: not opened yet. */
     uint32_t subquery_count;
     struct cte_state **ctes; /* By number; NULL: not begun. */
     uint32_t cte_count;
-    uint32_t with_epoch; /* Grows when items of WITH begin anew. */
+    uint32_t with_epoch;                 /* Grows when items of WITH begin anew. */
     struct rtable_writes *writes;        /* Of all changes of the statement; NULL: none yet. */
     struct foreign_events *events;       /* What constraints are to look at; NULL: nothing. */
     bool *is_cancelled;                  /* Somebody else sets it: 57014. */

@@ -7,14 +7,31 @@
 
 #include "engine/base/poison.h"
 
+/* Room for the values of EXPR_OUTER: planning, which may come later, can make more of them. */
+static void
+outers_make(struct exec *exec)
+{
+    uint32_t count = exec->statement->outer_count + 1, old = exec->outer_capacity;
+    struct datum *outers = arena_alloc(exec->arena, count * sizeof(*outers));
+    uint8_t *nulls = arena_alloc(exec->arena, count);
+
+    memset(nulls, 1, count);
+    if (old > 0) {
+        memcpy(outers, exec->outers, old * sizeof(*outers));
+        memcpy(nulls, exec->outer_nulls, old);
+    }
+    exec->outers = outers;
+    exec->outer_nulls = nulls;
+    exec->outer_capacity = count;
+}
+
 void
 exec_init(struct exec *exec, const struct statement_env *env, struct arena *arena,
           const struct type_settings *settings, const struct statement *statement)
 {
     *exec = (struct exec){.txn = env->txn, .env = env, .arena = arena, .settings = settings};
-    exec->outers = arena_alloc(arena, (statement->outer_count + 1) * sizeof(*exec->outers));
-    exec->outer_nulls = arena_alloc(arena, statement->outer_count + 1);
-    memset(exec->outer_nulls, 1, statement->outer_count + 1);
+    exec->statement = statement;
+    outers_make(exec);
     exec->subquery_count = statement->subquery_count;
     exec->subqueries =
         arena_alloc(arena, (statement->subquery_count + 1) * sizeof(struct subquery_state *));
@@ -398,6 +415,9 @@ operator_open(struct exec *exec, const struct plan *plan, struct operator** out)
     struct operator* operator= MEM_NEW(MEM_SESSIONS, struct operator);
     err_t err = ERR_OK;
 
+    if (exec->outer_capacity <= exec->statement->outer_count) {
+        outers_make(exec);
+    }
     operator->plan = plan;
     operator->exec = exec;
     arena_init(&operator->arena, MEM_SESSIONS);

@@ -2,8 +2,8 @@
  *
  * One that takes nothing from outside runs once; what IN and its like compare with is kept in a map
  * by its keys. Another runs for each set of outer values that has not been asked yet: a memo keeps
- * the answers. An aggregate whose outer values are only compared for equality is computed for all of
- * them at once, after a few runs. */
+ * the answers. An aggregate whose outer values are only compared for equality is computed for all
+ * of them at once, after a few runs. */
 #include "engine/base/assert.h"
 #include "models/types/sql_error.h"
 #include "query/exec/eval.h"
@@ -550,7 +550,7 @@ out:
     return err;
 }
 
-/* An error of a value that nobody would have asked for is none: then each is asked for by itself. */
+/* An error of a value that nobody would have asked for is none: each is asked for by itself. */
 static err_t
 groups_try(struct exec *exec, const struct expr *expr, struct subquery_state *state)
 {

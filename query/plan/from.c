@@ -15,6 +15,7 @@ enum {
     ROWS_LEAST = 100,
     ROWS_PER_EQUAL = 10, /* An equality leaves a tenth, */
     ROWS_PER_RANGE = 3,  /* a bound a third. */
+    LOOKUP_ROWS = 30,    /* Rows that a scan reads in the time of one look-up in an index. */
 };
 
 /* ---- Sets of sources ---- */
@@ -102,11 +103,15 @@ struct condition {
 struct item {
     struct plan *plan;
     source_set sources;
-    double rows;
+    double rows;    /* That it gives, */
+    double scanned; /* and of a table those that it reads. */
     bool is_done;
     /* LATERAL: values that must be set from columns of others before it runs. */
     uint32_t outer_count;
     struct outer_reference *outers;
+    /* Of one table: what an index may look up for the rows of others. */
+    const struct source *table;
+    struct plan *scan;
 };
 
 struct from {
@@ -214,6 +219,21 @@ has_columns(const struct expr *expr)
     }
     for (uint32_t i = 0; i < expr->arg_count; i++) {
         if (has_columns(expr->args[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* May it have another value when it is asked again, or cost much? */
+static bool
+is_unstable(const struct expr *expr)
+{
+    if (expr->kind == EXPR_SUBQUERY || (expr->kind == EXPR_CALL && expr->function->is_volatile)) {
+        return true;
+    }
+    for (uint32_t i = 0; i < expr->arg_count; i++) {
+        if (is_unstable(expr->args[i])) {
             return true;
         }
     }
@@ -424,6 +444,8 @@ table_plan(const struct from *from, const struct source *source, struct item *it
     scan->relation = source->relation;
     scan_columns(from->planner, source, scan);
     item->plan = scan;
+    item->table = source;
+    item->scan = scan;
     for (uint32_t i = 0; i < source->relation->index_count; i++) {
         struct path path = path_of(from, source, &source->relation->indexes[i]);
         double rows = path_rows(&path, table_rows(source->relation));
@@ -434,6 +456,7 @@ table_plan(const struct from *from, const struct source *source, struct item *it
             best = path;
         }
     }
+    item->scanned = item->rows;
     return best.index != NULL ? path_fill(from, source, &best, scan) : ERR_OK;
 }
 
@@ -729,6 +752,107 @@ out:
     return err;
 }
 
+/* ---- Look-ups: for each row of the left side, rows of a table by an index ---- */
+
+/* What the column must equal, over the left side; NULL: nothing. */
+static const struct expr *
+lookup_value(const struct from *from, const struct source *table, uint32_t column, source_set left,
+             bool *takes_left_out)
+{
+    for (uint32_t i = 0; i < from->condition_count; i++) {
+        const struct expr *expr = from->conditions[i].expr;
+
+        if (expr->kind != EXPR_CALL || expr->function->comparison != COMPARE_EQUAL) {
+            continue;
+        }
+        for (uint32_t side = 0; side < 2; side++) {
+            const struct expr *key = expr->args[side], *value = expr->args[1 - side];
+            source_set needed = set_new(from->planner);
+
+            expr_sources(value, needed);
+            if (key->kind == EXPR_COLUMN && key->column.source == table->id &&
+                key->column.column == column && !is_unstable(value) &&
+                set_contains(from->planner, left, needed) &&
+                plan_keys_agree(key->type, value->type)) {
+                *takes_left_out = *takes_left_out || !set_is_empty(from->planner, needed);
+                return value;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* The index that finds the fewest rows; its index NULL: none takes a value of the left side. */
+static struct path
+lookup_path(const struct from *from, const struct source *table, source_set left)
+{
+    double best_rows = table_rows(table->relation);
+    struct path best = {0};
+
+    for (uint32_t i = 0; i < table->relation->index_count; i++) {
+        struct path path = {.index = &table->relation->indexes[i]};
+        bool takes_left = false;
+        double rows;
+
+        while (path.index->predicate == 0 && path.equals < path.index->column_count &&
+               lookup_value(from, table, path.index->columns[path.equals], left, &takes_left) !=
+                   NULL) {
+            path.equals++;
+        }
+        rows = path_rows(&path, table_rows(table->relation));
+        if (takes_left && rows < best_rows) {
+            best_rows = rows;
+            best = path;
+        }
+    }
+    return best;
+}
+
+/* Makes the join one of look-ups, where that reads less than the table. */
+static err_t
+lookup_try(const struct from *from, const struct item *left, struct item *right, struct plan *join)
+{
+    struct planner *planner = from->planner;
+    struct plan *scan = right->scan;
+    bool takes_left = false;
+    struct path path;
+    double rows;
+    err_t err = ERR_OK;
+
+    if (scan == NULL || right->outer_count > 0 || join->kind != PLAN_JOIN_LOOP ||
+        planner->next_outer == NULL) {
+        return ERR_OK;
+    }
+    path = lookup_path(from, right->table, left->sources);
+    rows = path.index != NULL ? path_rows(&path, table_rows(right->table->relation)) : 0;
+    if (path.index == NULL || left->rows * (LOOKUP_ROWS + rows) >= right->scanned) {
+        return ERR_OK;
+    }
+    scan->index = path.index;
+    scan->equal_count = path.equals;
+    scan->low = scan->high = NULL;
+    scan->exprs = plan_zeroed(planner, (path.equals + 1) * sizeof(*scan->exprs));
+    for (uint32_t i = 0; i < path.equals; i++) {
+        const struct expr *value =
+            lookup_value(from, right->table, path.index->columns[i], left->sources, &takes_left);
+        struct outer_reference outer = {.param = (*planner->next_outer)++};
+        struct expr *key = plan_zeroed(planner, sizeof(*key));
+
+        TRY(plan_resolve(planner, left->plan, value, &outer.expr));
+        *key = (struct expr){.kind = EXPR_OUTER,
+                             .type = value->type,
+                             .typmod = value->typmod,
+                             .position = -1,
+                             .param = outer.param};
+        scan->exprs[i] = key;
+        outer_add(planner, &join->outers, &join->outer_count, &outer);
+    }
+    join->kind = PLAN_JOIN_LATERAL;
+    right->rows = left->rows * rows;
+out:
+    return err;
+}
+
 static err_t join_tree_plan(struct planner *planner, const struct join *join,
                             const struct from *above, struct item *item);
 
@@ -788,6 +912,9 @@ outer_join_plan(struct planner *planner, const struct join *join, const struct f
     TRY(from_plan(&right, &right_item));
     left_item.sources = left_set;
     TRY(items_join(planner, join->kind, &left_item, &right_item, item, &joined));
+    if (join->kind == FROM_LEFT) {
+        TRY(lookup_try(&on, &left_item, &right_item, joined));
+    }
     set_union(planner, item->sources, left_set);
     set_union(planner, item->sources, right_set);
     TRY(join_conditions(&on, joined, left_set, right_set, item->sources));
@@ -911,12 +1038,14 @@ from_plan(struct from *from, struct item *item_out)
 
         next->is_done = true;
         TRY(items_join(from->planner, FROM_INNER, &left, next, item_out, &join));
+        TRY(lookup_try(from, &left, next, join));
         set_union(from->planner, both, item_out->sources);
         set_union(from->planner, both, next->sources);
         TRY(join_conditions(from, join, item_out->sources, next->sources, both));
         item_out->plan = join;
         item_out->sources = both;
         item_out->rows = MAX(item_out->rows, next->rows);
+        item_out->scan = NULL;
     }
 out:
     return err;

@@ -1,8 +1,8 @@
 /* query/plan/grouped.c - correlated aggregates for all outer values at once.
  *
  * (SELECT sum(x) FROM t WHERE t.k = outer.k AND ...) is also planned as SELECT k, sum(x) FROM t
- * WHERE ... GROUP BY k, when what it takes from outside stands nowhere else. Which of the two runs is
- * decided by how often it is asked: query/exec/subquery.c. */
+ * WHERE ... GROUP BY k, when what it takes from outside stands nowhere else. How often it is asked
+ * decides which of the two runs: query/exec/subquery.c. */
 #include "query/plan/internal.h"
 
 #include "engine/base/poison.h"

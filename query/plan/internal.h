@@ -13,6 +13,9 @@ enum {
 struct planner {
     struct arena *arena;
     uint32_t source_count;
+    /* The statement's count of EXPR_OUTER, for those that planning makes. NULL: it can make none,
+     * as the statement runs already. */
+    uint32_t *next_outer;
 };
 
 /* Values of EXPR_OUTER that are set when the plan is opened. */

@@ -549,7 +549,9 @@ plan_query(struct planner *planner, struct query *query, struct plan **plan_out)
 err_t
 plan_statement(struct statement *statement, struct arena *arena, struct plan **plan_out)
 {
-    struct planner planner = {.arena = arena, .source_count = statement->source_count};
+    struct planner planner = {.arena = arena,
+                              .source_count = statement->source_count,
+                              .next_outer = &statement->outer_count};
     const struct plan_cte *planned;
     err_t err;
 
