@@ -1,0 +1,21 @@
+-- Joins that look rows up by an index, and those around them.
+CREATE TABLE few (id int PRIMARY KEY, r int, s smallint);
+CREATE TABLE many (id int PRIMARY KEY, k int, w bigint, t text);
+INSERT INTO few SELECT i, CASE WHEN i % 5 = 0 THEN NULL ELSE i * 7 END, i FROM generate_series(1, 20) i;
+INSERT INTO many SELECT i, i % 50, i, 'x' || i FROM generate_series(1, 500) i;
+CREATE INDEX many_kw ON many (k, w);
+CREATE INDEX many_w ON many (w DESC);
+SELECT * FROM few JOIN many ON many.id = few.r WHERE few.id = 3;
+SELECT * FROM few LEFT JOIN many ON many.id = few.r WHERE few.id = 5;
+SELECT * FROM few LEFT JOIN many ON many.id = few.r AND many.k > 40 WHERE few.id = 3;
+SELECT count(*), min(many.id), max(many.id) FROM few JOIN many ON many.k = few.r WHERE few.id = 4;
+SELECT few.id, many.id FROM few JOIN many ON many.k = few.r AND many.w = 64 + few.id - few.id WHERE few.id = 2 ORDER BY 2;
+SELECT few.id, many.id FROM few JOIN many ON many.w = few.s WHERE few.id = 7;
+SELECT few.id, many.id, other.id FROM few JOIN many ON many.id = few.r JOIN many AS other ON other.k = many.k WHERE few.id = 6 ORDER BY 3 LIMIT 3;
+SELECT few.id, many.id, other.id FROM few LEFT JOIN many ON many.id = few.r LEFT JOIN many AS other ON other.id = many.id + 1 WHERE few.id = 6;
+SELECT few.id, (SELECT max(other.id) FROM many JOIN many AS other ON other.k = many.k WHERE many.id = few.r) FROM few WHERE few.id < 7 ORDER BY 1;
+SELECT few.id, x.id FROM few, LATERAL (SELECT many.id FROM many JOIN many AS other ON other.id = many.k WHERE many.id = few.r) x ORDER BY 1;
+UPDATE few SET s = many.k FROM many WHERE many.id = few.r AND few.id = 9 RETURNING few.*;
+DELETE FROM few USING many WHERE many.id = few.r AND few.id = 9 RETURNING few.id;
+SELECT count(*) FROM few JOIN many ON many.id = few.r;
+DROP TABLE few, many;
