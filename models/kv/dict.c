@@ -59,7 +59,7 @@ fields_grow(struct kv_request *request, struct dict_fields *fields)
     size_t bytes = (size_t)capacity * sizeof(*fields->at);
     struct dict_field *at = NULL;
 
-    if (!mem_over(mem_account_current(), MEM_SESSIONS, bytes)) {
+    if (!kv_memory_lacks(request, bytes)) {
         at = arena_alloc(request->arena, bytes);
     }
     if (at == NULL) {

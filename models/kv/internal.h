@@ -8,10 +8,11 @@
 #define KV_MAGIC UINT64_C(0x6f72626974206b76)
 enum {
     KV_LATCH_BUCKETS = 1024,
-    KV_LATCHES_INLINE = 4, /* A command with more keys takes memory for its latches. */
-    KV_ATTEMPTS_MAX = 64,  /* Of one command, when others commit in between: then CONFLICT. */
-    KV_EXPIRED_MAX = 64,   /* Removed in passing after one command that only reads. */
-    KV_WORK_UNITS = 100,   /* Counted before the command gives way. */
+    KV_LATCHES_INLINE = 4,       /* A command with more keys takes memory for its latches. */
+    KV_ATTEMPTS_MAX = 64,        /* Of one command, when others commit in between: then CONFLICT. */
+    KV_EXPIRED_MAX = 64,         /* Removed in passing after one command that only reads. */
+    KV_WORK_UNITS = 100,         /* Counted before the command gives way. */
+    KV_BYTES_GRANTED = 32 << 10, /* Of memory, to a command, also when the budget is used up. */
 };
 
 struct kv_access_table;
@@ -195,6 +196,17 @@ void kv_write_string(struct kv_request *request, struct kv_object *object, struc
                      uint64_t expire_ms);
 /* All elements of a spread collection, by one range delete: collection.c. */
 void kv_elements_remove(struct kv_request *request, const struct kv_object *object);
+
+/* Whether the request may not have so many bytes more of memory. What is small it always gets, so
+ * that very many clients who wait refuse nobody a short command. */
+static inline bool
+kv_memory_lacks(const struct kv_request *request, uint64_t bytes)
+{
+    if (bytes <= KV_BYTES_GRANTED && request->arena->bytes <= KV_BYTES_GRANTED) {
+        return false;
+    }
+    return mem_over(mem_account_current(), MEM_SESSIONS, bytes);
+}
 
 /* Counted work of a command (units as of fiber_work): gives way now and then, and says so to the
  * transaction. */

@@ -92,7 +92,7 @@ kv_list_items_new(struct kv_request *request, uint64_t count, struct slice **ite
 
     *items_out = NULL;
     if (!__builtin_mul_overflow(count, sizeof(**items_out), &bytes) &&
-        !mem_over(mem_account_current(), MEM_SESSIONS, bytes)) {
+        !kv_memory_lacks(request, bytes)) {
         *items_out = arena_alloc(request->arena, bytes);
     }
     return *items_out != NULL

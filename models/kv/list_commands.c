@@ -382,7 +382,7 @@ positions_add(struct kv_request *request, struct positions *positions, uint64_t 
         uint64_t capacity = MAX((uint64_t)FIRST, positions->capacity * 2);
         uint64_t *at = NULL;
 
-        if (!mem_over(mem_account_current(), MEM_SESSIONS, capacity * sizeof(*at))) {
+        if (!kv_memory_lacks(request, capacity * sizeof(*at))) {
             at = arena_alloc(request->arena, capacity * sizeof(*at));
         }
         if (at == NULL) {

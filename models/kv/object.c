@@ -538,7 +538,7 @@ payload_get(struct kv_request *request, const struct kv_object *object, struct s
     err_t err;
 
     /* The value in the arena, and a copy in the reply. */
-    if (mem_over(mem_account_current(), MEM_SESSIONS, 2 * object->head.length)) {
+    if (kv_memory_lacks(request, 2 * object->head.length)) {
         return err_set(ERR_NO_MEMORY,
                        "a string of %llu bytes does not fit the memory budget now; raise --memory",
                        (unsigned long long)object->head.length);

@@ -411,7 +411,7 @@ results_make(struct kv_request *request, const struct sorting *sorting, struct s
     struct slice *results = NULL;
     uint64_t at = 0;
 
-    if (!mem_over(mem_account_current(), MEM_SESSIONS, bytes)) {
+    if (!kv_memory_lacks(request, bytes)) {
         results = arena_alloc(request->arena, bytes);
     }
     if (results == NULL) {
@@ -486,7 +486,7 @@ elements_keep(struct kv_request *request, struct sorting *sorting)
 {
     size_t bytes = (sorting->entries.count + 1UL) * sizeof(*sorting->elements);
 
-    if (!mem_over(mem_account_current(), MEM_SESSIONS, bytes)) {
+    if (!kv_memory_lacks(request, bytes)) {
         sorting->elements = arena_alloc(request->arena, bytes);
     }
     if (sorting->elements == NULL) {

@@ -258,8 +258,7 @@ stream_entry_put(struct kv_request *request, const struct kv_stream *stream, str
     for (uint64_t i = 0; i < 2 * pairs; i++) {
         size += kv_packed_size(words[i].size);
     }
-    if (mem_over(mem_account_current(), MEM_SESSIONS, size) ||
-        (value = arena_alloc(request->arena, size)) == NULL) {
+    if (kv_memory_lacks(request, size) || (value = arena_alloc(request->arena, size)) == NULL) {
         return err_set(ERR_NO_MEMORY, "no memory for a stream entry of %zu bytes; raise --memory",
                        size);
     }

@@ -13,7 +13,7 @@ entries_grow(struct kv_request *request, struct zset_entries *entries)
     size_t bytes = (size_t)capacity * sizeof(*entries->at);
     struct zset_entry *at = NULL;
 
-    if (!mem_over(mem_account_current(), MEM_SESSIONS, bytes)) {
+    if (!kv_memory_lacks(request, bytes)) {
         at = arena_alloc(request->arena, bytes);
     }
     if (at == NULL) {

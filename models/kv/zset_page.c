@@ -26,7 +26,7 @@ zset_page_grow(struct kv_request *request, struct zset_page *page)
     if (page->count < page->capacity) {
         return ERR_OK;
     }
-    if (mem_over(mem_account_current(), MEM_SESSIONS, bytes)) {
+    if (kv_memory_lacks(request, bytes)) {
         return err_set(ERR_NO_MEMORY, "no memory for a page of a sorted set; raise --memory");
     }
     at = arena_alloc(request->arena, bytes);

@@ -542,7 +542,7 @@ zset_tree_build(struct kv_request *request, const struct kv_collection *collecti
 
     ASSERT(entries->count > 0);
     zset_tree_open(request, collection, 1, &tree);
-    if (!mem_over(mem_account_current(), MEM_SESSIONS, bytes)) {
+    if (!kv_memory_lacks(request, bytes)) {
         level.at = arena_alloc(request->arena, bytes);
     }
     if (level.at == NULL) {

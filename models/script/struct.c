@@ -5,6 +5,8 @@
  *     in In   integers of n bytes (4)         f d  floats
  *     s       a string and a zero byte        cn   n bytes (1); c0 takes its length from the value
  *                                             read before */
+#include <math.h>
+
 #include "models/script/scratch.h"
 
 #include "engine/base/poison.h"
@@ -113,11 +115,21 @@ option_control(lua_State *L, struct format *format, char option)
 
 /* ---- Packing ---- */
 
+/* What is no number is the smallest one, as the machine that Redis runs on converts it. */
+static uint64_t
+integer_bits(lua_Number number)
+{
+    if (isnan(number)) {
+        return (uint64_t)INT64_MIN;
+    }
+    return number < 0 ? (uint64_t)(number > -9223372036854775809.0 ? (int64_t)number : 0)
+                      : (number < 18446744073709551616.0 ? (uint64_t)number : 0);
+}
+
 static void
 integer_append(struct buf *out, const struct format *format, lua_Number number, size_t size)
 {
-    uint64_t bits = number < 0 ? (uint64_t)(number > -9223372036854775809.0 ? (int64_t)number : 0)
-                               : (number < 18446744073709551616.0 ? (uint64_t)number : 0);
+    uint64_t bits = integer_bits(number);
     uint8_t bytes[INTEGER_BYTES_MAX];
 
     for (size_t i = 0; i < size; i++) {

@@ -21,6 +21,8 @@ BLOCKED = 2000
 BLOCKED_FEW = 100
 BLOCKED_ROUNDS = 1000
 BLOCKED_BYTES_MAX = 16384
+BLOCKED_ON_ONE_KEY = 10000
+BLOCKED_ON_ONE_KEY_SANITIZED = 1000
 WAIT_S_MAX = 20
 
 
@@ -292,6 +294,51 @@ def blocked_clients_cost_little_and_are_not_walked(instance):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+def all_wait(instance, connection, waiters, count):
+    """So many clients that wait for one key. A shard takes connections in the order in which they
+    come; between several the order is not known."""
+    for _ in range(count):
+        waiters.append(instance.connect())
+        waiters[-1].send("BLPOP", "queue", "0")
+    settle_blocked(connection, count)
+
+
+def served(instance, waiters, connection, commands):
+    """What is pushed goes to each once, and first to who waited first."""
+    for reply in connection.pipeline(commands):
+        expect(isinstance(reply, int), True, "RPUSH: %r" % reply)
+    replies = [waiter.read() for waiter in waiters]
+    errors = {str(reply) for reply in replies if isinstance(reply, Exception)}
+    expect(errors, set(), "refused")
+    got = [int(reply[1]) for reply in replies]
+    expect(got if instance.shards == 1 else sorted(got), list(range(len(waiters))), "who got what")
+    expect(connection.call("LLEN", "queue"), 0, "LLEN")
+    settle_blocked(connection, 0)
+
+
+def ten_thousand_clients_wait_for_one_key(instance):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = BLOCKED_ON_ONE_KEY_SANITIZED if is_sanitized(instance) else BLOCKED_ON_ONE_KEY
+    count = min(most, hard - 200)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count + 200), hard))
+    waiters = []
+    try:
+        with instance.connect() as connection:
+            # Twice as many: each shard has its share, and the kernel does not spread evenly.
+            connection.call("CONFIG", "SET", "maxclients", str(2 * count + 200))
+            all_wait(instance, connection, waiters, count)
+            single = [["RPUSH", "queue", at] for at in range(count)]
+            served(instance, waiters, connection, single)
+            while waiters:
+                waiters.pop().close()
+            all_wait(instance, connection, waiters, count)
+            served(instance, waiters, connection, [["RPUSH", "queue", *range(count)]])
+    finally:
+        for waiter in waiters:
+            waiter.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def settle_blocked(connection, count):
     deadline = time.monotonic() + WAIT_S_MAX
     while b"blocked_clients:%d\r" % count not in connection.call("INFO", "clients"):
@@ -330,6 +377,11 @@ def run(tally):
     for shards in (1, 2):
         with server.Server(shards=shards, memory=MEMORY) as instance:
             tally.run("%s, shards %d" % (name(blocked), shards), blocked, instance)
+    queue = ten_thousand_clients_wait_for_one_key
+    for shards, memory in ((1, MEMORY), (2, MEMORY), (1, None)):
+        with server.Server(shards=shards, memory=memory) as instance:
+            tally.run("%s, shards %d, memory %s" % (name(queue), shards, memory or "as usual"),
+                      queue, instance)
     with server.Server(memory=MEMORY) as instance:
         for case in CASES:
             tally.run(name(case), case, instance)
