@@ -5,10 +5,12 @@
 
 #include "engine/base/assert.h"
 #include "engine/base/log.h"
+#include "engine/io/io.h"
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
 #include "net/acl_catalog.h"
 #include "net/config.h"
+#include "net/pgwire/pgwire.h"
 
 #include "engine/base/poison.h"
 
@@ -66,6 +68,7 @@ user_remove(struct net *net, struct acl_user *user, uint64_t asking_session)
             session_close(session);
         }
     }
+    pgwire_user_end(slice_of(user->name, user->name_bytes));
     if (--user->references == 0) {
         acl_user_free(&user);
     }
@@ -87,6 +90,12 @@ bool
 acl_user_has_no_password(const struct acl_user *user)
 {
     return (user->flags & PRINCIPAL_NO_PASSWORD) != 0;
+}
+
+bool
+acl_user_verifier(const struct acl_user *user, struct scram_verifier *out)
+{
+    return scram_verifier_parse(buf_slice(&user->verifier), out);
 }
 
 bool
@@ -169,6 +178,22 @@ acl_session_may(const struct session *session, const struct command *command,
     }
     *denial_out =
         (struct acl_denial){ACL_DENIED_COMMAND, slice_from_text(command_full_name(command))};
+    return false;
+}
+
+bool
+acl_sql_guard(struct slice user_name, const struct command *command, const struct slice *argv,
+              uint32_t argc, char out[ACL_TEXT_BYTES_MAX])
+{
+    struct net *net = net_self();
+    const struct acl_user *user = net != NULL ? acl_find(net, user_name) : NULL;
+    struct acl_denial denial = {ACL_DENIED_COMMAND, slice_from_text(command_full_name(command))};
+
+    if (user != NULL && acl_user_is_enabled(user) &&
+        acl_check(user, command, argv, argc, &denial)) {
+        return true;
+    }
+    acl_denial_text(&denial, user != NULL ? user->name : "", false, out);
     return false;
 }
 
@@ -374,6 +399,23 @@ change_fail(struct acl_change *change, err_t err)
     snprintf(change->error, sizeof(change->error), "ERR %s", err_message(err));
 }
 
+/* Words have given the user a password: the protocol of SQL is to know it, too. The last one that
+ * was given counts, if it still holds. */
+static void
+verifier_renew(struct acl_user *user, struct slice password)
+{
+    struct scram_verifier verifier;
+    uint8_t salt[SCRAM_SALT_BYTES];
+
+    if (acl_user_has_no_password(user) || !acl_password_fits(user, password)) {
+        return;
+    }
+    io_random(salt, sizeof(salt));
+    scram_verifier_make(password, slice_of(salt, sizeof(salt)), SCRAM_ITERATIONS, &verifier);
+    buf_clear(&user->verifier);
+    scram_verifier_put(&verifier, &user->verifier);
+}
+
 static void
 set_user(struct net *net, struct acl_change *change)
 {
@@ -381,6 +423,7 @@ set_user(struct net *net, struct acl_change *change)
     struct acl_user *next = acl_user_new(change->words[0], change->all_channels);
     struct apply apply = {.session = change->session};
     struct principal principal;
+    struct slice password = slice_of(NULL, 0);
     const char *error = NULL;
     struct buf rules;
     err_t err;
@@ -390,13 +433,20 @@ set_user(struct net *net, struct acl_change *change)
         acl_user_copy(next, present);
     }
     for (uint32_t i = 1; i < change->count && error == NULL; i++) {
-        error = acl_user_apply(next, change->words[i], change->all_channels);
+        struct slice word = change->words[i];
+
+        error = acl_user_apply(next, word, change->all_channels);
+        if (word.size > 0 && word.data[0] == '>') {
+            password = slice_of(word.data + 1, word.size - 1);
+        }
         if (error != NULL) {
             snprintf(change->error, sizeof(change->error),
                      "ERR Error in ACL SETUSER modifier '%.*s': %s",
-                     (int)MIN(change->words[i].size, (size_t)128),
-                     (const char *)change->words[i].data, error);
+                     (int)MIN(word.size, (size_t)128), (const char *)word.data, error);
         }
+    }
+    if (error == NULL && password.data != NULL) {
+        verifier_renew(next, password);
     }
     if (error == NULL) {
         acl_user_store(next, &rules, &principal);
@@ -512,6 +562,23 @@ default_store(struct net *net)
     return err;
 }
 
+/* Is the default user another one than the catalog had? With the same password its verifier stays. */
+static bool
+default_is_changed(struct net *net, const struct acl_user *before)
+{
+    struct acl_user *now = net->acl->default_user;
+    bool is_same = slice_equal(buf_slice(&before->passwords), buf_slice(&now->passwords)) &&
+                   before->verifier.size > 0;
+
+    if (is_same) {
+        buf_clear(&now->verifier);
+        buf_append(&now->verifier, before->verifier.data, before->verifier.size);
+    } else {
+        verifier_renew(now, slice_from_text(net->options->password));
+    }
+    return !is_same || before->flags != now->flags;
+}
+
 err_t
 acl_open(struct net *net)
 {
@@ -523,10 +590,7 @@ acl_open(struct net *net)
     TRY(catalog_load(net, 0));
     acl_user_copy(before, net->acl->default_user);
     default_override(net);
-    if (shard_id() == 0 && net->options->password[0] != '\0' &&
-        (before->flags != net->acl->default_user->flags ||
-         !slice_equal(buf_slice(&before->passwords),
-                      buf_slice(&net->acl->default_user->passwords)))) {
+    if (net->options->password[0] != '\0' && default_is_changed(net, before) && shard_id() == 0) {
         TRY(default_store(net));
     }
     err = ERR_OK;

@@ -16,11 +16,14 @@
 #include "engine/base/mem.h"
 #include "engine/rt/fiber.h"
 #include "models/kv/command.h"
+#include "models/principal/scram.h"
 
 struct acl_user;
 struct kv_request;
 struct net;
 struct session;
+
+enum { ACL_TEXT_BYTES_MAX = 512 };
 
 /* ---- Checks ---- */
 
@@ -45,10 +48,12 @@ bool acl_check(const struct acl_user *user, const struct command *command, const
  * False also when the user was removed. */
 bool acl_session_may(const struct session *session, const struct command *command,
                      const struct slice *argv, uint32_t argc, struct acl_denial *denial_out);
+/* The same for who is known by name: a session of SQL (sql_guard). out: the text behind NOPERM. */
+bool acl_sql_guard(struct slice user_name, const struct command *command, const struct slice *argv,
+                   uint32_t argc, char out[ACL_TEXT_BYTES_MAX]);
 /* Everything is allowed to the session's user: no check is needed. Own shard only. */
 bool acl_is_unrestricted(const struct session *session);
 /* The text behind "NOPERM ", as Redis words it; is_verbose: with the names (ACL DRYRUN). */
-enum { ACL_TEXT_BYTES_MAX = 512 };
 void acl_denial_text(const struct acl_denial *denial, const char *user_name, bool is_verbose,
                      char out[ACL_TEXT_BYTES_MAX]);
 
@@ -73,6 +78,9 @@ bool acl_default_is_open(struct net *net);
 bool acl_password_fits(const struct acl_user *user, struct slice password);
 bool acl_user_is_enabled(const struct acl_user *user);
 bool acl_user_has_no_password(const struct acl_user *user);
+/* What SCRAM-SHA-256 needs of the password. False: there is none, as for passwords that were given
+ * by their hashes. */
+bool acl_user_verifier(const struct acl_user *user, struct scram_verifier *out);
 
 /* The session becomes the user; NULL: the default user, logged in if that needs no password. */
 void acl_session_set(struct session *session, struct acl_user *user);

@@ -9,6 +9,7 @@
 #include "models/types/datum.h"
 #include "models/types/sql_error.h"
 #include "models/types/type_io.h"
+#include "net/acl.h"
 #include "net/dispatch.h"
 #include "net/transaction.h"
 #include "query/session.h"
@@ -195,6 +196,7 @@ sql_fiber(void *arg)
     arena_init(&run->arena, MEM_SESSIONS);
     buf_init(&run->text, MEM_SESSIONS);
     run->sql = sql_session_new(sql_user_of(slice_from_text(run->session->user)), run->session->id);
+    sql_session_guard_set(run->sql, acl_sql_guard);
     if (request->txn != NULL) {
         sql_session_within(run->sql, request->txn);
     }

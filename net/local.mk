@@ -9,4 +9,4 @@ net_sources += net/cluster.c net/commands_cluster.c net/commands_replication.c n
 net_sources += net/commands_monitor.c net/commands_pubsub.c net/commands_server.c net/commands_tracking.c net/commands_transaction.c \
     net/commands_sql.c net/commands_txn.c \
     net/commands_shards.c net/commands_txns.c
-net_sources += net/pgwire/conn.c net/pgwire/copy.c net/pgwire/message.c net/pgwire/protocol.c net/pgwire/timer.c
+net_sources += net/pgwire/conn.c net/pgwire/copy.c net/pgwire/login.c net/pgwire/message.c net/pgwire/protocol.c net/pgwire/timer.c

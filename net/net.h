@@ -58,6 +58,7 @@ struct server_options {
     uint64_t start_wall_us;
     uint64_t start_monotonic_us;
     char run_id[41];
+    uint8_t login_secret[32]; /* pgwire_options.login_secret */
     uint32_t maxclients;
     uint32_t databases;
 };

@@ -78,6 +78,13 @@ err_t sql_session_set(struct sql_session *session, const char *name, const char 
 void sql_session_started(struct sql_session *session);
 /* The folder where COPY may read and write files, borrowed; NULL, as at first: nowhere. */
 void sql_session_copy_folder_set(struct sql_session *session, const char *folder);
+/* May the principal run the command of Redis? Otherwise why not, and false. */
+enum { SQL_GUARD_TEXT_BYTES = 512 };
+struct command;
+typedef bool (*sql_guard)(struct slice principal, const struct command *command,
+                          const struct slice *argv, uint32_t argc, char why[SQL_GUARD_TEXT_BYTES]);
+/* Asked for each redis.call; NULL, as at first: everything is allowed. */
+void sql_session_guard_set(struct sql_session *session, sql_guard guard);
 /* Another session's: what runs ends with 57014 soon. */
 void sql_session_cancel(struct sql_session *session);
 /* The same, for its time is up. */

@@ -3,7 +3,7 @@
 
 #include "engine/base/poison.h"
 
-enum { BLOCK_BYTES = 64, LENGTH_BYTES = 8 };
+enum { BLOCK_BYTES = SHA256_BLOCK_BYTES, LENGTH_BYTES = 8 };
 
 static const uint32_t round_constants[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
@@ -54,28 +54,49 @@ block_add(uint32_t state[8], const uint8_t block[BLOCK_BYTES])
     }
 }
 
+struct sha256_state
+sha256_begin(void)
+{
+    return (struct sha256_state){{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f,
+                                  0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
+}
+
+void
+sha256_block(struct sha256_state *state, const uint8_t block[SHA256_BLOCK_BYTES])
+{
+    block_add(state->words, block);
+}
+
+void
+sha256_end(const struct sha256_state *state, uint64_t before, struct slice rest,
+           uint8_t digest_out[SHA256_BYTES])
+{
+    struct sha256_state at = *state;
+    uint8_t last[2 * BLOCK_BYTES] = {0};
+    size_t whole = rest.size - rest.size % BLOCK_BYTES;
+    size_t left = rest.size - whole;
+    size_t last_bytes = left + 1 + LENGTH_BYTES <= BLOCK_BYTES ? BLOCK_BYTES : 2 * BLOCK_BYTES;
+
+    for (size_t i = 0; i < whole; i += BLOCK_BYTES) {
+        block_add(at.words, rest.data + i);
+    }
+    if (left > 0) {
+        memcpy(last, rest.data + whole, left);
+    }
+    last[left] = 0x80;
+    put_be64(last + last_bytes - LENGTH_BYTES, (before + rest.size) * 8);
+    for (size_t i = 0; i < last_bytes; i += BLOCK_BYTES) {
+        block_add(at.words, last + i);
+    }
+    for (unsigned i = 0; i < 8; i++) {
+        put_be32(digest_out + 4 * i, at.words[i]);
+    }
+}
+
 void
 sha256(struct slice bytes, uint8_t digest_out[SHA256_BYTES])
 {
-    uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-    uint8_t last[2 * BLOCK_BYTES] = {0};
-    size_t whole = bytes.size - bytes.size % BLOCK_BYTES;
-    size_t rest = bytes.size - whole;
-    size_t last_bytes = rest + 1 + LENGTH_BYTES <= BLOCK_BYTES ? BLOCK_BYTES : 2 * BLOCK_BYTES;
+    struct sha256_state state = sha256_begin();
 
-    for (size_t at = 0; at < whole; at += BLOCK_BYTES) {
-        block_add(state, bytes.data + at);
-    }
-    if (rest > 0) {
-        memcpy(last, bytes.data + whole, rest);
-    }
-    last[rest] = 0x80;
-    put_be64(last + last_bytes - LENGTH_BYTES, (uint64_t)bytes.size * 8);
-    for (size_t at = 0; at < last_bytes; at += BLOCK_BYTES) {
-        block_add(state, last + at);
-    }
-    for (unsigned i = 0; i < 8; i++) {
-        put_be32(digest_out + 4 * i, state[i]);
-    }
+    sha256_end(&state, 0, bytes, digest_out);
 }

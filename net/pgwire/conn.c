@@ -47,6 +47,17 @@ pg_flush(struct pg_conn *conn)
     return !conn->is_ended && !conn->is_closing;
 }
 
+void
+pg_farewell(struct pg_conn *conn)
+{
+    pg_send_start(conn);
+    while (conn->output.size > 0 && !conn->is_ended && !conn->is_closing) {
+        cond_wait_uncancelable(&conn->sent);
+        pg_send_start(conn);
+    }
+    conn->is_ended = true;
+}
+
 /* ---- Ending ---- */
 
 static void
@@ -57,6 +68,8 @@ conn_free(struct pg_conn *conn)
     buf_fini(&conn->input);
     buf_fini(&conn->output);
     buf_fini(&conn->sending);
+    pg_login_free(conn);
+    mem_free(MEM_SESSIONS, (void *)(uintptr_t)conn->user.data, conn->user.size);
     for (uint32_t i = 0; i < SESSION_REPORTED; i++) {
         if (conn->told[i] != NULL) {
             mem_free(MEM_SESSIONS, conn->told[i], strlen(conn->told[i]) + 1);
@@ -91,7 +104,9 @@ message_size(const struct pg_conn *conn)
     size_t left = conn->input.size - conn->input_used;
     const uint8_t *at = conn->input.data + conn->input_used;
     size_t header = conn->has_started ? HEADER_BYTES : STARTUP_HEADER_BYTES;
-    size_t most = conn->has_started ? PG_MESSAGE_BYTES_MAX : PG_STARTUP_BYTES_MAX;
+    size_t most = !conn->has_started    ? PG_STARTUP_BYTES_MAX
+                  : conn->login != NULL ? PG_LOGIN_BYTES_MAX
+                                        : PG_MESSAGE_BYTES_MAX;
     uint32_t length;
 
     if (left < header) {
@@ -120,8 +135,7 @@ message_take(struct pg_conn *conn, size_t size)
                    slice_of(copy.data + HEADER_BYTES, size - HEADER_BYTES));
     } else if (!pg_startup(
                    conn, slice_of(copy.data + STARTUP_HEADER_BYTES, size - STARTUP_HEADER_BYTES))) {
-        (void)pg_flush(conn);
-        conn->is_ended = true;
+        pg_farewell(conn);
     }
     buf_fini(&copy);
 }
@@ -199,8 +213,7 @@ conn_run(void *arg)
     while (!conn->is_ended && !conn->is_closing && (size = message_size(conn)) != 0) {
         if (size == SIZE_MAX) {
             pg_error(conn, err_set(ERR_PROTOCOL, "invalid message length"), 0, "FATAL");
-            (void)pg_flush(conn);
-            conn->is_ended = true;
+            pg_farewell(conn);
             break;
         }
         message_take(conn, size);
@@ -367,8 +380,27 @@ on_accept(void *owner, struct io_conn *io_conn)
     cond_init(&conn->arrived);
     list_push_back(&pgwire->conns, &conn->link);
     pgwire->conn_count++;
+    conn->accepted_us = shard_now_us();
     pg_timer_note(conn);
     io_conn_start(io_conn, &handlers, conn);
+}
+
+void
+pgwire_user_end(struct slice user)
+{
+    struct pgwire *pgwire = pgwire_self();
+
+    if (pgwire == NULL) {
+        return;
+    }
+    LIST_FOR_EACH_SAFE(node, &pgwire->conns) {
+        struct pg_conn *conn = LIST_ENTRY(node, struct pg_conn, link);
+
+        if (conn->session != NULL && slice_equal(conn->user, user)) {
+            pg_conn_cancel(conn);
+            pg_conn_end(conn);
+        }
+    }
 }
 
 /* ---- Cancel requests: from any shard ---- */

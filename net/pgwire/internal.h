@@ -16,9 +16,12 @@ enum {
     PG_OUTPUT_BYTES_HIGH = 1 << 20, /* Above, a statement waits for the client to read. */
     PG_INPUT_BYTES_HIGH = 1 << 20,  /* Beyond a message: receiving pauses. */
     PG_INPUT_BYTES_COMPACT = 64 << 10,
-    PG_LOGIN_US_MAX = 60000000,
+    PG_LOGIN_US_MAX = 60000000, /* From the first byte to the end of the exchange. */
+    PG_LOGIN_BYTES_MAX = 4096,  /* Of a message before that. */
     PG_STARTING_MAX = 64, /* Connections beyond the most, to be told that they are too many. */
 };
+
+struct pg_login;
 
 struct pg_conn {
     struct pgwire *pgwire;
@@ -31,7 +34,10 @@ struct pg_conn {
     bool is_running; /* A fiber works on it. */
     bool is_ended;   /* Nothing can be sent, or nothing more will come. */
     bool is_closing, is_closed, is_paused;
-    bool has_started;  /* The startup message was accepted. */
+    bool has_started;       /* The startup message was accepted. */
+    struct pg_login *login; /* Its password is still asked for; NULL: it is not. */
+    struct slice user;      /* The principal's name, its own copy. */
+    uint64_t accepted_us;
     bool is_canceling; /* A fiber ends the waits of what runs. */
     bool skips_to_sync;
     uint64_t since_us;   /* When it began what it does, or to do nothing. */
@@ -66,6 +72,8 @@ struct pgwire {
 /* Sends what is in the output; waits when there is much of it. False: the client has gone. */
 YIELDS bool pg_flush(struct pg_conn *conn);
 void pg_send_start(struct pg_conn *conn);
+/* Gives the kernel all of the output, behind which the connection ends. */
+YIELDS void pg_farewell(struct pg_conn *conn);
 
 /* What runs is to end, also where it waits. Does not suspend. */
 void pg_conn_cancel(struct pg_conn *conn);
@@ -93,11 +101,22 @@ err_t pg_copy_out_end(void *arg);
 err_t pg_copy_in_begin(void *arg, bool is_binary, uint32_t columns);
 YIELDS err_t pg_copy_in(void *arg, struct buf *out);
 
+/* ---- login.c ---- */
+/* Who says to be the role is trusted, refused or asked for the password. The session starts then.
+ * False: the connection is to be closed. */
+YIELDS bool pg_login_begin(struct pg_conn *conn, struct slice startup);
+/* A message of the exchange. */
+YIELDS void pg_login_message(struct pg_conn *conn, char type, struct slice body);
+void pg_login_free(struct pg_conn *conn); /* If there is one. */
+
 /* ---- protocol.c ---- */
 /* One message. */
 YIELDS void pg_message(struct pg_conn *conn, char type, struct slice body);
 /* The first ones, without a type. False: the connection is to be closed. */
 YIELDS bool pg_startup(struct pg_conn *conn, struct slice body);
+/* The session of the role, with the parameters of the startup message. False: an error was told,
+ * and the connection is to be closed. */
+YIELDS bool pg_session_start(struct pg_conn *conn, struct slice startup, const char *role);
 void pg_error(struct pg_conn *conn, err_t err, uint32_t position, const char *severity);
 void pg_session_end(struct pg_conn *conn);
 /* Cancels what the session with this pid and key runs, on its shard. */

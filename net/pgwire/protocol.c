@@ -6,6 +6,7 @@
 #include "engine/base/assert.h"
 #include "models/types/sql_error.h"
 #include "models/types/type_io.h"
+#include "net/acl.h"
 #include "net/pgwire/internal.h"
 
 #include "engine/base/poison.h"
@@ -126,27 +127,6 @@ welcome(struct pg_conn *conn)
     ready_put(conn);
 }
 
-static bool
-is_loopback(const struct pg_conn *conn)
-{
-    const char *peer = io_conn_peer(conn->conn);
-
-    return strncmp(peer, "127.", 4) == 0 || strncmp(peer, "[::1]", 5) == 0;
-}
-
-static err_t
-admit(const struct pg_conn *conn)
-{
-    if (!conn->pgwire->options.dev_mode || !is_loopback(conn)) {
-        return sql_error("28000", "the PostgreSQL protocol is open to the loopback in --dev-mode "
-                                  "only: it does not check passwords yet");
-    }
-    if (conn->pgwire->conn_count > conn->pgwire->options.connections_max) {
-        return sql_error("53300", "sorry, too many clients already");
-    }
-    return ERR_OK;
-}
-
 /* The next word of command-line options: spaces divide, a backslash takes the next character as it
  * is. false: there is none. */
 static bool
@@ -214,30 +194,28 @@ options_set(struct pg_conn *conn, const char *options)
 }
 
 static err_t
-session_start(struct pg_conn *conn, struct message_reader *reader)
+session_start(struct pg_conn *conn, struct message_reader *reader, const char *role)
 {
-    const char *user = "orbit";
     err_t err;
 
-    TRY(admit(conn));
-    conn->session = sql_session_new(slice_from_text(user), PG_CLIENT_BIT | conn->pid);
+    conn->session = sql_session_new(slice_from_text(role), PG_CLIENT_BIT | conn->pid);
     sql_session_copy_folder_set(conn->session, conn->pgwire->options.copy_folder);
+    sql_session_guard_set(conn->session, acl_sql_guard);
     while (!reader->is_bad && reader->at < reader->end && *reader->at != '\0') {
         const char *name = message_text(reader);
         const char *value = message_text(reader);
 
-        if (strcmp(name, "user") == 0 || strcmp(name, "database") == 0) {
-            if (strcmp(value, "orbit") != 0) {
-                err = sql_error(name[0] == 'u' ? "28000" : "3D000", "%s \"%s\" does not exist",
-                                name[0] == 'u' ? "role" : "database", value);
-                goto out;
-            }
-        } else if (strcmp(name, "options") == 0) {
+        if (strcmp(name, "database") == 0 && strcmp(value, "orbit") != 0) {
+            err = sql_error("3D000", "database \"%s\" does not exist", value);
+            goto out;
+        }
+        if (strcmp(name, "options") == 0) {
             TRY(options_set(conn, value));
         } else if (strcmp(name, "replication") == 0) {
             err = sql_error("0A000", "the startup parameter \"%s\" is not supported", name);
             goto out;
-        } else if (strncmp(name, "_pq_.", 5) != 0) {
+        } else if (strcmp(name, "user") != 0 && strcmp(name, "database") != 0 &&
+                   strncmp(name, "_pq_.", 5) != 0) {
             TRY(sql_session_set(conn->session, name, value));
         }
     }
@@ -248,12 +226,25 @@ out:
 }
 
 bool
+pg_session_start(struct pg_conn *conn, struct slice startup, const char *role)
+{
+    struct message_reader reader = message_reader_of(startup);
+    err_t err = session_start(conn, &reader, role);
+
+    if (err != ERR_OK) {
+        pg_error(conn, err, 0, "FATAL");
+        return false;
+    }
+    welcome(conn);
+    return true;
+}
+
+bool
 pg_startup(struct pg_conn *conn, struct slice body)
 {
     struct message_reader reader = message_reader_of(body);
     uint32_t code = message_int32(&reader);
     uint32_t pid, key;
-    err_t err;
 
     switch (code) {
     case CODE_SSL:
@@ -274,14 +265,7 @@ pg_startup(struct pg_conn *conn, struct slice body)
                  0, "FATAL");
         return false;
     }
-    err = session_start(conn, &reader);
-    if (err != ERR_OK) {
-        pg_error(conn, err, 0, "FATAL");
-        return false;
-    }
-    conn->has_started = true;
-    welcome(conn);
-    return true;
+    return pg_login_begin(conn, slice_of(reader.at, (size_t)(reader.end - reader.at)));
 }
 
 /* ---- Rows ---- */
@@ -798,6 +782,10 @@ extended(struct pg_conn *conn, char type, struct slice body)
 void
 pg_message(struct pg_conn *conn, char type, struct slice body)
 {
+    if (conn->login != NULL) {
+        pg_login_message(conn, type, body);
+        return;
+    }
     switch (type) {
     case 'Q':
         conn->skips_to_sync = false;
@@ -829,8 +817,7 @@ pg_message(struct pg_conn *conn, char type, struct slice body)
         return; /* The rest of a COPY that has failed. */
     default:
         pg_error(conn, err_set(ERR_PROTOCOL, "invalid frontend message type %d", type), 0, "FATAL");
-        (void)pg_flush(conn);
-        conn->is_ended = true;
+        pg_farewell(conn);
         return;
     }
 }

@@ -20,8 +20,8 @@ deadline_of(const struct pg_conn *conn)
     if (conn->is_ended || conn->is_closing) {
         return 0;
     }
-    if (!conn->has_started) {
-        return conn->since_us + PG_LOGIN_US_MAX;
+    if (!conn->has_started || conn->login != NULL) {
+        return conn->accepted_us + PG_LOGIN_US_MAX;
     }
     if (conn->session == NULL) {
         return 0;
@@ -38,7 +38,7 @@ terminate(struct pg_conn *conn)
 {
     err_t err = ERR_OK;
 
-    if (!conn->has_started) {
+    if (!conn->has_started || conn->login != NULL) {
         err = sql_error("57P01", "canceling authentication due to timeout");
     } else if (sql_session_state(conn->session) == SQL_IDLE) {
         err = sql_error("57P05", "terminating connection due to idle-session timeout");
@@ -53,7 +53,7 @@ terminate(struct pg_conn *conn)
 static void
 deadline_passed(struct pg_conn *conn)
 {
-    if (conn->has_started && conn->is_running) {
+    if (conn->session != NULL && conn->is_running) {
         sql_session_time_out(conn->session);
         pg_conn_cancel(conn);
         conn->since_us = shard_now_us(); /* Once is enough, until it has ended. */

@@ -43,6 +43,7 @@ struct sql_session {
     bool is_timed_out; /* is_cancelled by statement_timeout. */
     uint64_t client;
     const char *copy_folder;  /* NULL: COPY has no files. */
+    sql_guard guard;          /* NULL: redis.call may do everything. */
     struct statement_env env; /* Of the statement that runs; otherwise without a catalog. */
     struct catalog_names names;
     int64_t transaction_us;

@@ -76,6 +76,7 @@ sql_session_redis(struct sql_session *session, const struct slice *argv, uint32_
         .now_ms = io_wall_us() / 1000,
     };
     const char *why = refusal(request.command, argc);
+    char denial[SQL_GUARD_TEXT_BYTES];
 
     if (shard_slot_get(SHARD_SLOT_KV) == NULL) {
         return sql_error("0A000", "there are no keys of Redis here");
@@ -83,6 +84,10 @@ sql_session_redis(struct sql_session *session, const struct slice *argv, uint32_
     if (why != NULL) {
         return sql_error("22023", "the command \"%.*s\" of Redis: %s",
                          (int)MIN(argv[0].size, (size_t)64), (const char *)argv[0].data, why);
+    }
+    if (session->guard != NULL &&
+        !session->guard(session_principal(session), request.command, argv, argc, denial)) {
+        return sql_error("42501", "NOPERM %s", denial);
     }
     kv_execute_within(&request);
     if (request.err != ERR_OK) {

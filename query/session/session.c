@@ -170,6 +170,12 @@ sql_session_copy_folder_set(struct sql_session *session, const char *folder)
 }
 
 void
+sql_session_guard_set(struct sql_session *session, sql_guard guard)
+{
+    session->guard = guard;
+}
+
+void
 sql_session_cancel(struct sql_session *session)
 {
     session->is_cancelled = session->is_running;

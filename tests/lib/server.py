@@ -332,8 +332,11 @@ class Server:
                 with Connection(self.port, timeout_s=5) as connection:
                     if connection.call("PING") == b"PONG":
                         return
-            except (ConnectionLost, ReplyError):
-                pass  # Not listening yet, or still loading.
+            except ReplyError as error:
+                if str(error).startswith("NOAUTH"):
+                    return  # It wants a password.
+            except ConnectionLost:
+                pass  # Not listening yet.
             time.sleep(0.005)
         self.kill()
         raise ServerError("no answer to PING within %d s\n%s" % (START_TIMEOUT_S, self.log_tail()))

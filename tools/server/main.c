@@ -138,6 +138,7 @@ phase_pgwire(void *arg)
         .port = options->postgres_port,
         .connections_max = options->maxclients / shard_count() + 1,
         .dev_mode = options->dev_mode,
+        .login_secret = options->login_secret,
         .copy_folder = options->copy_folder[0] != '\0' ? options->copy_folder : NULL,
     };
 
@@ -393,7 +394,9 @@ identity_set(struct server_options *options)
     uint8_t random[20];
     struct timespec wall, monotonic;
 
-    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random)) {
+    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random) ||
+        getrandom(options->login_secret, sizeof(options->login_secret), 0) !=
+            (ssize_t)sizeof(options->login_secret)) {
         fatal("getrandom gives no bytes: %s", strerror(errno));
     }
     for (size_t i = 0; i < sizeof(random); i++) {

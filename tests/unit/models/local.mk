@@ -5,7 +5,7 @@ endif
 test_models_SOURCES =
 test_models_LDADD = libtestlib.a $(models_libs) $(CRITERION_LIBS)
 test_models_SOURCES += tests/unit/models/test_glob.c tests/unit/models/test_key.c \
-    tests/unit/models/test_payload.c tests/unit/models/test_reply.c
+    tests/unit/models/test_payload.c tests/unit/models/test_reply.c tests/unit/models/test_scram.c
 test_models_SOURCES += tests/unit/models/kv_fixture.c tests/unit/models/test_bits.c \
     tests/unit/models/test_evict.c tests/unit/models/test_generic.c tests/unit/models/test_geo.c \
     tests/unit/models/test_hash.c tests/unit/models/test_hash_expire.c \
