@@ -562,7 +562,8 @@ default_store(struct net *net)
     return err;
 }
 
-/* Is the default user another one than the catalog had? With the same password its verifier stays. */
+/* Is the default user another one than the catalog had? With the same password its verifier
+ * stays. */
 static bool
 default_is_changed(struct net *net, const struct acl_user *before)
 {
