@@ -85,6 +85,7 @@ struct subquery {
      * each of them, then the value. The keys are arguments, by number. NULL: none. Planning sets
      * it. */
     struct plan *grouped;
+    uint32_t runs_before_grouping;
     uint32_t grouped_key_count;
     uint32_t *grouped_keys;
 };

@@ -2,8 +2,8 @@
  *
  * One that takes nothing from outside runs once; what IN and its like compare with is kept in a map
  * by its keys. Another runs for each set of outer values that has not been asked yet: a memo keeps
- * the answers. An aggregate whose outer values are only compared for equality is computed for all
- * of them at once, after a few runs. */
+ * the answers. An aggregate, or EXISTS, whose outer values are only compared for equality is
+ * computed for all of them at once, after a few runs. */
 #include "engine/base/assert.h"
 #include "models/types/sql_error.h"
 #include "query/exec/eval.h"
@@ -13,7 +13,6 @@
 enum {
     MEMO_ANSWERS_MAX = 65536, /* Then it is begun anew. */
     MEMO_BYTES_MAX = 8 << 20, /* The same. */
-    RUNS_BEFORE_GROUPING = 8, /* Of one that can be computed for all outer values. */
     HASH_ROWS_LEAST = 4,      /* Fewer rows are compared one by one. */
     KEYS_MAX = 16,
 };
@@ -660,7 +659,7 @@ outer_answer(struct evaluation *evaluation, const struct expr *expr, struct subq
     }
     buf_init(&key, MEM_SESSIONS);
     if (subquery->grouped != NULL && !state->no_grouping && !state->is_grouped &&
-        state->runs >= RUNS_BEFORE_GROUPING) {
+        state->runs >= subquery->runs_before_grouping) {
         TRY(groups_try(evaluation->exec, expr, state));
     }
     if (state->is_grouped) {

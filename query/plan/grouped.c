@@ -2,12 +2,16 @@
  *
  * (SELECT sum(x) FROM t WHERE t.k = outer.k AND ...) is also planned as SELECT k, sum(x) FROM t
  * WHERE ... GROUP BY k, when what it takes from outside stands nowhere else. How often it is asked
- * decides which of the two runs: query/exec/subquery.c. */
+ * decides which of the two runs: query/exec/subquery.c. EXISTS, the same: which keys there are. */
 #include "query/plan/internal.h"
 
 #include "engine/base/poison.h"
 
-enum { GROUPED_KEYS_MAX = 8 };
+enum {
+    GROUPED_KEYS_MAX = 8,
+    RUNS_OF_SCANS = 8, /* So many before all are computed at once; */
+    RUNS_OF_LOOK_UPS = 1000,
+};
 
 struct grouping {
     struct planner *planner;
@@ -161,6 +165,18 @@ is_plain_aggregate(const struct subquery *subquery)
 }
 
 static bool
+is_plain_exists(const struct subquery *subquery)
+{
+    const struct query *query = subquery->query;
+
+    return subquery->kind == SUBQUERY_EXISTS && subquery->outer_count > 0 && !query->is_grouped &&
+           query->from != NULL && query->where != NULL && query->limit == NULL &&
+           query->offset == NULL && query->window_count == 0 && !query->has_sets &&
+           query->cte_count == 0 && query->row_lock_count == 0 && !query->has_volatile &&
+           query->values_count == 0 && query->set == SET_NONE;
+}
+
+static bool
 is_decorrelated(struct grouping *grouping)
 {
     const struct query *query = grouping->subquery->subquery->query;
@@ -170,8 +186,11 @@ is_decorrelated(struct grouping *grouping)
             return false;
         }
     }
-    return !takes_outer(query->targets[0].expr) && !plan_join_takes_outer(query->from) &&
-           condition_split(grouping, query->where) && grouping->key_count > 0;
+    if (query->is_grouped && takes_outer(query->targets[0].expr)) {
+        return false;
+    }
+    return !plan_join_takes_outer(query->from) && condition_split(grouping, query->where) &&
+           grouping->key_count > 0;
 }
 
 /* Columns of the aggregation move behind the keys. */
@@ -229,20 +248,53 @@ grouped_query(struct planner *planner, const struct query *query, const struct g
     return grouped;
 }
 
+/* The keys that there are, each once, beside true. */
+static struct query *
+distinct_query(struct planner *planner, const struct query *query, const struct grouping *grouping)
+{
+    struct query *distinct = plan_zeroed(planner, sizeof(*distinct));
+    struct expr *is_there = plan_zeroed(planner, sizeof(*is_there));
+
+    distinct->from = query->from;
+    distinct->where = grouping->rest;
+    distinct->target_count = grouping->key_count + 1;
+    distinct->targets = plan_zeroed(planner, distinct->target_count * sizeof(*distinct->targets));
+    for (uint32_t i = 0; i < grouping->key_count; i++) {
+        distinct->targets[i].expr = grouping->keys[i];
+    }
+    is_there->kind = EXPR_CONST;
+    is_there->type = grouping->subquery->type;
+    is_there->typmod = is_there->position = -1;
+    is_there->constant.value = datum_int(1);
+    distinct->targets[grouping->key_count].expr = is_there;
+    distinct->is_distinct = true;
+    return distinct;
+}
+
+/* Does it find the rows of its outer values by an index? */
+static bool
+looks_up(const struct plan *plan)
+{
+    return plan != NULL && ((plan->kind == PLAN_SCAN && plan->equal_count > 0) ||
+                            looks_up(plan->left) || looks_up(plan->right));
+}
+
 err_t
 plan_grouped(struct planner *planner, const struct expr *expr)
 {
     struct grouping grouping = {.planner = planner, .subquery = expr};
     struct subquery *subquery = expr->subquery;
-    err_t err;
+    bool is_exists = is_plain_exists(subquery);
 
-    if (!is_plain_aggregate(subquery) || !is_decorrelated(&grouping)) {
+    if ((!is_exists && !is_plain_aggregate(subquery)) || !is_decorrelated(&grouping)) {
         return ERR_OK;
     }
+    subquery->runs_before_grouping = looks_up(subquery->plan) ? RUNS_OF_LOOK_UPS : RUNS_OF_SCANS;
     subquery->grouped_key_count = grouping.key_count;
     subquery->grouped_keys = plan_zeroed(planner, grouping.key_count * sizeof(uint32_t));
     memcpy(subquery->grouped_keys, grouping.arguments, grouping.key_count * sizeof(uint32_t));
-    err =
-        plan_query(planner, grouped_query(planner, subquery->query, &grouping), &subquery->grouped);
-    return err;
+    return plan_query(planner,
+                      is_exists ? distinct_query(planner, subquery->query, &grouping)
+                                : grouped_query(planner, subquery->query, &grouping),
+                      &subquery->grouped);
 }

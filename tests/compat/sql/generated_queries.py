@@ -215,7 +215,8 @@ class Maker:
         scope, source = self.source([], depth)
         condition = self.condition(scope, depth)
         where = " WHERE %s" % condition if self.chance(80) else ""
-        kinds = [self.random.choice(list(KINDS.values())) for _ in range(self.random.randrange(1, 4))]
+        all_kinds = list(KINDS.values())
+        kinds = [self.random.choice(all_kinds) for _ in range(self.random.randrange(1, 4))]
         numbers = ", ".join(str(i + 1) for i in range(len(kinds) + 1))
         pick = self.random.randrange(10)
         if pick < 2:
