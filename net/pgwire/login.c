@@ -1,7 +1,8 @@
 /* net/pgwire/login.c - who a connection is: trust, or SCRAM-SHA-256 (RFC 5802) by SASL messages.
  *
  * The exchange is the same for a user that does not exist, with a salt that is made of its name,
- * and fails at its end, as with a wrong password. Channel binding is not offered: there is no TLS. */
+ * and fails at its end, as with a wrong password. Channel binding is not offered: there is no
+ * TLS. */
 #include <stdio.h>
 #include <string.h>
 
