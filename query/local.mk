@@ -15,10 +15,10 @@ query_sources += query/exec/aggregate.c query/exec/change.c query/exec/eval.c qu
 query_sources += query/exec/foreign.c query/exec/row_maker.c query/exec/utility_alter.c \
     query/exec/utility_drop.c query/exec/utility_foreign.c query/exec/utility_index.c \
     query/exec/utility_like.c query/exec/utility_rename.c query/exec/utility_sequence.c \
-    query/exec/utility_table.c query/exec/utility_view.c
+    query/exec/utility_table.c query/exec/utility_type.c query/exec/utility_view.c
 query_sources += query/fn/sequence.c query/sequences.c query/session/deferred.c \
     query/session/temporary.c
-query_sources += query/fn/aggregate.c query/fn/cast.c query/fn/compare.c query/fn/fn.c query/fn/math.c \
+query_sources += query/fn/aggregate.c query/fn/cast.c query/fn/compare.c query/fn/enum.c query/fn/fn.c query/fn/math.c \
     query/fn/text.c
 query_sources += query/parameter.c query/parameter_table.c query/parameter_datetime.c query/parse/parse.c query/plan/from.c query/plan/plan.c \
     query/search_path.c

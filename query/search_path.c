@@ -114,3 +114,21 @@ search_index(const struct catalog *catalog, const char *path, const char *schema
     }
     return relation;
 }
+
+const struct type *
+search_type(const struct catalog *catalog, const char *path, const char *schema, struct slice name)
+{
+    const struct type *type = NULL;
+    const struct schema *at;
+
+    if (schema == NULL || strcmp(schema, "pg_catalog") == 0) {
+        type = type_by_name(name);
+    } else {
+        at = schema_named(catalog, path, schema);
+        return at != NULL ? catalog_type_named(catalog, at->oid, name) : NULL;
+    }
+    while (type == NULL && schema == NULL && (at = schema_next(catalog, &path)) != NULL) {
+        type = catalog_type_named(catalog, at->oid, name);
+    }
+    return type;
+}

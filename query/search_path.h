@@ -10,6 +10,9 @@ const struct relation *search_relation(const struct catalog *catalog, const char
 const struct relation *search_index(const struct catalog *catalog, const char *path,
                                     const char *schema, struct slice name,
                                     const struct index **index_out);
+/* Built-in types stand before all others, under their names as pg_type has them. */
+const struct type *search_type(const struct catalog *catalog, const char *path, const char *schema,
+                               struct slice name);
 /* The schemas of the path, in their order, that are there; at most `max`. Gives their number. */
 uint32_t search_schemas(const struct catalog *catalog, const char *path,
                         const struct schema **schemas_out, uint32_t max);

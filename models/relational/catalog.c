@@ -3,6 +3,7 @@
 
 #include "engine/base/assert.h"
 #include "models/relational/catalog_code.h"
+#include "models/relational/catalog_type.h"
 
 #include "engine/base/poison.h"
 
@@ -192,9 +193,16 @@ objects_grow(struct catalog *catalog)
 static err_t
 object_decode(struct catalog *catalog, struct object *object)
 {
-    (void)catalog;
+    const struct enum_type *type;
+    err_t err;
+
     object->decoded = NULL;
-    return ERR_OK;
+    if (object->class != CATALOG_TYPE) {
+        return ERR_OK;
+    }
+    err = enum_type_decode(object->body, object->oid, catalog->version, &catalog->arena, &type);
+    object->decoded = err == ERR_OK ? type : NULL;
+    return err;
 }
 
 /* The body is copied. */
@@ -354,12 +362,36 @@ const struct type *
 catalog_type(const struct catalog *catalog, oid_t oid)
 {
     const struct object *object;
+    const struct enum_type *made;
 
     if (oid < OID_FIRST_USER) {
         return type_by_oid(oid);
     }
-    object = catalog_object(catalog, CATALOG_TYPE, oid, 0);
-    return object != NULL ? object->decoded : NULL;
+    object = catalog_object(catalog, CATALOG_TYPE, oid - oid % 2, 0);
+    if (object == NULL) {
+        return NULL;
+    }
+    made = object->decoded;
+    return oid % 2 == 0 ? &made->type : &made->array;
+}
+
+const struct type *
+catalog_type_named(const struct catalog *catalog, oid_t schema, struct slice name)
+{
+    uint32_t count;
+    const struct object *objects = catalog_objects(catalog, CATALOG_TYPE, &count);
+
+    for (uint32_t i = 0; i < count; i++) {
+        const struct enum_type *made = objects[i].decoded;
+
+        if (made->schema == schema && slice_equal(made->name, name)) {
+            return &made->type;
+        }
+        if (made->schema == schema && slice_equal(made->array_name, name)) {
+            return &made->array;
+        }
+    }
+    return NULL;
 }
 
 const struct constraint *
@@ -418,6 +450,15 @@ oid_t
 catalog_oid_take(struct catalog *catalog)
 {
     return catalog->next_oid++;
+}
+
+oid_t
+catalog_type_oid_take(struct catalog *catalog)
+{
+    oid_t oid = catalog->next_oid + catalog->next_oid % 2;
+
+    catalog->next_oid = oid + 2;
+    return oid;
 }
 
 uint32_t
@@ -501,6 +542,11 @@ catalog_object_put(struct catalog *catalog, struct txn *txn, enum catalog_class 
     uint8_t key[ENTRY_KEY_BYTES];
     err_t err = object_insert(catalog, (uint8_t) class, oid, part, body);
 
+    /* Columns mean the type as it is now. */
+    for (uint32_t i = 0; err == ERR_OK && class == CATALOG_TYPE && i < catalog->relation_count;
+         i++) {
+        relation_types_renew(catalog, catalog->relations[i]);
+    }
     if (err == ERR_OK) {
         txn_put(txn, CATALOG_SLOT, entry_key(key, (uint8_t) class, oid, part), body, 0);
     }

@@ -222,6 +222,11 @@ const struct object *catalog_objects(const struct catalog *catalog, enum catalog
                                      uint32_t *count_out);
 /* Built in or made by users; NULL: there is none. Good as long as the catalog. */
 const struct type *catalog_type(const struct catalog *catalog, oid_t oid);
+/* Made by users, or the array of such a one; NULL: there is none. */
+const struct type *catalog_type_named(const struct catalog *catalog, oid_t schema,
+                                      struct slice name);
+/* The two numbers of a new type: an even one, and its array's behind it. */
+oid_t catalog_type_oid_take(struct catalog *catalog);
 /* NULL: none of this name. */
 const struct constraint *relation_constraint(const struct relation *relation, struct slice name);
 const struct index *relation_index_by_oid(const struct relation *relation, oid_t oid);

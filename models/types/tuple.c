@@ -23,6 +23,9 @@ tuple_add(struct tuple_writer *writer, const struct type *type, struct slice nam
           struct datum value)
 {
     buf_append_varint(&writer->bytes, type->oid);
+    if (type->oid >= OID_FIRST_USER) {
+        buf_append(&writer->bytes, &type, sizeof(type));
+    }
     buf_append_varint(&writer->bytes, name.size);
     buf_append(&writer->bytes, name.data, name.size);
     buf_append_byte(&writer->bytes, !is_null);
@@ -74,6 +77,22 @@ bytes_take(struct tuple_reader *reader, struct slice *out)
     return true;
 }
 
+/* Of users' types the address stands behind the number. */
+static bool
+type_take(struct tuple_reader *reader, oid_t oid, const struct type **type_out)
+{
+    if (oid < OID_FIRST_USER) {
+        *type_out = type_by_oid(oid);
+        return *type_out != NULL;
+    }
+    if ((size_t)(reader->end - reader->at) < sizeof(*type_out)) {
+        return false;
+    }
+    memcpy(type_out, reader->at, sizeof(*type_out));
+    reader->at += sizeof(*type_out);
+    return true;
+}
+
 err_t
 tuple_open(struct slice record, struct tuple_reader *reader_out)
 {
@@ -93,17 +112,13 @@ tuple_next(struct tuple_reader *reader, struct arena *arena, struct tuple_field 
     struct slice value;
     uint64_t type;
 
-    if (!varint_take(reader, &type) || !bytes_take(reader, &out->name) ||
-        reader->at == reader->end) {
+    if (!varint_take(reader, &type) || !type_take(reader, (oid_t)type, &out->type) ||
+        !bytes_take(reader, &out->name) || reader->at == reader->end) {
         return corrupt();
     }
     reader->fields--;
-    out->type = type_by_oid((oid_t)type);
     out->is_null = *reader->at++ == 0;
     out->value = datum_int(0);
-    if (out->type == NULL) {
-        return corrupt();
-    }
     if (out->is_null) {
         return ERR_OK;
     }

@@ -3,7 +3,9 @@
  *     record  varint fields | each: varint type, varint size and bytes of its name, and then
  *             0 for null, or 1, varint size and bytes of the value as in rows (type_row_put)
  *
- * A record says itself what is in it, so that no catalog is asked for its text form. */
+ * Behind the number of a type that users made stands the address of its struct: records are never
+ * stored, and the catalog that the type belongs to outlives the statement. So a record says itself
+ * what is in it, and no catalog is asked for its text form. */
 #pragma once
 
 #include "models/types/type.h"

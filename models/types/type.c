@@ -4,6 +4,7 @@
 #include "engine/base/assert.h"
 #include "models/types/array.h"
 #include "models/types/datetime.h"
+#include "models/types/enum.h"
 #include "models/types/jsonb.h"
 #include "models/types/sql_error.h"
 #include "models/types/tuple.h"
@@ -247,6 +248,44 @@ type_by_oid(oid_t oid)
         }
     }
     return NULL;
+}
+
+const struct type *
+type_like(oid_t oid)
+{
+    static const struct type models[] = {
+        {
+            .oid = OID_FIRST_USER,
+            .array = OID_FIRST_USER + 1,
+            .array_type = &models[1],
+            .name = "anyenum",
+            .display = "anyenum",
+            .length = ENUM_VALUE_BYTES,
+            .category = 'E',
+            .rep = REP_INT,
+        },
+        {
+            .oid = OID_FIRST_USER + 1,
+            .element = OID_FIRST_USER,
+            .element_type = &models[0],
+            .name = "anyarray",
+            .display = "anyarray",
+            .length = -1,
+            .category = 'A',
+            .rep = REP_BYTES,
+        },
+    };
+
+    if (oid < OID_FIRST_USER) {
+        return type_by_oid(oid);
+    }
+    return &models[oid % 2];
+}
+
+int16_t
+type_shown_length(const struct type *type)
+{
+    return type->category == 'E' ? (int16_t)ENUM_SHOWN_BYTES : type->length;
 }
 
 const struct type *

@@ -133,6 +133,12 @@ bool type_is_unsigned(const struct type *type);
 /* NULL: no such type among the built-in ones. */
 const struct type *type_by_oid(oid_t oid);
 const struct type *type_by_name(struct slice name);
+/* What a type is like, for who has its number alone: category, preference, is it an array. Those
+ * that users make are enums (even numbers) and their arrays (the number behind), and all like one
+ * another: whose they are, and their labels, the catalog tells. NULL: no such type. */
+const struct type *type_like(oid_t oid);
+/* pg_type.typlen, which clients are told: values of enums take more room here. */
+int16_t type_shown_length(const struct type *type);
 uint32_t type_count(void);
 const struct type *type_at(uint32_t index);
 

@@ -290,7 +290,7 @@ description_put(struct pg_conn *conn, const struct sql_column *columns, uint32_t
         message_put_int32(&conn->output, 0);
         message_put_int16(&conn->output, 0);
         message_put_int32(&conn->output, columns[i].type->oid);
-        message_put_int16(&conn->output, (uint16_t)columns[i].type->length);
+        message_put_int16(&conn->output, (uint16_t)type_shown_length(columns[i].type));
         message_put_int32(&conn->output, (uint32_t)columns[i].typmod);
         message_put_int16(&conn->output, format_of(conn, columns, i));
     }
@@ -438,7 +438,7 @@ parse_types(struct message_reader *reader, oid_t **types_out, uint16_t *count_ou
         if (types[i] == OID_UNKNOWN) {
             types[i] = 0;
         }
-        if (!reader->is_bad && types[i] != 0 && type_by_oid(types[i]) == NULL) {
+        if (!reader->is_bad && types[i] != 0 && type_like(types[i]) == NULL) {
             mem_free(MEM_SESSIONS, types, (count + 1U) * sizeof(*types));
             return sql_error("42704", "type with OID %u does not exist", types[i]);
         }

@@ -30,8 +30,9 @@ err_t bind_execute_arguments(const struct bind_options *options, const void *nod
                              const struct type *const *types, struct expr ***exprs_out,
                              int32_t *position_out);
 
-/* A type's name: TypeName node. */
-err_t bind_type_name(const void *type_name, const struct type **type_out, int32_t *typmod_out);
+/* A type's name: TypeName node. path: as search_relation takes it. */
+err_t bind_type_name(const struct catalog *catalog, const char *path, const void *type_name,
+                     const struct type **type_out, int32_t *typmod_out);
 /* Into the type of a column, as an assignment does. */
 err_t bind_coerce_column(struct arena *arena, struct expr **expr, const struct column *column,
                          const struct type_settings *settings);

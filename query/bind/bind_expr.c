@@ -587,7 +587,7 @@ bind_type_cast(struct binder *binder, struct scope *scope, const TypeCast *node,
     err_t err;
 
     binder->position = node->typeName->location;
-    TRY(bind_type_name(node->typeName, &type, &typmod));
+    TRY(bind_type_name(binder->catalog, binder->search_path, node->typeName, &type, &typmod));
     if (IsA(node->arg, A_ArrayExpr) && type->element_type != NULL && type->array_type == NULL) {
         TRY(bind_array(binder, scope, node->arg, type, &expr));
     } else {

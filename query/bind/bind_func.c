@@ -43,7 +43,9 @@ static err_t
 call_as_cast(struct binder *binder, const char *name, struct expr **args, uint32_t count,
              struct expr **expr_out, bool *is_done_out)
 {
-    const struct type *type = count == 1 ? type_by_name(slice_from_text(name)) : NULL;
+    const struct type *type =
+        count == 1 ? search_type(binder->catalog, binder->search_path, NULL, slice_from_text(name))
+                   : NULL;
     const struct function *function;
 
     *is_done_out = type != NULL && (args[0]->type->oid == OID_UNKNOWN ||

@@ -522,8 +522,9 @@ binder_init(struct binder *binder, const struct bind_options *options)
     binder->param_types =
         bind_zeroed(binder, (options->param_count + 1) * sizeof(*binder->param_types));
     for (uint32_t i = 0; i < options->param_count; i++) {
-        binder->param_types[i] =
-            options->param_types[i] != 0 ? type_by_oid(options->param_types[i]) : NULL;
+        binder->param_types[i] = options->param_types[i] != 0
+                                     ? catalog_type(options->catalog, options->param_types[i])
+                                     : NULL;
     }
 }
 

@@ -104,7 +104,8 @@ shape_of_definitions(struct binder *binder, const List *definitions, const struc
 
         shape->names[i] = bind_text(binder, column->colname);
         binder->position = column->typeName->location;
-        TRY(bind_type_name(column->typeName, &shape->types[i], &shape->typmods[i]));
+        TRY(bind_type_name(binder->catalog, binder->search_path, column->typeName, &shape->types[i],
+                           &shape->typmods[i]));
         for (uint32_t j = 0; j < i; j++) {
             if (slice_equal(shape->names[j], shape->names[i])) {
                 return bind_error(binder, column->location, "42701",

@@ -165,6 +165,18 @@ out:
     return err;
 }
 
+/* The type of this number: one of theirs, as users' types are known by them alone. */
+static const struct type *
+type_among(struct expr *const *exprs, uint32_t count, oid_t oid)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (exprs[i]->type->oid == oid) {
+            return exprs[i]->type;
+        }
+    }
+    return type_by_oid(oid);
+}
+
 err_t
 bind_common(struct binder *binder, const char *context, struct expr **exprs, uint32_t count,
             const struct type **type_out)
@@ -181,10 +193,10 @@ bind_common(struct binder *binder, const char *context, struct expr **exprs, uin
         if (types[i] == at) {
             return bind_error(binder, exprs[i]->position, "42804",
                               "%s types %s and %s cannot be matched", context,
-                              type_by_oid(before)->display, type_by_oid(at)->display);
+                              type_among(exprs, count, before)->display, exprs[i]->type->display);
         }
     }
-    *type_out = type_by_oid(common);
+    *type_out = type_among(exprs, count, common);
     for (uint32_t i = 0; err == ERR_OK && i < count; i++) {
         err = bind_coerce(binder, &exprs[i], *type_out, -1, COERCE_IMPLICIT);
     }
@@ -327,16 +339,20 @@ modifiers_read(const TypeName *name, const struct type *type, int32_t *typmod_ou
 }
 
 err_t
-bind_type_name(const void *type_name, const struct type **type_out, int32_t *typmod_out)
+bind_type_name(const struct catalog *catalog, const char *path, const void *type_name,
+               const struct type **type_out, int32_t *typmod_out)
 {
     const TypeName *name = type_name;
     const char *word = strVal(llast(name->names));
+    const char *schema = list_length(name->names) > 1
+                             ? strVal(list_nth(name->names, list_length(name->names) - 2))
+                             : NULL;
     err_t err;
 
-    *type_out = type_by_name(slice_from_text(word));
+    *type_out = search_type(catalog, path, schema, slice_from_text(word));
     if (*type_out == NULL) {
-        return sql_error("42704", "type \"%s%s\" does not exist", word,
-                         name->arrayBounds != NIL ? "[]" : "");
+        return sql_error("42704", "type \"%s%s%s%s\" does not exist", schema != NULL ? schema : "",
+                         schema != NULL ? "." : "", word, name->arrayBounds != NIL ? "[]" : "");
     }
     err = modifiers_read(name, *type_out, typmod_out);
     if (err == ERR_OK && name->arrayBounds != NIL) {

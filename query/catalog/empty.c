@@ -30,8 +30,6 @@ static const struct system_relation relations[] = {
           "defaclacl _aclitem!"),
     TABLE(2609, "pg_description", 'r',
           "objoid oid!, classoid oid!, objsubid int4!, description text!"),
-    TABLE(3501, "pg_enum", 'r',
-          "oid oid!, enumtypid oid!, enumsortorder float4!, enumlabel name!"),
     TABLE(3466, "pg_event_trigger", 'r',
           "oid oid!, evtname name!, evtevent name!, evtowner oid!, evtfoid oid!, "
           "evtenabled char!, evttags _text"),

@@ -18,6 +18,7 @@ FILL(fill_index);
 FILL(fill_constraint);
 /* Types: types.c */
 FILL(fill_type);
+FILL(fill_enum);
 FILL(fill_am);
 FILL(fill_collation);
 FILL(fill_language);

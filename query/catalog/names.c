@@ -4,6 +4,7 @@
 
 #include "engine/base/assert.h"
 #include "models/relational/relational.h"
+#include "models/types/enum.h"
 #include "models/types/sql_error.h"
 #include "query/bind/bind.h"
 #include "query/catalog/proc.h"
@@ -298,7 +299,8 @@ type_name_only(const struct List *statements)
 }
 
 static err_t
-regtype_find(struct slice text, struct arena *arena, oid_t *oid_out)
+regtype_find(const struct statement_env *env, struct slice text, struct arena *arena,
+             oid_t *oid_out)
 {
     char *sql = arena_printf(arena, "SELECT NULL::%.*s", SLICE_ARGS(text));
     struct parse parse = {0};
@@ -314,7 +316,7 @@ regtype_find(struct slice text, struct arena *arena, oid_t *oid_out)
         err = sql_error("42601", "invalid type name \"%.*s\"", SLICE_ARGS(text));
         goto out;
     }
-    TRY(bind_type_name(name, &type, &typmod));
+    TRY(bind_type_name(env->catalog, env->search_path, name, &type, &typmod));
     *oid_out = type->oid;
 out:
     parse_close(&parse);
@@ -381,7 +383,7 @@ find_in(const struct statement_env *env, oid_t type, struct slice text, struct a
     case OID_REGCLASS:
         return regclass_find(env, text, arena, oid_out);
     case OID_REGTYPE:
-        return regtype_find(text, arena, oid_out);
+        return regtype_find(env, text, arena, oid_out);
     case OID_REGNAMESPACE:
         return regnamespace_find(env, text, arena, oid_out);
     case OID_REGROLE:
@@ -419,6 +421,26 @@ names_find(const struct type_names *names, oid_t type, struct slice text, struct
     return err;
 }
 
+bool
+type_is_found(const struct catalog *catalog, const char *path, const struct type *type)
+{
+    return type->oid < OID_FIRST_USER ||
+           search_type(catalog, path, NULL, slice_from_text(type->name)) == type;
+}
+
+void
+put_type(const struct catalog *catalog, const char *path, const struct type *type, int32_t typmod,
+         struct buf *out)
+{
+    const struct type *element = type->element_type != NULL ? type->element_type : type;
+
+    if (!type_is_found(catalog, path, element)) {
+        put_identifier(out, schema_name(catalog, enum_type_of(element)->schema));
+        buf_append_byte(out, '.');
+    }
+    type_format(type, typmod, out);
+}
+
 static bool
 put_text(struct slice name, struct buf *out)
 {
@@ -444,9 +466,9 @@ names_put(const struct type_names *names, oid_t type, oid_t oid, struct buf *out
         put_class(env->catalog, env->search_path, &class, false, out);
         return true;
     case OID_REGTYPE:
-        named = type_by_oid(oid);
+        named = env->catalog != NULL ? catalog_type(env->catalog, oid) : type_by_oid(oid);
         if (named != NULL) {
-            type_format(named, -1, out);
+            put_type(env->catalog, env->search_path, named, -1, out);
         }
         return named != NULL;
     case OID_REGNAMESPACE:

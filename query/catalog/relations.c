@@ -193,7 +193,7 @@ attribute_put(struct system_rows *rows, oid_t relation, uint32_t number,
     }
     row_int(rows, column->is_dropped ? 0 : type->oid);
     row_int(rows, -1);
-    row_int(rows, type->length);
+    row_int(rows, type_shown_length(type));
     row_int(rows, number);
     row_int(rows, type->category == 'A');
     row_int(rows, -1);

@@ -113,6 +113,11 @@ void put_identifier(struct buf *out, struct slice name);
 void put_class(const struct catalog *catalog, const char *path, const struct class_ref *class,
                bool always_qualified, struct buf *out);
 
+/* Found by its name alone? And its name as format_type says it. */
+bool type_is_found(const struct catalog *catalog, const char *path, const struct type *type);
+void put_type(const struct catalog *catalog, const char *path, const struct type *type,
+              int32_t typmod, struct buf *out);
+
 /* The session's names for types whose values stand for objects. */
 struct catalog_names {
     struct type_names names;

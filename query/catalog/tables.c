@@ -65,6 +65,8 @@ static const struct system_relation relations[] = {
     TABLE(2608, "pg_depend", 'r', fill_depend,
           "classid oid!, objid oid!, objsubid int4!, refclassid oid!, refobjid oid!, "
           "refobjsubid int4!, deptype char!"),
+    TABLE(3501, "pg_enum", 'r', fill_enum,
+          "oid oid!, enumtypid oid!, enumsortorder float4!, enumlabel name!"),
     TABLE(2610, "pg_index", 'r', fill_index,
           "indexrelid oid!, indrelid oid!, indnatts int2!, indnkeyatts int2!, "
           "indisunique bool!, indnullsnotdistinct bool!, indisprimary bool!, "

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "models/types/enum.h"
 #include "query/catalog/fill.h"
 #include "query/catalog/proc.h"
 
@@ -22,6 +23,9 @@ type_alignment(const struct type *type)
 {
     if (type->element_type != NULL && type->name[0] == '_') {
         return type_alignment(type->element_type) == 'd' ? 'd' : 'i';
+    }
+    if (type->category == 'E') {
+        return 'i';
     }
     switch (type->length) {
     case 1:
@@ -86,6 +90,8 @@ io_put(struct system_rows *rows, const struct type *type, const char *suffix, oi
     char name[NAME_BYTES_MAX + 1];
     struct number_cursor cursor = {0};
     struct number number;
+    char category = type->category;
+    bool is_array = category == 'A' && type->array_type == NULL;
     oid_t found = 0;
     (void)arg;
 
@@ -96,7 +102,10 @@ io_put(struct system_rows *rows, const struct type *type, const char *suffix, oi
     for (uint32_t i = 0; found == 0 && i < 2; i++) {
         struct slice wanted;
         int size = snprintf(name, sizeof(name), "%s%s%s",
-                            type->name[0] == '_' ? "array" : type->name, i == 0 ? "" : "_", suffix);
+                            is_array          ? "array"
+                            : category == 'E' ? "enum"
+                                              : type->name,
+                            i == 0 ? "" : "_", suffix);
 
         wanted = slice_of(name, (size_t)size);
         cursor = (struct number_cursor){0};
@@ -112,14 +121,18 @@ type_put(struct system_rows *rows, const struct type *type)
 {
     bool has_modifier =
         type->oid == OID_VARCHAR || type->oid == OID_BPCHAR || type->oid == OID_NUMERIC;
+    const struct enum_type *made =
+        enum_type_of(type->oid % 2 != 0 && type->element_type != NULL ? type->element_type : type);
 
     row_int(rows, type->oid);
     row_name(rows, type->name);
-    row_int(rows, OID_SCHEMA_CATALOG);
-    row_int(rows, OID_OWNER);
-    row_int(rows, type->length);
+    row_int(rows, made != NULL ? made->schema : (oid_t)OID_SCHEMA_CATALOG);
+    row_int(rows, made != NULL ? made->owner : (oid_t)OID_OWNER);
+    row_int(rows, type_shown_length(type));
     row_int(rows, type_is_by_value(type));
-    row_int(rows, type->category == 'P' || type->oid == OID_UNKNOWN ? 'p' : 'b');
+    row_int(rows, type->category == 'P' || type->oid == OID_UNKNOWN ? 'p'
+                  : type->category == 'E'                           ? 'e'
+                                                                    : 'b');
     row_int(rows, type->category);
     row_int(rows, type->is_preferred);
     row_int(rows, true);
@@ -154,6 +167,8 @@ type_put(struct system_rows *rows, const struct type *type)
 err_t
 fill_type(struct system_rows *rows)
 {
+    const struct object *objects;
+    uint32_t count;
     err_t err = ERR_OK;
 
     for (uint32_t i = 0; err == ERR_OK && i < type_count(); i++) {
@@ -162,6 +177,38 @@ fill_type(struct system_rows *rows)
         if (rows_may(rows, TYPE_OID, type->oid) &&
             rows_may_name(rows, TYPE_NAME, slice_from_text(type->name))) {
             err = type_put(rows, type);
+        }
+    }
+    objects = catalog_objects(rows->catalog, CATALOG_TYPE, &count);
+    for (uint32_t i = 0; err == ERR_OK && i < count; i++) {
+        const struct enum_type *made = objects[i].decoded;
+
+        err = type_put(rows, &made->type);
+        if (err == ERR_OK) {
+            err = type_put(rows, &made->array);
+        }
+    }
+    return err;
+}
+
+/* ---- pg_enum ---- */
+
+err_t
+fill_enum(struct system_rows *rows)
+{
+    uint32_t count;
+    const struct object *objects = catalog_objects(rows->catalog, CATALOG_TYPE, &count);
+    err_t err = ERR_OK;
+
+    for (uint32_t i = 0; i < count; i++) {
+        const struct enum_type *made = objects[i].decoded;
+
+        for (uint32_t j = 0; err == ERR_OK && j < made->count; j++) {
+            row_int(rows, made->labels[j].oid);
+            row_int(rows, made->type.oid);
+            row_float(rows, (double)made->labels[j].order);
+            row_text(rows, made->labels[j].name);
+            err = row_end(rows);
         }
     }
     return err;

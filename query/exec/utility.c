@@ -12,10 +12,12 @@ bool
 utility_is_definition(const void *node)
 {
     switch (nodeTag(node)) {
+    case T_AlterEnumStmt:
     case T_AlterObjectSchemaStmt:
     case T_AlterSeqStmt:
     case T_AlterTableStmt:
     case T_CommentStmt:
+    case T_CreateEnumStmt:
     case T_CreateSchemaStmt:
     case T_CreateSeqStmt:
     case T_CreateStmt:
@@ -66,8 +68,6 @@ utility_name(const void *node)
         return "EXECUTE";
     case T_DeclareCursorStmt:
         return "DECLARE CURSOR";
-    case T_CreateEnumStmt:
-        return "CREATE TYPE";
     case T_DoStmt:
         return "DO";
     case T_RuleStmt:
@@ -515,6 +515,8 @@ static err_t
 alter_run(struct utility *utility, const void *node)
 {
     switch (nodeTag(node)) {
+    case T_AlterEnumStmt:
+        return utility_alter_enum(utility, node);
     case T_AlterObjectSchemaStmt:
         return utility_set_schema(utility, node);
     case T_AlterSeqStmt:
@@ -534,6 +536,8 @@ err_t
 utility_run(struct utility *utility, const void *node)
 {
     switch (nodeTag(node)) {
+    case T_CreateEnumStmt:
+        return utility_create_enum(utility, node);
     case T_CreateSchemaStmt:
         return create_schema(utility, node);
     case T_CreateSeqStmt:

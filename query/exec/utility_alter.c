@@ -388,7 +388,8 @@ type_change(const struct command *command)
     column = &after->columns[at];
     utility->position = node->typeName->location;
     column->typmod = -1;
-    TRY(bind_type_name(node->typeName, &column->type, &column->typmod));
+    TRY(bind_type_name(utility->catalog, utility->search_path, node->typeName, &column->type,
+                       &column->typmod));
     utility->position = -1;
     if (column->is_generated && node->raw_default != NULL) {
         (void)sql_error("42611", "cannot specify USING when altering type of generated column");

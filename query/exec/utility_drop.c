@@ -10,7 +10,13 @@
 
 #include "engine/base/poison.h"
 
-enum victim_kind { VICTIM_RELATION, VICTIM_CONSTRAINT, VICTIM_DEFAULT, VICTIM_COLUMN };
+enum victim_kind {
+    VICTIM_RELATION,
+    VICTIM_CONSTRAINT,
+    VICTIM_DEFAULT,
+    VICTIM_COLUMN,
+    VICTIM_TYPE, /* .relation is the type's number. */
+};
 
 struct victim {
     enum victim_kind kind;
@@ -248,6 +254,74 @@ relation_follow(struct victims *victims, const struct relation *relation)
     err = views_gather(victims, relation->oid, 0, text);
 out:
     return err;
+}
+
+static const char *
+column_text(struct utility *utility, const struct relation *relation, uint16_t column)
+{
+    return arena_printf(utility->exec->arena, "column %s of %s",
+                        utility_quote(utility, relation->columns[column].name),
+                        utility_describe(utility, relation));
+}
+
+/* A type with the columns that are of it, and what needs these. */
+static err_t
+type_gather(struct victims *victims, const struct enum_type *type, bool is_silent, const char *why)
+{
+    struct utility *utility = victims->utility;
+    const char *text = arena_printf(utility->exec->arena, "type %s", type->type.display);
+    err_t err = ERR_OK;
+
+    (void)victim_add(victims, (struct victim){.kind = VICTIM_TYPE,
+                                              .relation = type->type.oid,
+                                              .is_silent = is_silent,
+                                              .text = text,
+                                              .why = why});
+    for (uint32_t i = 0; i < utility->catalog->relation_count; i++) {
+        const struct relation *relation = utility->catalog->relations[i];
+
+        for (uint16_t j = 0; j < relation->virtual_count; j++) {
+            oid_t of = relation->virtuals[j].type->oid;
+
+            if (of == type->type.oid || of == type->array.oid) {
+                return sql_error("0A000",
+                                 "DROP of a type that an expression of an index gives is "
+                                 "not supported: drop the index of table \"%.*s\" first",
+                                 SLICE_ARGS(relation->name));
+            }
+        }
+        for (uint16_t j = 0; j < relation->column_count; j++) {
+            oid_t of = relation->columns[j].type->oid;
+            const char *column;
+
+            if ((of != type->type.oid && of != type->array.oid) ||
+                relation->columns[j].is_dropped) {
+                continue;
+            }
+            if (relation->kind == RELATION_VIEW) {
+                TRY(relation_gather(victims, relation, false, text));
+                break;
+            }
+            column = column_text(utility, relation, j);
+            (void)victim_add(victims, (struct victim){.kind = VICTIM_COLUMN,
+                                                      .relation = relation->oid,
+                                                      .column = j,
+                                                      .text = column,
+                                                      .why = text});
+            TRY(sequences_gather(victims, relation, j));
+            foreigns_gather(victims, relation, j, 0, column);
+            TRY(views_gather(victims, relation->oid, (uint16_t)(j + 1), column));
+        }
+    }
+out:
+    return err;
+}
+
+static void
+type_remove(struct utility *utility, oid_t oid)
+{
+    catalog_notes_delete(utility->catalog, utility->exec->txn, oid, 0);
+    catalog_object_delete(utility->catalog, utility->exec->txn, CATALOG_TYPE, oid, 0);
 }
 
 /* ---- May they go? ---- */
@@ -532,6 +606,10 @@ column_remove(struct utility *utility, oid_t oid, uint16_t column)
     relation = utility_change(utility, catalog_relation_by_oid(utility->catalog, oid), 0);
     gone = &relation->columns[column];
     gone->is_dropped = true;
+    if (gone->type->oid >= OID_FIRST_USER) { /* It may go: integers lie in rows as enums do. */
+        gone->type = gone->type->element_type != NULL ? type_by_oid(OID_INT8)->array_type
+                                                      : type_by_oid(OID_INT8);
+    }
     gone->is_not_null = false;
     gone->is_generated = false;
     gone->identity = 0;
@@ -550,7 +628,7 @@ static err_t
 victims_remove(struct victims *victims)
 {
     static const enum victim_kind order[] = {VICTIM_CONSTRAINT, VICTIM_DEFAULT, VICTIM_COLUMN,
-                                             VICTIM_RELATION};
+                                             VICTIM_RELATION, VICTIM_TYPE};
     struct utility *utility = victims->utility;
     err_t err = ERR_OK;
 
@@ -561,7 +639,9 @@ victims_remove(struct victims *victims)
             if (victim->kind != order[pass]) {
                 continue;
             }
-            if (victim->kind == VICTIM_RELATION) {
+            if (victim->kind == VICTIM_TYPE) {
+                type_remove(utility, victim->relation);
+            } else if (victim->kind == VICTIM_RELATION) {
                 TRY(relation_remove(utility, victim->relation));
             } else if (!owner_goes(victims, victim)) {
                 if (victim->kind == VICTIM_CONSTRAINT) {
@@ -757,7 +837,8 @@ schema_gather(struct victims *victims, const struct schema *schema)
     struct utility *utility = victims->utility;
     const char *why =
         arena_printf(utility->exec->arena, "schema %s", utility_quote(utility, schema->name));
-    uint32_t first = victims->count, last;
+    uint32_t first = victims->count, last, objects_count;
+    const struct object *objects;
     err_t err = ERR_OK;
 
     for (uint32_t i = 0; i < utility->catalog->relation_count; i++) {
@@ -769,10 +850,20 @@ schema_gather(struct victims *victims, const struct schema *schema)
             (void)relation_add(victims, relation, false, why);
         }
     }
+    objects = catalog_objects(utility->catalog, CATALOG_TYPE, &objects_count);
+    for (uint32_t i = 0; i < objects_count; i++) {
+        const struct enum_type *type = objects[i].decoded;
+
+        if (type->schema == schema->oid) {
+            TRY(type_gather(victims, type, false, why));
+        }
+    }
     last = victims->count;
     for (uint32_t i = first; i < last; i++) {
-        TRY(relation_follow(victims,
-                            catalog_relation_by_oid(utility->catalog, victims->list[i].relation)));
+        if (victims->list[i].kind == VICTIM_RELATION) {
+            TRY(relation_follow(
+                victims, catalog_relation_by_oid(utility->catalog, victims->list[i].relation)));
+        }
     }
 out:
     return err;
@@ -906,9 +997,44 @@ out:
     return err;
 }
 
+static err_t
+types_drop(struct utility *utility, const DropStmt *node)
+{
+    struct victims victims = {.utility = utility};
+    const char *root = NULL;
+    const ListCell *cell;
+    err_t err = ERR_OK;
+
+    utility->tag = "DROP TYPE";
+    foreach(cell, node->objects)
+    {
+        const List *names = ((const TypeName *)lfirst(cell))->names;
+        RangeVar name = utility_range_var(names);
+        const struct enum_type *type;
+
+        if (node->missing_ok && search_type(utility->catalog, utility->search_path, name.schemaname,
+                                            slice_from_text(name.relname)) == NULL) {
+            utility_notice(utility, "00000", NULL, "type \"%s%s%s\" does not exist, skipping",
+                           name.schemaname != NULL ? name.schemaname : "",
+                           name.schemaname != NULL ? "." : "", name.relname);
+            continue;
+        }
+        TRY(utility_type_find(utility, names, &type));
+        root = arena_printf(utility->exec->arena, "type %s", type->type.display);
+        TRY(type_gather(&victims, type, true, NULL));
+    }
+    err = victims_finish(&victims, list_length(node->objects) == 1 ? root : NULL,
+                         node->behavior == DROP_CASCADE);
+out:
+    return err;
+}
+
 err_t
 utility_drop(struct utility *utility, const DropStmt *node)
 {
+    if (node->removeType == OBJECT_TYPE) {
+        return types_drop(utility, node);
+    }
     for (uint32_t i = 0; i < DROPS; i++) {
         if (drops[i].type == node->removeType) {
             utility->tag = drops[i].tag;

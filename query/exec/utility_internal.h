@@ -1,6 +1,7 @@
 /* query/exec/utility_internal.h - what the files of definitions share. */
 #pragma once
 
+#include "models/types/enum.h"
 #include "models/types/sql_error.h"
 #include "query/bind/bind.h"
 #include "query/exec/text_range.h"
@@ -124,6 +125,16 @@ YIELDS err_t utility_index_build(struct utility *utility, const struct relation 
  * 23502, 23505. */
 YIELDS err_t utility_rewrite(struct utility *utility, const struct relation *from,
                              struct relation *to, struct expr *const *exprs);
+
+/* ---- utility_type.c ---- */
+
+YIELDS err_t utility_create_enum(struct utility *utility, const CreateEnumStmt *node);
+err_t utility_alter_enum(struct utility *utility, const AlterEnumStmt *node);
+err_t utility_type_rename(struct utility *utility, const RenameStmt *node);
+err_t utility_type_move(struct utility *utility, const AlterObjectSchemaStmt *node);
+/* A type that users made; 42704, 42809. */
+err_t utility_type_find(struct utility *utility, const List *names,
+                        const struct enum_type **type_out);
 
 /* ---- utility_view.c ---- */
 

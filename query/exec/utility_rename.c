@@ -253,6 +253,8 @@ alter_tag(ObjectType type)
         return "ALTER INDEX";
     case OBJECT_SEQUENCE:
         return "ALTER SEQUENCE";
+    case OBJECT_TYPE:
+        return "ALTER TYPE";
     case OBJECT_VIEW:
         return "ALTER VIEW";
     default:
@@ -272,6 +274,8 @@ utility_rename(struct utility *utility, const RenameStmt *node)
         return constraint_rename(utility, node);
     case OBJECT_SCHEMA:
         return schema_rename(utility, node);
+    case OBJECT_TYPE:
+        return utility_type_rename(utility, node);
     case OBJECT_TABLE:
     case OBJECT_VIEW:
     case OBJECT_SEQUENCE:
@@ -317,6 +321,9 @@ utility_set_schema(struct utility *utility, const AlterObjectSchemaStmt *node)
     err_t err;
 
     utility->tag = alter_tag(node->objectType);
+    if (node->objectType == OBJECT_TYPE) {
+        return utility_type_move(utility, node);
+    }
     if (node->relation == NULL) {
         return sql_error("0A000", "SET SCHEMA of objects of this kind is not supported yet");
     }
@@ -435,7 +442,9 @@ out:
 err_t
 utility_comment(struct utility *utility, const CommentStmt *node)
 {
+    const struct enum_type *type;
     const struct schema *schema;
+    err_t err;
 
     utility->tag = "COMMENT";
     switch (node->objtype) {
@@ -453,6 +462,9 @@ utility_comment(struct utility *utility, const CommentStmt *node)
         return schema != NULL
                    ? comment_put(utility, node, schema->oid, 0)
                    : sql_error("3F000", "schema \"%s\" does not exist", strVal(node->object));
+    case OBJECT_TYPE:
+        err = utility_type_find(utility, ((const TypeName *)node->object)->names, &type);
+        return err == ERR_OK ? comment_put(utility, node, type->type.oid, 0) : err;
     default:
         return sql_error("0A000", "COMMENT ON objects of this kind is not supported yet");
     }

@@ -10,6 +10,7 @@
 /* ---- Options ---- */
 
 struct options {
+    struct utility *utility;
     const DefElem *type, *start, *restart, *increment, *max, *min, *cache, *cycle, *owned_by;
 };
 
@@ -48,7 +49,7 @@ options_read(struct utility *utility, const List *list, struct options *out)
     const ListCell *cell;
     err_t err = ERR_OK;
 
-    *out = (struct options){0};
+    *out = (struct options){.utility = utility};
     foreach(cell, list)
     {
         TRY(option_find(utility, lfirst(cell), out));
@@ -108,7 +109,8 @@ type_apply(const struct options *options, struct sequence *sequence, bool is_new
     if (options->type == NULL) {
         return ERR_OK;
     }
-    TRY(bind_type_name(options->type->arg, &type, &typmod));
+    TRY(bind_type_name(options->utility->catalog, options->utility->search_path, options->type->arg,
+                       &type, &typmod));
     TRY(type_bounds(type->oid, sequence->is_identity, &min, &max));
     if (!is_new) {
         TRY(type_bounds(sequence->type, false, &min, &max));

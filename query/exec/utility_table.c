@@ -525,7 +525,8 @@ column_type(struct utility *utility, const ColumnDef *node, struct column *colum
         return ERR_OK;
     }
     utility->position = node->typeName->location;
-    TRY(bind_type_name(node->typeName, &column->type, &column->typmod));
+    TRY(bind_type_name(utility->catalog, utility->search_path, node->typeName, &column->type,
+                       &column->typmod));
     utility->position = -1;
     if (column->type->category == 'P' || column->type->oid == OID_UNKNOWN ||
         column->type->oid == OID_VOID) {

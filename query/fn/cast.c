@@ -384,23 +384,30 @@ fn_cast_at(uint32_t index, struct cast_entry *out)
 static bool
 is_string(oid_t oid)
 {
-    const struct type *type = type_by_oid(oid);
+    const struct type *type = type_like(oid);
 
     return type != NULL && type->category == 'S';
+}
+
+static oid_t
+element_of(oid_t oid, const struct type *type)
+{
+    return oid < OID_FIRST_USER ? type->element : oid - 1;
 }
 
 /* Arrays as their elements are: int4[] becomes int8[] where int4 becomes int8. */
 static enum cast_method
 array_cast(oid_t from, oid_t to, enum coercion coercion)
 {
-    const struct type *from_type = type_by_oid(from), *to_type = type_by_oid(to);
+    const struct type *from_type = type_like(from), *to_type = type_like(to);
     const struct function *function;
 
     if (from_type == NULL || to_type == NULL || from_type->element_type == NULL ||
         to_type->element_type == NULL) {
         return CAST_NONE;
     }
-    return fn_cast(from_type->element, to_type->element, coercion, &function) == CAST_NONE
+    return fn_cast(element_of(from, from_type), element_of(to, to_type), coercion, &function) ==
+                   CAST_NONE
                ? CAST_NONE
                : CAST_ARRAY;
 }

@@ -51,8 +51,11 @@ type_is_visible(struct call *call, const struct datum *args, struct datum *out)
 {
     const struct type *type = catalog_type(call->env->catalog, (oid_t)args[0].i);
 
-    out->i = true;
-    return type != NULL ? ERR_OK : null_result(call);
+    if (type == NULL) {
+        return null_result(call);
+    }
+    out->i = type_is_found(call->env->catalog, call->env->search_path, type);
+    return ERR_OK;
 }
 
 /* What lies in pg_catalog alone. */
@@ -95,7 +98,8 @@ format_type(struct call *call, const struct datum *args, struct datum *out)
         return ERR_OK;
     }
     buf_init(&text, MEM_SESSIONS);
-    type_format(type, has_modifier ? (int32_t)args[1].i : -1, &text);
+    put_type(call->env->catalog, call->env->search_path, type,
+             has_modifier ? (int32_t)args[1].i : -1, &text);
     err = text_result(call, &text, out);
     buf_fini(&text);
     return err;

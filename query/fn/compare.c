@@ -77,6 +77,7 @@ static const struct operator_row rows[] = {
     SIX("timestamp_", OID_TIMESTAMP, OID_TIMESTAMP),
     SIX("timestamptz_", OID_TIMESTAMPTZ, OID_TIMESTAMPTZ),
     SIX("interval_", OID_INTERVAL, OID_INTERVAL),
+    SIX("enum_", OID_ANYENUM, OID_ANYENUM),
 };
 
 const struct function_part fn_part_compare = {rows, sizeof(rows) / sizeof(rows[0])};

@@ -28,6 +28,7 @@ static const struct function_part *const parts[] = {
     &fn_part_sequence,
     &fn_part_math,
     &fn_part_compare,
+    &fn_part_enum,
     &fn_part_text,
     &fn_part_series,
     &fn_part_redis,
@@ -115,7 +116,7 @@ candidates_gather(struct candidates *candidates, const char *name, bool is_opera
 static bool
 is_coercible(oid_t from, oid_t to)
 {
-    const struct type *type = type_by_oid(from);
+    const struct type *type = type_like(from);
     const struct function *function;
 
     switch (to) {
@@ -129,7 +130,7 @@ is_coercible(oid_t from, oid_t to)
     case OID_ANYNONARRAY:
     case OID_ANYCOMPATIBLENONARRAY:
         return type == NULL || type->element_type == NULL;
-    case OID_ANYENUM: /* Those of users are not in the table. */
+    case OID_ANYENUM:
         return from == OID_UNKNOWN || type == NULL || type->category == 'E';
     default:
         return from == OID_UNKNOWN || fn_cast(from, to, COERCE_IMPLICIT, &function) != CAST_NONE;
@@ -139,7 +140,7 @@ is_coercible(oid_t from, oid_t to)
 static char
 category_of(oid_t oid)
 {
-    const struct type *type = type_by_oid(oid);
+    const struct type *type = type_like(oid);
 
     return type != NULL ? type->category : 'U';
 }
@@ -147,7 +148,7 @@ category_of(oid_t oid)
 static bool
 is_preferred(oid_t oid)
 {
-    const struct type *type = type_by_oid(oid);
+    const struct type *type = type_like(oid);
 
     return type != NULL && type->is_preferred;
 }
@@ -207,8 +208,8 @@ agrees(const struct function *function, const oid_t *args, uint32_t count)
         is_polymorphic = is_polymorphic || fn_is_polymorphic(fn_parameter(function, i));
     }
     for (uint32_t i = 0; is_polymorphic && i < count; i++) {
-        types[i] = type_by_oid(args[i]);
-        declared[i] = type_by_oid(fn_parameter(function, i));
+        types[i] = type_like(args[i]);
+        declared[i] = type_like(fn_parameter(function, i));
         is_polymorphic = types[i] != NULL && declared[i] != NULL;
     }
     return !is_polymorphic || fn_resolve(types, count, declared, 0, NULL) != ERR_NOT_FOUND;

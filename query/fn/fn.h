@@ -71,7 +71,7 @@ struct function_part {
 };
 extern const struct function_part fn_part_array, fn_part_math, fn_part_compare, fn_part_text,
     fn_part_series, fn_part_redis, fn_part_sequence;
-extern const struct function_part fn_part_array_set;
+extern const struct function_part fn_part_array_set, fn_part_enum;
 extern const struct function_part fn_part_datetime, fn_part_datetime_make, fn_part_datetime_part;
 extern const struct function_part fn_part_datetime_format, fn_part_datetime_scan;
 extern const struct function_part fn_part_json;

@@ -60,6 +60,7 @@ struct sql_prepared {
     oid_t *types;
     uint32_t type_count;
     struct arena arena;
+    struct catalog *catalog; /* Held: its types are among those of parameters and columns. */
     uint32_t param_count, column_count;
     const struct type **param_types;
     struct sql_column *columns;

@@ -46,6 +46,7 @@ session_prepared_release(struct sql_prepared *prepared)
     }
     session_name_free(prepared->name);
     session_name_free(prepared->text);
+    catalog_drop(&prepared->catalog);
     arena_fini(&prepared->arena);
     MEM_FREE(MEM_SESSIONS, prepared);
 }
@@ -204,6 +205,8 @@ prepared_describe(struct sql_prepared *prepared, const Node *node, int32_t *posi
     options.catalog = session->own != NULL ? session->own : catalog;
     session_env_set(session, catalog);
     TRY(bind_statement(&options, node, &statement, position_out));
+    catalog_drop(&prepared->catalog);
+    prepared->catalog = catalog_hold(session->own != NULL ? session->own : catalog);
     prepared->param_count = statement.param_count;
     prepared->param_types = statement.param_types;
     if (statement.kind == STATEMENT_UTILITY) {
@@ -321,21 +324,28 @@ sql_prepare(struct sql_session *session, const char *name, const char *text, con
 /* ---- PREPARE, DEALLOCATE ---- */
 
 static err_t
-types_read(const List *names, oid_t *types)
+types_read(struct sql_session *session, const List *names, oid_t *types)
 {
+    const char *path = session_search_path(session);
+    struct catalog *committed = NULL;
+    const struct catalog *catalog;
     const ListCell *cell;
     uint32_t count = 0;
     err_t err = ERR_OK;
+
+    TRY(relational_catalog(&committed));
+    catalog = session->own != NULL ? session->own : committed;
 
     foreach(cell, names)
     {
         const struct type *type;
         int32_t typmod;
 
-        TRY(bind_type_name(lfirst(cell), &type, &typmod));
+        TRY(bind_type_name(catalog, path, lfirst(cell), &type, &typmod));
         types[count++] = type->oid;
     }
 out:
+    catalog_drop(&committed);
     return err;
 }
 
@@ -370,7 +380,7 @@ session_prepare_run(struct session_run *run, const PrepareStmt *node, const RawS
         return sql_error("0A000", "PREPARE of this statement is not supported");
     }
     types = arena_alloc(&session->arena, (count + 1) * sizeof(*types));
-    TRY(types_read(node->argtypes, types));
+    TRY(types_read(session, node->argtypes, types));
     text = session_raw_text(run, raw, &session->arena);
     TRY(prepare(session, node->name, text, true, types, count, &position));
 out:
