@@ -22,7 +22,6 @@ enum_type_encode(struct buf *out, const struct enum_type *type)
     buf_append_byte(out, KIND_ENUM);
     buf_append_varint(out, type->schema);
     buf_append_varint(out, type->owner);
-    buf_append_varint(out, type->since);
     buf_append_varint(out, type->type.array);
     put_bytes(out, type->name);
     put_bytes(out, type->array_name);
@@ -116,7 +115,6 @@ enum_type_decode(struct slice body, oid_t oid, uint64_t version, struct arena *a
     take_fixed(&reader, &kind, 1);
     type->schema = (oid_t)take_varint(&reader);
     type->owner = (oid_t)take_varint(&reader);
-    type->since = take_varint(&reader);
     array = (oid_t)take_varint(&reader);
     type->name = take_bytes(&reader, arena);
     type->array_name = take_bytes(&reader, arena);

@@ -195,7 +195,7 @@ enum_type_init(struct enum_type *made, oid_t oid, oid_t array_oid, uint64_t vers
                struct arena *arena)
 {
     for (uint32_t i = 0; i < made->count; i++) {
-        made->labels[i].is_unsafe = made->labels[i].since > version && made->since <= version;
+        made->labels[i].is_unsafe = made->labels[i].since > version;
     }
     names_sort(made, arena);
     made->type = (struct type){

@@ -18,7 +18,7 @@ struct enum_label {
     oid_t oid;      /* pg_enum.oid */
     int64_t place;  /* The value. */
     float order;    /* pg_enum.enumsortorder, which only pg_enum shows. */
-    uint64_t since; /* The version of the catalog that it came with. */
+    uint64_t since; /* The version of the catalog that ADD VALUE makes; 0: with the type. */
     bool is_unsafe; /* Its transaction has not committed: 55P04 */
     struct slice name;
 };
@@ -28,7 +28,6 @@ struct enum_type {
     struct type type; /* First: a type's functions find the labels behind it. */
     struct type array;
     oid_t schema, owner;
-    uint64_t since;
     struct slice name, array_name;
     uint32_t count;
     struct enum_label *labels; /* By place. */

@@ -7,6 +7,7 @@
 
 #include "models/relational/rtable.h"
 #include "models/relational/sequence.h"
+#include "query/catalog/system.h"
 
 #include "engine/base/poison.h"
 
@@ -264,12 +265,25 @@ column_text(struct utility *utility, const struct relation *relation, uint16_t c
                         utility_describe(utility, relation));
 }
 
+static const char *
+type_text(struct utility *utility, const struct type *type)
+{
+    const char *text;
+    struct buf name;
+
+    buf_init(&name, MEM_SESSIONS);
+    put_type(utility->catalog, utility->search_path, type, -1, &name);
+    text = arena_printf(utility->exec->arena, "type %.*s", SLICE_ARGS(buf_slice(&name)));
+    buf_fini(&name);
+    return text;
+}
+
 /* A type with the columns that are of it, and what needs these. */
 static err_t
 type_gather(struct victims *victims, const struct enum_type *type, bool is_silent, const char *why)
 {
     struct utility *utility = victims->utility;
-    const char *text = arena_printf(utility->exec->arena, "type %s", type->type.display);
+    const char *text = type_text(utility, &type->type);
     err_t err = ERR_OK;
 
     (void)victim_add(victims, (struct victim){.kind = VICTIM_TYPE,
@@ -303,11 +317,12 @@ type_gather(struct victims *victims, const struct enum_type *type, bool is_silen
                 break;
             }
             column = column_text(utility, relation, j);
-            (void)victim_add(victims, (struct victim){.kind = VICTIM_COLUMN,
-                                                      .relation = relation->oid,
-                                                      .column = j,
-                                                      .text = column,
-                                                      .why = text});
+            (void)victim_add(victims,
+                             (struct victim){.kind = VICTIM_COLUMN,
+                                             .relation = relation->oid,
+                                             .column = j,
+                                             .text = column,
+                                             .why = type_text(utility, relation->columns[j].type)});
             TRY(sequences_gather(victims, relation, j));
             foreigns_gather(victims, relation, j, 0, column);
             TRY(views_gather(victims, relation->oid, (uint16_t)(j + 1), column));
@@ -1020,7 +1035,7 @@ types_drop(struct utility *utility, const DropStmt *node)
             continue;
         }
         TRY(utility_type_find(utility, names, &type));
-        root = arena_printf(utility->exec->arena, "type %s", type->type.display);
+        root = type_text(utility, &type->type);
         TRY(type_gather(&victims, type, true, NULL));
     }
     err = victims_finish(&victims, list_length(node->objects) == 1 ? root : NULL,

@@ -60,7 +60,7 @@ err_t
 utility_create_enum(struct utility *utility, const CreateEnumStmt *node)
 {
     RangeVar name = utility_range_var(node->typeName);
-    struct enum_type type = {.owner = OID_ROLE_OWNER, .since = utility->catalog->version + 1};
+    struct enum_type type = {.owner = OID_ROLE_OWNER};
     const struct schema *schema;
     const ListCell *cell;
     oid_t oid;
@@ -93,7 +93,6 @@ utility_create_enum(struct utility *utility, const CreateEnumStmt *node)
             }
         }
         type.labels[type.count++] = (struct enum_label){.oid = catalog_oid_take(utility->catalog),
-                                                        .since = type.since,
                                                         .name = slice_from_text(label)};
     }
     enum_places_set(type.labels, type.count);

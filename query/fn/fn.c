@@ -197,6 +197,28 @@ score_preferred(const struct function *function, const oid_t *args, uint32_t cou
     return score;
 }
 
+/* Types that users made are alike, but not the same: anyelement and its family takes one of them,
+ * and its arrays. */
+static bool
+users_agree(const struct function *function, const oid_t *args, uint32_t count)
+{
+    oid_t known = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        oid_t to = fn_parameter(function, i), enum_oid = args[i] - args[i] % 2;
+
+        if (args[i] < OID_FIRST_USER || (to != OID_ANYELEMENT && to != OID_ANYARRAY &&
+                                         to != OID_ANYNONARRAY && to != OID_ANYENUM)) {
+            continue;
+        }
+        if (known != 0 && known != enum_oid) {
+            return false;
+        }
+        known = enum_oid;
+    }
+    return true;
+}
+
 /* Do the arguments agree in what polymorphic parameters stand for? */
 static bool
 agrees(const struct function *function, const oid_t *args, uint32_t count)
@@ -212,7 +234,8 @@ agrees(const struct function *function, const oid_t *args, uint32_t count)
         declared[i] = type_like(fn_parameter(function, i));
         is_polymorphic = types[i] != NULL && declared[i] != NULL;
     }
-    return !is_polymorphic || fn_resolve(types, count, declared, 0, NULL) != ERR_NOT_FOUND;
+    return !is_polymorphic || (users_agree(function, args, count) &&
+                               fn_resolve(types, count, declared, 0, NULL) != ERR_NOT_FOUND);
 }
 
 static void
