@@ -81,6 +81,7 @@ struct subquery {
     uint32_t outer_count;   /* The arguments that follow go to these numbers. */
     uint32_t *outer_params; /* Of EXPR_OUTER. */
     uint32_t number;        /* Of its state. */
+    uint32_t column;        /* SCALAR: which of the result's it is. */
     /* An aggregate whose outer values are only compared for equality, for all of them: a column for
      * each of them, then the value. The keys are arguments, by number. NULL: none. Planning sets
      * it. */

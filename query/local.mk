@@ -1,6 +1,7 @@
 # query: SQL, from text to rows.
-query_sources += query/bind/bind_change.c query/bind/bind_copy.c query/bind/bind_expr.c query/bind/bind_from.c \
-    query/bind/bind_func.c query/bind/bind_group.c query/bind/bind_select.c query/bind/coerce.c
+query_sources += query/bind/bind_change.c query/bind/bind_conflict.c query/bind/bind_copy.c \
+    query/bind/bind_expr.c query/bind/bind_from.c query/bind/bind_func.c \
+    query/bind/bind_group.c query/bind/bind_select.c query/bind/bind_view.c query/bind/coerce.c
 query_sources += query/copy/copy_fields.c query/copy/copy_file.c query/copy/copy_in.c \
     query/copy/copy_options.c query/copy/copy_out.c query/copy/copy_read.c
 query_sources += query/catalog/constraints.c query/catalog/empty.c query/catalog/information.c \

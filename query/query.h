@@ -56,6 +56,7 @@ struct source {
     struct expr **functions;
     bool has_ordinality; /* Another column, the row's number, comes last. */
     bool needs_row_keys; /* UPDATE and DELETE: another column, the row's key, comes last. */
+    struct expr **exprs; /* A view that is written to: its columns, over those of its table. */
 };
 
 enum from_kind { FROM_SOURCE, FROM_INNER, FROM_LEFT, FROM_RIGHT, FROM_FULL };
@@ -190,6 +191,12 @@ struct assignment {
     struct expr *expr;
 };
 
+/* WITH CHECK OPTION: what each new row must keep to. */
+struct view_check {
+    struct slice view;
+    struct expr *expr; /* Over row_source. */
+};
+
 enum conflict_action { CONFLICT_ERROR, CONFLICT_NOTHING, CONFLICT_UPDATE };
 
 struct statement {
@@ -198,13 +205,18 @@ struct statement {
     const struct relation *relation;
     oid_t *relations; /* All that it names, also within views. */
     uint32_t relation_count;
-    struct source *row_source; /* INSERT, UPDATE: the new row, for checks and RETURNING. */
-    struct source *old_source; /* UPDATE, DELETE, ON CONFLICT: the row as it was. */
-    uint32_t assignment_count; /* UPDATE: values are targets of the query, by number. */
+    struct source *row_source;    /* INSERT, UPDATE: the new row, for checks and RETURNING. */
+    struct source *old_source;    /* UPDATE, DELETE, ON CONFLICT: the row as it was. */
+    struct source *joined_source; /* UPDATE, DELETE: what RETURNING may read of other tables: */
+                                  /* targets behind the assignments. NULL: nothing. */
+    uint32_t assignment_count;    /* UPDATE: values are targets of the query, by number. */
     struct assignment *assignments;
     enum conflict_action conflict;
-    const struct index *conflict_index; /* NULL: any. */
+    uint32_t conflict_index_count; /* 0: any. */
+    const struct index **conflict_indexes;
     struct expr *conflict_where;
+    uint32_t view_check_count;
+    struct view_check *view_checks;
     uint32_t returning_count;
     struct target *returning;
 

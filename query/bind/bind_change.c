@@ -12,44 +12,7 @@
 
 #define SLICE_ARGS(slice) (int)(slice).size, (const char *)(slice).data
 
-/* ---- The table ---- */
-
-static err_t
-table_find(struct binder *binder, const RangeVar *name, const char *verb,
-           const struct relation **relation_out)
-{
-    err_t err = bind_relation(binder, name, relation_out);
-
-    if (err == ERR_OK && (*relation_out)->oid < OID_FIRST_USER) {
-        return bind_error(binder, -1, "42501", "permission denied for table %s", name->relname);
-    }
-    if (err == ERR_OK && (*relation_out)->kind != RELATION_TABLE) {
-        err = (*relation_out)->kind == RELATION_VIEW
-                  ? bind_error(binder, name->location, "0A000",
-                               "cannot %s view \"%s\": updatable "
-                               "views are not supported yet",
-                               verb, name->relname)
-                  : bind_error(binder, name->location, "42809", "\"%s\" is not a table",
-                               name->relname);
-    }
-    return err;
-}
-
-static err_t
-column_number(struct binder *binder, const struct relation *relation, const char *name,
-              int location, uint32_t *column_out)
-{
-    for (uint32_t i = 0; i < relation->column_count; i++) {
-        if (!relation->columns[i].is_dropped &&
-            slice_equal(relation->columns[i].name, slice_from_text(name))) {
-            *column_out = i;
-            return ERR_OK;
-        }
-    }
-    return bind_error(binder, location, "42703",
-                      "column \"%s\" of relation \"%.*s\" does not exist", name,
-                      SLICE_ARGS(relation->name));
-}
+/* ---- Values of columns ---- */
 
 /* An assignment names the column when the types do not fit. */
 static err_t
@@ -139,31 +102,125 @@ default_expr(struct binder *binder, const struct relation *relation, uint32_t co
     return err != ERR_OK ? err : assign_coerce(binder, described, expr_out);
 }
 
+/* A view's own default comes before the table's. */
+static err_t
+changed_default(struct binder *binder, const struct changed *changed, uint32_t column,
+                struct expr **expr_out)
+{
+    const struct relation *view = changed->view;
+    err_t err;
+
+    for (uint32_t i = 0; view != NULL && i < view->column_count; i++) {
+        if (changed->columns[i] == column && view->columns[i].default_sql.size > 0) {
+            TRY(default_expr(binder, view, i, expr_out));
+            return assign_coerce(binder, &changed->relation->columns[column], expr_out);
+        }
+    }
+    err = default_expr(binder, changed->relation, column, expr_out);
+out:
+    return err;
+}
+
+static struct expr *
+joined_column(struct binder *binder, struct source *joined, uint32_t column)
+{
+    struct expr *expr = expr_new(binder->arena, EXPR_COLUMN, joined->columns[column].type, 0, -1);
+
+    expr->typmod = joined->columns[column].typmod;
+    expr->shape = joined->columns[column].shape;
+    expr->column.source = joined->id;
+    expr->column.column = column;
+    return expr;
+}
+
+/* An item of FROM, by columns of `joined` from *at on. */
+static void
+joined_item(struct binder *binder, struct scope *scope, const struct scope_item *item,
+            struct source *joined, uint32_t *at)
+{
+    struct source *source = item->source;
+    struct source *seen = source_new(binder, source->kind, source->column_count);
+    uint32_t id = seen->id;
+
+    *seen = *source;
+    seen->id = id;
+    seen->exprs = bind_zeroed(binder, (source->column_count + 1) * sizeof(struct expr *));
+    for (uint32_t i = 0; i < source->column_count; i++) {
+        joined->columns[*at] = source->columns[i];
+        joined->exprs[*at] = expr_column(binder->arena, source, i);
+        seen->exprs[i] = joined_column(binder, joined, (*at)++);
+    }
+    scope_add(binder, scope, item->alias, seen);
+    scope->items[scope->item_count - 1].is_hidden = item->is_hidden;
+}
+
+/* What else the statement reads, as RETURNING sees it: columns of one source, whose `exprs` say
+ * what each is where the statement's query runs. */
+static void
+joined_add(struct binder *binder, struct scope *scope, const struct scope *from,
+           struct statement *out)
+{
+    struct source *joined;
+    uint32_t count = from->merged_count, at = 0;
+
+    for (uint32_t i = 1; i < from->item_count; i++) {
+        count += from->items[i].source->column_count;
+    }
+    joined = source_new(binder, SOURCE_QUERY, count);
+    joined->exprs = bind_zeroed(binder, (count + 1) * sizeof(*joined->exprs));
+    out->joined_source = joined;
+    for (uint32_t i = 1; i < from->item_count; i++) {
+        joined_item(binder, scope, &from->items[i], joined, &at);
+    }
+    scope->merged = bind_zeroed(binder, (from->merged_count + 1U) * sizeof(*scope->merged));
+    scope->merged_count = from->merged_count;
+    for (uint32_t i = 0; i < from->merged_count; i++, at++) {
+        const struct expr *expr = from->merged[i].expr;
+
+        joined->columns[at].type = expr->type;
+        joined->columns[at].typmod = expr->typmod;
+        joined->exprs[at] = bind_expr_copy(binder, expr);
+        scope->merged[i].name = from->merged[i].name;
+        scope->merged[i].expr = joined_column(binder, joined, at);
+    }
+}
+
+/* from: the scope of what UPDATE and DELETE join; NULL: none. */
 static err_t
 returning_bind(struct binder *binder, struct scope *around, const List *list,
-               const struct relation *relation, const Alias *alias, struct source *source,
-               struct statement *out)
+               const struct changed *changed, const Alias *alias, struct source *table,
+               const struct scope *from, struct statement *out)
 {
+    const struct relation *named = changed->view != NULL ? changed->view : changed->relation;
     struct query none = {0};
     struct scope scope = {.outer = around, .query = &none, .clause = "RETURNING"};
+    struct source *source;
+    err_t err;
 
     if (list == NIL) {
         return ERR_OK;
     }
-    scope_add(binder, &scope, alias != NULL ? bind_text(binder, alias->aliasname) : relation->name,
+    TRY(bind_changed_source(binder, changed, &none, table, &source));
+    scope_add(binder, &scope, alias != NULL ? bind_text(binder, alias->aliasname) : named->name,
               source);
-    return bind_targets(binder, &scope, list, &out->returning, &out->returning_count);
+    if (from != NULL && from->item_count > 1) {
+        joined_add(binder, &scope, from, out);
+    }
+    err = bind_targets(binder, &scope, list, &out->returning, &out->returning_count);
+out:
+    return err;
 }
 
 /* ---- INSERT ---- */
 
 /* Numbers of the columns that values are given for. */
 static err_t
-insert_columns(struct binder *binder, const InsertStmt *insert, const struct relation *relation,
+insert_columns(struct binder *binder, const InsertStmt *insert, const struct changed *changed,
                uint32_t **columns_out, uint32_t *count_out)
 {
-    uint32_t *columns =
-        arena_alloc(binder->arena, (relation->column_count + 1U) * sizeof(*columns));
+    const struct relation *named = changed->view != NULL ? changed->view : changed->relation;
+    size_t most = MAX((size_t)list_length(insert->cols), (size_t)named->column_count) + 1;
+    uint32_t *columns = arena_alloc(binder->arena, most * sizeof(*columns));
     uint32_t count = 0;
     const ListCell *cell;
     err_t err = ERR_OK;
@@ -173,7 +230,7 @@ insert_columns(struct binder *binder, const InsertStmt *insert, const struct rel
         const ResTarget *target = lfirst(cell);
         uint32_t column;
 
-        TRY(column_number(binder, relation, target->name, target->location, &column));
+        TRY(bind_changed_column(binder, changed, target->name, target->location, &column));
         for (uint32_t i = 0; i < count; i++) {
             if (columns[i] == column && target->indirection == NIL) {
                 err = bind_error(binder, target->location, "42701",
@@ -183,9 +240,9 @@ insert_columns(struct binder *binder, const InsertStmt *insert, const struct rel
         }
         columns[count++] = column;
     }
-    for (uint32_t i = 0; insert->cols == NIL && i < relation->column_count; i++) {
-        if (!relation->columns[i].is_dropped) {
-            columns[count++] = i;
+    for (uint32_t i = 0; insert->cols == NIL && i < named->column_count; i++) {
+        if (!named->columns[i].is_dropped) {
+            columns[count++] = changed->view != NULL ? changed->columns[i] : i;
         }
     }
     *columns_out = columns;
@@ -213,13 +270,14 @@ values_count_check(struct binder *binder, const InsertStmt *insert, uint32_t giv
 
 /* A query that takes the given expressions for columns, and defaults for the others. */
 static err_t
-row_complete(struct binder *binder, const struct relation *relation, struct expr **exprs)
+row_complete(struct binder *binder, const struct changed *changed, struct expr **exprs)
 {
+    const struct relation *relation = changed->relation;
     err_t err = ERR_OK;
 
     for (uint32_t i = 0; err == ERR_OK && i < relation->column_count; i++) {
         if (exprs[i] == NULL) {
-            err = default_expr(binder, relation, i, &exprs[i]);
+            err = changed_default(binder, changed, i, &exprs[i]);
         } else {
             err = assign_coerce(binder, &relation->columns[i], &exprs[i]);
         }
@@ -242,13 +300,18 @@ insert_targets(struct binder *binder, const struct relation *relation, struct qu
 /* A value for the column, or for a part of it: a[1]. */
 static err_t
 insert_value(struct binder *binder, struct scope *scope, const InsertStmt *insert,
-             const struct relation *relation, uint32_t number, uint32_t column, struct expr *value,
+             const struct changed *changed, uint32_t number, uint32_t column, struct expr *value,
              struct expr **exprs)
 {
     const ResTarget *target = insert->cols != NIL ? list_nth(insert->cols, (int)number) : NULL;
-    const struct column *described = &relation->columns[column];
+    const struct relation *relation = changed->relation;
+    const struct column *described;
     err_t err;
 
+    if (column == UINT32_MAX) {
+        return bind_view_column_error(binder, changed, number);
+    }
+    described = &relation->columns[column];
     if (insert->override == OVERRIDING_USER_VALUE && relation->columns[column].identity != 0) {
         return ERR_OK; /* The sequence's is taken. */
     }
@@ -267,11 +330,25 @@ insert_value(struct binder *binder, struct scope *scope, const InsertStmt *inser
                                  value, target->location, &exprs[column]);
 }
 
+/* DEFAULT for a part of a column means nothing. */
+static err_t
+default_check(struct binder *binder, const ResTarget *target)
+{
+    if (target == NULL || target->indirection == NIL) {
+        return ERR_OK;
+    }
+    return bind_error(binder, target->location, "0A000",
+                      IsA(linitial(target->indirection), A_Indices)
+                          ? "cannot set an array element to DEFAULT"
+                          : "cannot set a subfield to DEFAULT");
+}
+
 static err_t
 insert_values(struct binder *binder, struct scope *around, const InsertStmt *insert,
-              const struct relation *relation, const uint32_t *columns, uint32_t count,
+              const struct changed *changed, const uint32_t *columns, uint32_t count,
               struct query *query)
 {
+    const struct relation *relation = changed->relation;
     const SelectStmt *select = (const SelectStmt *)insert->selectStmt;
     struct scope scope = {.outer = around, .query = query, .clause = "VALUES"};
     const ListCell *cell;
@@ -299,11 +376,13 @@ insert_values(struct binder *binder, struct scope *around, const InsertStmt *ins
                 struct expr *value;
 
                 TRY(bind_expr(binder, &scope, list_nth(nodes, i), &value));
-                TRY(insert_value(binder, &scope, insert, relation, (uint32_t)i, columns[i], value,
+                TRY(insert_value(binder, &scope, insert, changed, (uint32_t)i, columns[i], value,
                                  exprs));
+            } else if (insert->cols != NIL) {
+                TRY(default_check(binder, list_nth(insert->cols, i)));
             }
         }
-        TRY(row_complete(binder, relation, exprs));
+        TRY(row_complete(binder, changed, exprs));
         query->values[at++].exprs = exprs;
     }
     if (query->has_sets) { /* One row that becomes several, as SELECT makes them. */
@@ -318,9 +397,10 @@ out:
 
 static err_t
 insert_select(struct binder *binder, struct scope *around, const InsertStmt *insert,
-              const struct relation *relation, const uint32_t *columns, uint32_t count,
+              const struct changed *changed, const uint32_t *columns, uint32_t count,
               struct query *query)
 {
+    const struct relation *relation = changed->relation;
     const SelectStmt *select = (const SelectStmt *)insert->selectStmt;
     struct scope scope = {.outer = around, .query = query, .clause = "INSERT"};
     struct source *source = source_new(binder, SOURCE_QUERY, 0);
@@ -343,13 +423,13 @@ insert_select(struct binder *binder, struct scope *around, const InsertStmt *ins
     for (uint32_t i = 0; i < given; i++) {
         source->columns[i].type = source->query->targets[i].expr->type;
         source->columns[i].typmod = source->query->targets[i].expr->typmod;
-        TRY(insert_value(binder, &scope, insert, relation, i, columns[i],
+        TRY(insert_value(binder, &scope, insert, changed, i, columns[i],
                          expr_column(binder->arena, source, i), exprs));
     }
     from->kind = FROM_SOURCE;
     from->source = source;
     query->from = from;
-    TRY(row_complete(binder, relation, exprs));
+    TRY(row_complete(binder, changed, exprs));
     insert_targets(binder, relation, query);
     for (uint32_t i = 0; i < relation->column_count; i++) {
         query->targets[i].expr = exprs[i];
@@ -359,10 +439,11 @@ out:
 }
 
 static err_t
-insert_defaults(struct binder *binder, const struct relation *relation, struct query *query)
+insert_defaults(struct binder *binder, const struct changed *changed, struct query *query)
 {
+    const struct relation *relation = changed->relation;
     struct expr **exprs = bind_zeroed(binder, (relation->column_count + 1U) * sizeof(*exprs));
-    err_t err = row_complete(binder, relation, exprs);
+    err_t err = row_complete(binder, changed, exprs);
 
     insert_targets(binder, relation, query);
     for (uint32_t i = 0; i < relation->column_count; i++) {
@@ -373,14 +454,107 @@ insert_defaults(struct binder *binder, const struct relation *relation, struct q
 
 /* ---- Assignments ---- */
 
+/* The right side of SET (a, b) = ..., bound once for all that it sets. */
+struct multiple {
+    const Node *node; /* NULL: none yet. */
+    struct query *query;
+    struct target *fields;
+};
+
+static err_t
+multiple_open(struct binder *binder, struct scope *scope, const MultiAssignRef *reference,
+              struct multiple *multiple)
+{
+    uint32_t count;
+    err_t err;
+
+    multiple->node = reference->source;
+    multiple->fields = NULL;
+    multiple->query = NULL;
+    if (IsA(reference->source, SubLink) &&
+        ((const SubLink *)reference->source)->subLinkType == EXPR_SUBLINK) {
+        return bind_multiple_query(binder, scope, (const SubLink *)reference->source,
+                                   (uint32_t)reference->ncolumns, &multiple->query);
+    }
+    if (!IsA(reference->source, RowExpr)) {
+        return bind_error(binder, bind_location(reference->source), "0A000",
+                          "source for a multiple-column UPDATE item must be a sub-SELECT or ROW() "
+                          "expression");
+    }
+    TRY(bind_row_list(binder, scope, ((const RowExpr *)reference->source)->args, &multiple->fields,
+                      &count));
+    if (count != (uint32_t)reference->ncolumns) {
+        err = bind_error(binder, bind_location(reference->source), "42601",
+                         "number of columns does not match number of values");
+    }
+out:
+    return err;
+}
+
+/* A field of ROW(...) that is one expression stands for itself. NULL: it does not. */
+static const Node *
+multiple_node(const MultiAssignRef *reference)
+{
+    const RowExpr *row = (const RowExpr *)reference->source;
+    const ListCell *cell;
+
+    if (!IsA(row, RowExpr) || list_length(row->args) != reference->ncolumns) {
+        return NULL;
+    }
+    foreach(cell, row->args)
+    {
+        const ColumnRef *field = lfirst(cell);
+        const A_Indirection *part = lfirst(cell);
+
+        if ((IsA(field, ColumnRef) && IsA(llast(field->fields), A_Star)) ||
+            (IsA(part, A_Indirection) && IsA(llast(part->indirection), A_Star))) {
+            return NULL;
+        }
+    }
+    return list_nth(row->args, reference->colno - 1);
+}
+
+/* What SET gives. *value_out NULL: DEFAULT. */
+static err_t
+value_bind(struct binder *binder, struct scope *scope, const Node *node, struct multiple *multiple,
+           struct expr **value_out)
+{
+    const MultiAssignRef *reference = (const MultiAssignRef *)node;
+    uint32_t field;
+    err_t err = ERR_OK;
+
+    *value_out = NULL;
+    if (IsA(node, MultiAssignRef)) {
+        const Node *single = multiple_node(reference);
+
+        if (single != NULL) {
+            node = single;
+        }
+    }
+    if (IsA(node, SetToDefault)) {
+        return ERR_OK;
+    }
+    if (!IsA(node, MultiAssignRef)) {
+        return bind_expr(binder, scope, node, value_out);
+    }
+    if (multiple->node != reference->source) {
+        TRY(multiple_open(binder, scope, reference, multiple));
+    }
+    field = (uint32_t)reference->colno - 1;
+    *value_out = multiple->query != NULL ? bind_multiple_column(binder, multiple->query, field,
+                                                                bind_location(reference->source))
+                                         : multiple->fields[field].expr;
+out:
+    return err;
+}
+
 /* SET a[1] = value: of the row as it was, or of what an assignment before has made of it. */
 static err_t
 part_assign(struct binder *binder, struct scope *scope, const ResTarget *target,
-            const struct relation *relation, struct statement *out)
+            const struct relation *relation, struct source *row, struct expr *value,
+            struct statement *out)
 {
     struct assignment *assignment = &out->assignments[out->assignment_count];
-    struct expr *value;
-    err_t err;
 
     assignment->expr = NULL;
     for (uint32_t i = 0; i < out->assignment_count; i++) {
@@ -389,171 +563,101 @@ part_assign(struct binder *binder, struct scope *scope, const ResTarget *target,
         }
     }
     if (assignment->expr == NULL) {
-        assignment->expr = expr_column(binder->arena, scope->items[0].source, assignment->column);
+        assignment->expr = expr_column(binder->arena, row, assignment->column);
         out->assignment_count++;
     }
-    TRY(bind_expr(binder, scope, target->val, &value));
-    err = bind_subscript_target(binder, scope, &relation->columns[assignment->column],
-                                assignment->expr, target->indirection, value, target->location,
-                                &assignment->expr);
+    return bind_subscript_target(binder, scope, &relation->columns[assignment->column],
+                                 assignment->expr, target->indirection, value, target->location,
+                                 &assignment->expr);
+}
+
+static err_t
+whole_assign(struct binder *binder, const ResTarget *target, const struct changed *changed,
+             struct expr *value, struct statement *out)
+{
+    struct assignment *assignment = &out->assignments[out->assignment_count];
+    const struct column *column = &changed->relation->columns[assignment->column];
+    err_t err;
+
+    for (uint32_t i = 0; i < out->assignment_count; i++) {
+        if (out->assignments[i].column == assignment->column) {
+            return bind_error(binder, -1, "42601", "multiple assignments to same column \"%s\"",
+                              target->name);
+        }
+    }
+    if (value == NULL) {
+        TRY(changed_default(binder, changed, assignment->column, &assignment->expr));
+    } else {
+        TRY(given_check(binder, column, OVERRIDING_NOT_SET, true, -1));
+        assignment->expr = value;
+        TRY(assign_coerce(binder, column, &assignment->expr));
+    }
+    out->assignment_count++;
 out:
     return err;
 }
 
-static err_t
-assignments_bind(struct binder *binder, struct scope *scope, const List *list,
-                 const struct relation *relation, struct statement *out)
+err_t
+bind_assignments(struct binder *binder, struct scope *scope, const List *list,
+                 const struct changed *changed, struct source *row, struct statement *out)
 {
+    struct changed set = *changed;
+    struct multiple multiple = {0};
     const ListCell *cell;
     err_t err = ERR_OK;
 
+    set.verb = "update";
     out->assignments =
         bind_zeroed(binder, ((size_t)list_length(list) + 1) * sizeof(*out->assignments));
     foreach(cell, list)
     {
         const ResTarget *target = lfirst(cell);
         struct assignment *assignment = &out->assignments[out->assignment_count];
+        struct expr *value;
 
-        if (IsA(target->val, MultiAssignRef)) {
-            return bind_error(binder, target->location, "0A000",
-                              "assignment of several columns at once is not supported yet");
-        }
-        TRY(column_number(binder, relation, target->name, target->location, &assignment->column));
-        if (target->indirection != NIL) {
-            TRY(part_assign(binder, scope, target, relation, out));
-            continue;
-        }
-        for (uint32_t i = 0; i < out->assignment_count; i++) {
-            if (out->assignments[i].column == assignment->column) {
-                err = bind_error(binder, target->location, "42601",
-                                 "multiple assignments to same column \"%s\"", target->name);
-                goto out;
-            }
-        }
-        if (IsA(target->val, SetToDefault)) {
-            TRY(default_expr(binder, relation, assignment->column, &assignment->expr));
+        TRY(bind_changed_column(binder, &set, target->name, target->location, &assignment->column));
+        TRY(value_bind(binder, scope, target->val, &multiple, &value));
+        if (target->indirection == NIL) {
+            TRY(whole_assign(binder, target, &set, value, out));
+        } else if (value == NULL) {
+            TRY(default_check(binder, target));
         } else {
-            TRY(given_check(binder, &relation->columns[assignment->column], OVERRIDING_NOT_SET,
-                            true, -1));
-            TRY(bind_expr(binder, scope, target->val, &assignment->expr));
-            TRY(assign_coerce(binder, &relation->columns[assignment->column], &assignment->expr));
+            TRY(part_assign(binder, scope, target, set.relation, row, value, out));
         }
-        out->assignment_count++;
     }
 out:
     return err;
 }
 
-/* ---- ON CONFLICT ---- */
-
-static err_t
-conflict_index(struct binder *binder, const InferClause *infer, const struct relation *relation,
-               const struct index **index_out)
-{
-    *index_out = NULL;
-    if (infer->conname != NULL) {
-        for (uint32_t i = 0; i < relation->index_count; i++) {
-            if (slice_equal(relation->indexes[i].name, slice_from_text(infer->conname))) {
-                *index_out = &relation->indexes[i];
-                return ERR_OK;
-            }
-        }
-        return bind_error(binder, infer->location, "42704",
-                          "constraint \"%s\" for table \"%.*s\" does not exist", infer->conname,
-                          SLICE_ARGS(relation->name));
-    }
-    for (uint32_t i = 0; i < relation->index_count && *index_out == NULL; i++) {
-        const struct index *index = &relation->indexes[i];
-        uint32_t matched = 0;
-        const ListCell *cell;
-
-        foreach(cell, infer->indexElems)
-        {
-            const IndexElem *element = lfirst(cell);
-
-            for (uint32_t j = 0; element->name != NULL && j < index->column_count; j++) {
-                matched += index->columns[j] < INDEX_EXPRESSION &&
-                           slice_equal(relation->columns[index->columns[j]].name,
-                                       slice_from_text(element->name));
-            }
-        }
-        if (index->is_unique && !index->is_deferrable && index->predicate == 0 &&
-            matched == index->column_count && matched == (uint32_t)list_length(infer->indexElems)) {
-            *index_out = index;
-        }
-    }
-    return *index_out != NULL
-               ? ERR_OK
-               : bind_error(binder, infer->location, "42P10",
-                            "there is no unique or exclusion constraint matching the ON CONFLICT "
-                            "specification");
-}
-
-static err_t
-conflict_bind(struct binder *binder, struct scope *around, const InsertStmt *insert,
-              const struct relation *relation, struct statement *out)
-{
-    const OnConflictClause *clause = insert->onConflictClause;
-    struct query none = {0};
-    struct scope scope = {.outer = around, .query = &none, .clause = "ON CONFLICT"};
-    err_t err = ERR_OK;
-
-    if (clause == NULL) {
-        return ERR_OK;
-    }
-    out->conflict = clause->action == ONCONFLICT_NOTHING ? CONFLICT_NOTHING : CONFLICT_UPDATE;
-    if (clause->infer != NULL) {
-        TRY(conflict_index(binder, clause->infer, relation, &out->conflict_index));
-    }
-    if (out->conflict == CONFLICT_NOTHING) {
-        return ERR_OK;
-    }
-    if (clause->infer == NULL) {
-        return bind_error(binder, clause->location, "42601",
-                          "ON CONFLICT DO UPDATE requires inference specification or constraint "
-                          "name");
-    }
-    scope_add(binder, &scope,
-              insert->relation->alias != NULL
-                  ? bind_text(binder, insert->relation->alias->aliasname)
-                  : relation->name,
-              out->old_source);
-    scope_add(binder, &scope, SLICE("excluded"), out->row_source);
-    TRY(assignments_bind(binder, &scope, clause->targetList, relation, out));
-    if (clause->whereClause != NULL) {
-        TRY(bind_condition(binder, &scope, clause->whereClause, "argument of WHERE",
-                           &out->conflict_where));
-    }
-out:
-    return err;
-}
+/* ---- INSERT, whole ---- */
 
 static err_t
 bind_insert(struct binder *binder, struct scope *around, const InsertStmt *insert,
             struct statement *out)
 {
     const SelectStmt *select = (const SelectStmt *)insert->selectStmt;
-    const struct relation *relation;
+    struct changed changed;
     uint32_t *columns = NULL, count = 0;
     err_t err;
 
-    TRY(table_find(binder, insert->relation, "insert into", &relation));
-    TRY(insert_columns(binder, insert, relation, &columns, &count));
-    out->relation = relation;
+    TRY(bind_changed(binder, insert->relation, "insert into", &changed));
+    TRY(insert_columns(binder, insert, &changed, &columns, &count));
+    out->relation = changed.relation;
     out->query = bind_zeroed(binder, sizeof(*out->query));
-    out->row_source = source_of_relation(binder, relation);
-    out->old_source = source_of_relation(binder, relation);
+    out->row_source = source_of_relation(binder, changed.relation);
+    out->old_source = source_of_relation(binder, changed.relation);
     if (select == NULL) {
-        TRY(insert_defaults(binder, relation, out->query));
+        TRY(insert_defaults(binder, &changed, out->query));
     } else if (select->valuesLists != NIL && select->sortClause == NIL &&
                select->limitCount == NULL && select->withClause == NULL) {
-        TRY(insert_values(binder, around, insert, relation, columns, count, out->query));
+        TRY(insert_values(binder, around, insert, &changed, columns, count, out->query));
     } else {
-        TRY(insert_select(binder, around, insert, relation, columns, count, out->query));
+        TRY(insert_select(binder, around, insert, &changed, columns, count, out->query));
     }
-    TRY(conflict_bind(binder, around, insert, relation, out));
-    err = returning_bind(binder, around, insert->returningList, relation, insert->relation->alias,
-                         out->row_source, out);
+    TRY(bind_conflict(binder, around, insert, &changed, out));
+    TRY(bind_view_checks(binder, &changed, out));
+    err = returning_bind(binder, around, insert->returningList, &changed, insert->relation->alias,
+                         out->row_source, NULL, out);
 out:
     return err;
 }
@@ -561,33 +665,39 @@ out:
 /* ---- UPDATE and DELETE ---- */
 
 /* The table that changes, as the first of FROM. */
-static struct source *
+static err_t
 changed_source(struct binder *binder, struct scope *scope, const RangeVar *name,
-               const struct relation *relation)
+               const struct changed *changed, struct source **source_out)
 {
-    struct source *source = source_of_relation(binder, relation);
+    const struct relation *relation = changed->relation;
+    const struct relation *named = changed->view != NULL ? changed->view : relation;
+    struct source *source = source_of_relation(binder, relation), *seen;
     struct join *from = bind_zeroed(binder, sizeof(*from));
+    err_t err;
 
     source->needs_row_keys = true;
     source->columns[relation->column_count].type = type_by_oid(OID_BYTEA);
     source->columns[relation->column_count].typmod = -1;
+    TRY(bind_changed_source(binder, changed, scope->query, source, &seen));
     scope_add(binder, scope,
-              name->alias != NULL ? bind_text(binder, name->alias->aliasname) : relation->name,
-              source);
+              name->alias != NULL ? bind_text(binder, name->alias->aliasname) : named->name, seen);
     from->kind = FROM_SOURCE;
     from->source = source;
     scope->query->from = from;
-    return source;
+    *source_out = source;
+out:
+    return err;
 }
 
-/* The old row, then `between`, then the row's key. */
+/* The old row, then new values, then what RETURNING reads beside it, then the row's key. */
 static void
 changed_targets(struct binder *binder, struct source *source, struct statement *out)
 {
     uint32_t columns = source->column_count, at = 0;
+    uint32_t joined = out->joined_source != NULL ? out->joined_source->column_count : 0;
     struct query *query = out->query;
 
-    query->target_count = columns + out->assignment_count + 1;
+    query->target_count = columns + out->assignment_count + joined + 1;
     query->targets = bind_zeroed(binder, (query->target_count + 1) * sizeof(*query->targets));
     for (uint32_t i = 0; i < columns; i++) {
         query->targets[at++].expr = expr_column(binder->arena, source, i);
@@ -595,18 +705,23 @@ changed_targets(struct binder *binder, struct source *source, struct statement *
     for (uint32_t i = 0; i < out->assignment_count; i++) {
         query->targets[at++].expr = out->assignments[i].expr;
     }
+    for (uint32_t i = 0; i < joined; i++) {
+        query->targets[at++].expr = out->joined_source->exprs[i];
+    }
     query->targets[at].expr = expr_column(binder->arena, source, columns);
 }
 
 static err_t
 change_where(struct binder *binder, struct scope *scope, const List *from, const Node *where)
 {
+    struct expr *condition = NULL;
     err_t err;
 
     TRY(bind_from(binder, scope, from));
     if (where != NULL) {
         scope->clause = "WHERE";
-        TRY(bind_condition(binder, scope, where, "argument of WHERE", &scope->query->where));
+        TRY(bind_condition(binder, scope, where, "argument of WHERE", &condition));
+        scope->query->where = bind_and(binder, scope->query->where, condition);
     }
 out:
     return err;
@@ -618,20 +733,21 @@ bind_update(struct binder *binder, struct scope *around, const UpdateStmt *updat
 {
     struct query *query = bind_zeroed(binder, sizeof(*query));
     struct scope scope = {.outer = around, .query = query, .clause = "UPDATE"};
-    const struct relation *relation;
+    struct changed changed;
     struct source *source;
     err_t err;
 
-    TRY(table_find(binder, update->relation, "update", &relation));
-    out->relation = relation;
+    TRY(bind_changed(binder, update->relation, "update", &changed));
+    out->relation = changed.relation;
     out->query = query;
-    source = changed_source(binder, &scope, update->relation, relation);
-    out->row_source = source_of_relation(binder, relation);
+    TRY(changed_source(binder, &scope, update->relation, &changed, &source));
+    out->row_source = source_of_relation(binder, changed.relation);
     TRY(change_where(binder, &scope, update->fromClause, update->whereClause));
-    TRY(assignments_bind(binder, &scope, update->targetList, relation, out));
+    TRY(bind_assignments(binder, &scope, update->targetList, &changed, source, out));
+    TRY(bind_view_checks(binder, &changed, out));
+    TRY(returning_bind(binder, around, update->returningList, &changed, update->relation->alias,
+                       out->row_source, &scope, out));
     changed_targets(binder, source, out);
-    err = returning_bind(binder, around, update->returningList, relation, update->relation->alias,
-                         out->row_source, out);
 out:
     return err;
 }
@@ -642,19 +758,19 @@ bind_delete(struct binder *binder, struct scope *around, const DeleteStmt *delet
 {
     struct query *query = bind_zeroed(binder, sizeof(*query));
     struct scope scope = {.outer = around, .query = query, .clause = "DELETE"};
-    const struct relation *relation;
+    struct changed changed;
     struct source *source;
     err_t err;
 
-    TRY(table_find(binder, delete_->relation, "delete from", &relation));
-    out->relation = relation;
+    TRY(bind_changed(binder, delete_->relation, "delete from", &changed));
+    out->relation = changed.relation;
     out->query = query;
-    source = changed_source(binder, &scope, delete_->relation, relation);
-    out->old_source = source_of_relation(binder, relation);
+    TRY(changed_source(binder, &scope, delete_->relation, &changed, &source));
+    out->old_source = source_of_relation(binder, changed.relation);
     TRY(change_where(binder, &scope, delete_->usingClause, delete_->whereClause));
+    TRY(returning_bind(binder, around, delete_->returningList, &changed, delete_->relation->alias,
+                       out->old_source, &scope, out));
     changed_targets(binder, source, out);
-    err = returning_bind(binder, around, delete_->returningList, relation, delete_->relation->alias,
-                         out->old_source, out);
 out:
     return err;
 }
@@ -741,17 +857,19 @@ bind_copy_from(struct binder *binder, const CopyStmt *copy, struct statement *ou
     const struct relation *relation;
     struct source *source;
     struct expr **exprs;
+    struct changed changed = {0};
     uint32_t *columns = NULL, count = 0;
     err_t err;
 
     TRY(bind_relation(binder, copy->relation, &relation));
+    changed.relation = relation;
     TRY(bind_copy_columns(binder, copy, relation, &columns, &count));
     source = copy_source(binder, relation, columns, count);
     exprs = bind_zeroed(binder, (relation->column_count + 2U) * sizeof(*exprs));
     for (uint32_t i = 0; i < count; i++) {
         exprs[columns[i]] = expr_column(binder->arena, source, i);
     }
-    TRY(row_complete(binder, relation, exprs));
+    TRY(row_complete(binder, &changed, exprs));
     exprs[relation->column_count] = expr_column(binder->arena, source, count);
     query->from = from_one(binder, source);
     copy_targets(binder, relation, exprs, query);

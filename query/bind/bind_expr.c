@@ -788,6 +788,40 @@ out:
     return err;
 }
 
+err_t
+bind_multiple_query(struct binder *binder, struct scope *scope, const SubLink *node, uint32_t count,
+                    struct query **query_out)
+{
+    uint32_t volatiles = binder->volatile_count;
+    err_t err;
+
+    TRY(bind_subselect(binder, scope, node, query_out));
+    if (visible_targets(*query_out) != count) {
+        return bind_error(binder, node->location, "42601",
+                          "number of columns does not match number of values");
+    }
+    if (count > 1 && binder->volatile_count != volatiles) { /* It runs once for each column. */
+        err = bind_error(binder, node->location, "0A000",
+                         "volatile functions in a sub-SELECT that sets several columns are not "
+                         "supported");
+    }
+out:
+    return err;
+}
+
+struct expr *
+bind_multiple_column(struct binder *binder, struct query *query, uint32_t column, int location)
+{
+    const struct expr *target = query->targets[column].expr;
+    struct expr *expr =
+        subquery_expr(binder, query, SUBQUERY_SCALAR, NULL, 0, target->type, location);
+
+    expr->typmod = target->typmod;
+    expr->shape = target->shape;
+    expr->subquery->column = column;
+    return expr;
+}
+
 /* (a, b) = (SELECT x, y ...) */
 static err_t
 bind_row_subquery(struct binder *binder, struct scope *scope, const A_Expr *node,
@@ -1052,6 +1086,12 @@ bind_location(const Node *node)
         return ((const FuncCall *)node)->location;
     case T_TypeCast:
         return bind_location(((const TypeCast *)node)->arg);
+    case T_RowExpr:
+        return ((const RowExpr *)node)->location;
+    case T_SubLink:
+        return ((const SubLink *)node)->location;
+    case T_SetToDefault:
+        return ((const SetToDefault *)node)->location;
     case T_A_Expr: {
         const A_Expr *expr = (const A_Expr *)node;
         int left = expr->lexpr != NULL ? bind_location(expr->lexpr) : -1;

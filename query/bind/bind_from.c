@@ -55,11 +55,50 @@ source_of_query(struct binder *binder, struct query *query)
     return source;
 }
 
+static struct expr *
+expr_copy(struct arena *arena, const struct expr *from)
+{
+    struct expr *copy = expr_new(arena, from->kind, from->type, 0, from->position);
+
+    *copy = *from;
+    if (from->arg_count > 0) {
+        copy->args = arena_alloc(arena, from->arg_count * sizeof(struct expr *));
+        for (uint32_t i = 0; i < from->arg_count; i++) {
+            copy->args[i] = expr_copy(arena, from->args[i]);
+        }
+    }
+    return copy;
+}
+
+struct expr *
+bind_expr_copy(struct binder *binder, const struct expr *from)
+{
+    return expr_copy(binder->arena, from);
+}
+
+struct expr *
+bind_and(struct binder *binder, struct expr *a, struct expr *b)
+{
+    struct expr *both;
+
+    if (a == NULL || b == NULL) {
+        return a != NULL ? a : b;
+    }
+    both = expr_new(binder->arena, EXPR_AND, type_by_oid(OID_BOOL), 2, -1);
+    both->args[0] = a;
+    both->args[1] = b;
+    return both;
+}
+
 struct expr *
 expr_column(struct arena *arena, struct source *source, uint32_t column)
 {
-    struct expr *expr = expr_new(arena, EXPR_COLUMN, source->columns[column].type, 0, -1);
+    struct expr *expr;
 
+    if (source->exprs != NULL) {
+        return expr_copy(arena, source->exprs[column]);
+    }
+    expr = expr_new(arena, EXPR_COLUMN, source->columns[column].type, 0, -1);
     expr->typmod = source->columns[column].typmod;
     expr->shape = source->columns[column].shape;
     expr->column.source = source->id;
@@ -121,22 +160,6 @@ ambiguous(struct binder *binder, struct slice name, int location)
 {
     return bind_error(binder, location, "42702", "column reference \"%.*s\" is ambiguous",
                       SLICE_ARGS(name));
-}
-
-struct expr *
-bind_expr_copy(struct binder *binder, const struct expr *from)
-{
-    struct expr *copy = expr_new(binder->arena, from->kind, from->type, 0, from->position);
-    struct expr **args = from->args;
-
-    *copy = *from;
-    if (from->arg_count > 0) {
-        copy->args = arena_alloc(binder->arena, from->arg_count * sizeof(struct expr *));
-        for (uint32_t i = 0; i < from->arg_count; i++) {
-            copy->args[i] = bind_expr_copy(binder, args[i]);
-        }
-    }
-    return copy;
 }
 
 /* tableoid: every row of a table has its number. */
@@ -618,6 +641,7 @@ view_source(struct binder *binder, const struct relation *view, struct source **
 {
     struct slice sql = arena_copy(binder->arena, view->view_sql);
     char *text = arena_printf(binder->arena, "%.*s", SLICE_ARGS(sql));
+    const char *search_path = binder->search_path;
     bool may_change = binder->may_change;
     struct parse parse = {0};
     struct query *query;
@@ -626,6 +650,9 @@ view_source(struct binder *binder, const struct relation *view, struct source **
 
     TRY(parse_open(text, &parse, &position));
     binder->may_change = false;
+    if (view->path.size > 0) {
+        binder->search_path = arena_printf(binder->arena, "%.*s", SLICE_ARGS(view->path));
+    }
     TRY(bind_query(binder, NULL,
                    (const SelectStmt *)((const RawStmt *)linitial(parse.statements))->stmt,
                    &query));
@@ -634,6 +661,7 @@ view_source(struct binder *binder, const struct relation *view, struct source **
         (*source_out)->columns[i].name = view->columns[i].name;
     }
 out:
+    binder->search_path = search_path;
     binder->may_change = may_change;
     parse_close(&parse);
     return err;

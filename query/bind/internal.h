@@ -111,6 +111,13 @@ struct expr *expr_const(struct arena *arena, const struct type *type, struct dat
 struct expr *expr_column(struct arena *arena, struct source *source, uint32_t column);
 struct expr *bind_expr_copy(struct binder *binder, const struct expr *from);
 bool expr_equal(const struct expr *a, const struct expr *b);
+/* Both, or the one that is not NULL. */
+struct expr *bind_and(struct binder *binder, struct expr *a, struct expr *b);
+/* (a, b) = (SELECT ...): the query, which must give `count` columns, and one of them. */
+err_t bind_multiple_query(struct binder *binder, struct scope *scope, const SubLink *node,
+                          uint32_t count, struct query **query_out);
+struct expr *bind_multiple_column(struct binder *binder, struct query *query, uint32_t column,
+                                  int location);
 int bind_location(const Node *node); /* Where it stands in the text, -1: not known. */
 struct slice bind_output_name(const Node *node);
 
@@ -221,6 +228,36 @@ err_t bind_change(struct binder *binder, const Node *node, struct scope *around,
                   struct statement *out);
 /* COPY ... FROM: an INSERT of rows from SOURCE_COPY. */
 err_t bind_copy_from(struct binder *binder, const CopyStmt *copy, struct statement *out);
+
+/* SET of UPDATE and of ON CONFLICT. row: the table's row as it was. */
+struct changed;
+err_t bind_assignments(struct binder *binder, struct scope *scope, const List *list,
+                       const struct changed *changed, struct source *row, struct statement *out);
+/* ON CONFLICT: bind_conflict.c */
+err_t bind_conflict(struct binder *binder, struct scope *around, const InsertStmt *insert,
+                    const struct changed *changed, struct statement *out);
+
+/* ---- What a change names, a table or a view that stands for one: bind_view.c ---- */
+struct changed {
+    const struct relation *relation; /* The table that is written. */
+    const struct relation *view;     /* NULL: the table is named itself. */
+    uint32_t *columns; /* Of the view: the table's column that it is, UINT32_MAX: none. */
+    const char *verb;  /* For errors: "insert into", "update", "delete from". */
+};
+
+/* 55000 when the view stands for no table. */
+err_t bind_changed(struct binder *binder, const RangeVar *name, const char *verb,
+                   struct changed *changed);
+/* What names of columns are looked up in: `table`, a source of the table, or the view over it,
+ * whose WHERE goes to the query's. */
+err_t bind_changed_source(struct binder *binder, const struct changed *changed, struct query *query,
+                          struct source *table, struct source **source_out);
+/* WITH CHECK OPTION: over the statement's row_source. */
+err_t bind_view_checks(struct binder *binder, const struct changed *changed, struct statement *out);
+/* The table's column of that name. 42703; 0A000 for what the view computes. */
+err_t bind_changed_column(struct binder *binder, const struct changed *changed, const char *name,
+                          int location, uint32_t *column_out);
+err_t bind_view_column_error(struct binder *binder, const struct changed *changed, uint32_t column);
 
 /* ---- COPY: bind_copy.c ---- */
 err_t bind_copy(struct binder *binder, const CopyStmt *copy, struct statement *out);

@@ -22,6 +22,9 @@ struct change {
     struct expr **returning;
     struct expr **conflict_sets;
     struct expr *conflict_where;
+    struct expr **view_checks;
+    const struct batch *input; /* What the query gave: RETURNING reads other tables there, */
+    uint32_t input_row, input_first;
     struct rows results; /* Of RETURNING: told when all is done. */
     struct plan_column *result_columns;
     struct map changed; /* Rows that an UPDATE or DELETE has met: once each. */
@@ -77,7 +80,62 @@ out:
     return err;
 }
 
+/* WITH CHECK OPTION of views, asked when all constraints have let the row in. */
+static err_t
+view_check(struct change *change, const struct row *row)
+{
+    const struct statement *statement = change->statement;
+    struct batch input;
+    err_t err = ERR_OK;
+
+    if (statement->view_check_count == 0) {
+        return ERR_OK;
+    }
+    row_batch(change, row, NULL, &input);
+    for (uint32_t i = 0; i < statement->view_check_count; i++) {
+        struct datum passes;
+        bool is_null;
+
+        TRY(row_eval(change, change->view_checks[i], &input, &passes, &is_null));
+        if (is_null || passes.i == 0) {
+            (void)sql_error("44000", "new row violates check option for view \"%.*s\"",
+                            SLICE_ARGS(statement->view_checks[i].view));
+            return row_maker_failing(&change->maker, row);
+        }
+    }
+out:
+    return err;
+}
+
 /* ---- RETURNING ---- */
+
+/* Behind the row, what the query gave of other tables. */
+static void
+joined_append(struct change *change, struct batch *row)
+{
+    const struct source *joined = change->statement->joined_source;
+    struct vector *columns;
+
+    if (joined == NULL) {
+        return;
+    }
+    columns = arena_alloc(&change->arena,
+                          (row->column_count + joined->column_count + 1U) * sizeof(*columns));
+    memcpy(columns, row->columns, row->column_count * sizeof(*columns));
+    for (uint32_t i = 0; i < joined->column_count; i++) {
+        const struct vector *from = &change->input->columns[change->input_first + i];
+        struct vector *to = &columns[row->column_count + i];
+
+        *to = (struct vector){
+            .values = arena_alloc(&change->arena, sizeof(*to->values)),
+            .nulls = arena_alloc(&change->arena, 1),
+        };
+        to->nulls[0] = vector_is_null(from, change->input_row);
+        to->values[0] = to->nulls[0] != 0 ? datum_int(0) : vector_value(from, change->input_row);
+    }
+    row->columns = columns;
+    row->column_count += joined->column_count;
+}
 
 static err_t
 returning_add(struct change *change, const struct row *row)
@@ -91,6 +149,7 @@ returning_add(struct change *change, const struct row *row)
         return ERR_OK;
     }
     row_batch(change, row, NULL, &input);
+    joined_append(change, &input);
     batch_make(&result, &change->arena, count, 1);
     for (uint32_t i = 0; i < count; i++) {
         bool is_null = false;
@@ -187,24 +246,41 @@ conflict_update(struct change *change, struct slice row_key, const struct row *e
     TRY(row_check(change, &new));
     TRY(row_maker_finish(&change->maker, &change->arena, &old));
     TRY(rtable_update(change->exec->txn, change->relation, row_key, &old, &new, change->writes));
+    TRY(view_check(change, &new));
     TRY(foreign_note(change->exec, change->exec->events, change->relation, &old, &new));
     err = returning_add(change, &new);
 out:
     return err;
 }
 
+/* The row that is in the way of the new one, in the first of the indexes that has one. */
+static err_t
+conflict_find(struct change *change, const struct row *row, struct slice *row_key_out)
+{
+    const struct statement *statement = change->statement;
+    const struct index *index = NULL;
+    uint32_t at = 0;
+    err_t err;
+
+    do {
+        err = rtable_conflict_find(
+            change->exec->txn, change->relation,
+            statement->conflict_index_count > 0 ? statement->conflict_indexes[at] : NULL, row,
+            change->writes, &change->arena, row_key_out, &index);
+        at++;
+    } while (err == ERR_OK && row_key_out->size == 0 && at < statement->conflict_index_count);
+    return err;
+}
+
 static err_t
 row_insert(struct change *change, struct row *row)
 {
-    const struct index *index = NULL;
     struct slice row_key;
     err_t err;
 
     TRY(row_check(change, row));
     if (change->statement->conflict != CONFLICT_ERROR) {
-        TRY(rtable_conflict_find(change->exec->txn, change->relation,
-                                 change->statement->conflict_index, row, change->writes,
-                                 &change->arena, &row_key, &index));
+        TRY(conflict_find(change, row, &row_key));
         if (row_key.size > 0) {
             err = change->statement->conflict == CONFLICT_NOTHING
                       ? ERR_OK
@@ -213,6 +289,7 @@ row_insert(struct change *change, struct row *row)
         }
     }
     TRY(rtable_insert(change->exec->txn, change->relation, row, change->writes));
+    TRY(view_check(change, row));
     TRY(foreign_note(change->exec, change->exec->events, change->relation, NULL, row));
     err = returning_add(change, row);
 out:
@@ -240,6 +317,7 @@ row_update(struct change *change, const struct batch *batch, uint32_t at, struct
     TRY(row_check(change, &new));
     TRY(row_maker_finish(&change->maker, &change->arena, &old));
     TRY(rtable_update(change->exec->txn, change->relation, row_key, &old, &new, change->writes));
+    TRY(view_check(change, &new));
     TRY(foreign_note(change->exec, change->exec->events, change->relation, &old, &new));
     err = returning_add(change, &new);
 out:
@@ -276,6 +354,9 @@ row_change(struct change *change, const struct batch *batch, uint32_t at)
         row_take(change, batch, at, 0, &change->arena, &row);
         return row_insert(change, &row);
     }
+    change->input = batch;
+    change->input_row = at;
+    change->input_first = change->relation->column_count + change->statement->assignment_count;
     row_key = vector_value(&batch->columns[batch->column_count - 1], at).bytes;
     (void)map_put(&change->changed, row_key, &is_new);
     if (!is_new) { /* A join has met it twice: the first counts. */
@@ -294,6 +375,7 @@ exprs_resolve(struct change *change)
     struct arena *arena = change->exec->arena;
     const struct source *row =
         statement->kind == STATEMENT_DELETE ? statement->old_source : statement->row_source;
+    const struct source *returned[2] = {row, statement->joined_source};
     const struct source *both[2] = {statement->old_source, statement->row_source};
     err_t err = ERR_OK;
 
@@ -305,8 +387,8 @@ exprs_resolve(struct change *change)
     for (uint32_t i = 0; i < statement->returning_count; i++) {
         change->result_columns[i] =
             (struct plan_column){.type = statement->returning[i].expr->type};
-        TRY(plan_expr(arena, statement, statement->returning[i].expr, &row, 1,
-                      &change->returning[i]));
+        TRY(plan_expr(arena, statement, statement->returning[i].expr, returned,
+                      statement->joined_source != NULL ? 2 : 1, &change->returning[i]));
     }
     change->conflict_sets =
         arena_alloc(arena, (statement->assignment_count + 1) * sizeof(*change->conflict_sets));
@@ -314,6 +396,12 @@ exprs_resolve(struct change *change)
          i++) {
         TRY(plan_expr(arena, statement, statement->assignments[i].expr, both, 2,
                       &change->conflict_sets[i]));
+    }
+    change->view_checks =
+        arena_alloc(arena, (statement->view_check_count + 1) * sizeof(*change->view_checks));
+    for (uint32_t i = 0; i < statement->view_check_count; i++) {
+        TRY(plan_expr(arena, statement, statement->view_checks[i].expr, &row, 1,
+                      &change->view_checks[i]));
     }
     if (statement->conflict_where != NULL) {
         err = plan_expr(arena, statement, statement->conflict_where, both, 2,

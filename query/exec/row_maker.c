@@ -198,8 +198,8 @@ row_describe(const struct row_maker *maker, const struct row *row, struct buf *o
     }
 }
 
-static err_t
-failing_row(const struct row_maker *maker, const struct row *row)
+err_t
+row_maker_failing(const struct row_maker *maker, const struct row *row)
 {
     struct buf text;
     err_t err;
@@ -226,7 +226,7 @@ row_maker_check(const struct row_maker *maker, struct arena *arena, const struct
                             "null value in column \"%.*s\" of relation \"%.*s\" violates not-null "
                             "constraint",
                             SLICE_ARGS(column->name), SLICE_ARGS(relation->name));
-            return failing_row(maker, row);
+            return row_maker_failing(maker, row);
         }
     }
     for (uint32_t i = 0; i < maker->check_count; i++) {
@@ -237,7 +237,7 @@ row_maker_check(const struct row_maker *maker, struct arena *arena, const struct
             (void)sql_error("23514",
                             "new row for relation \"%.*s\" violates check constraint \"%.*s\"",
                             SLICE_ARGS(relation->name), SLICE_ARGS(maker->checks[i]->name));
-            return failing_row(maker, row);
+            return row_maker_failing(maker, row);
         }
     }
 out:

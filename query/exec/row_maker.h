@@ -32,6 +32,9 @@ struct row row_maker_row(const struct relation *relation, struct arena *arena);
 YIELDS err_t row_maker_check(const struct row_maker *maker, struct arena *arena,
                              const struct row *row);
 
+/* The detail of an error: what the row is. Gives ERR_SQL. */
+err_t row_maker_failing(const struct row_maker *maker, const struct row *row);
+
 /* Rows of a table, one after the other, finished: all, or those whose keys of the index lie in
  * [lower, upper). */
 struct table_walk;

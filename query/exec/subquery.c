@@ -177,7 +177,7 @@ subquery_begin(struct exec *exec, const struct subquery *subquery, struct subque
 }
 
 static err_t
-scalar_run(struct subquery_state *state, const struct type *type)
+scalar_run(struct subquery_state *state, uint32_t column, const struct type *type)
 {
     const struct batch *batch;
     uint64_t rows = 0;
@@ -192,9 +192,11 @@ scalar_run(struct subquery_state *state, const struct type *type)
                              "more than one row returned by a subquery used as an expression");
         }
         if (batch->rows == 1) {
-            state->is_null = vector_is_null(&batch->columns[0], 0);
+            const struct vector *values = &batch->columns[column];
+
+            state->is_null = vector_is_null(values, 0);
             if (!state->is_null) {
-                state->value = type_copy(type, vector_value(&batch->columns[0], 0), &state->arena);
+                state->value = type_copy(type, vector_value(values, 0), &state->arena);
             }
         }
     }
@@ -318,7 +320,7 @@ subquery_run(struct evaluation *evaluation, const struct expr *expr, struct subq
     switch (expr->subquery->kind) {
     case SUBQUERY_SCALAR:
         arena_reset(&state->arena);
-        err = scalar_run(state, expr->type);
+        err = scalar_run(state, expr->subquery->column, expr->type);
         break;
     case SUBQUERY_EXISTS:
         err = exists_run(state);
