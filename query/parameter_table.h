@@ -30,5 +30,5 @@ struct parameter {
     int64_t min, max;
 };
 
-enum { PARAMETER_COUNT = 95 };
+enum { PARAMETER_COUNT = 96 };
 extern const struct parameter parameter_table[PARAMETER_COUNT];

@@ -170,6 +170,11 @@ bool sql_portal_next(const struct sql_session *session, const void **place,
 struct reply;
 YIELDS err_t sql_session_redis(struct sql_session *session, const struct slice *argv, uint32_t argc,
                                struct arena *arena, struct reply *reply);
+/* The same for one that reads, and sees nothing that the statement has written. *is_other_out: the
+ * key holds another type, which is no error. */
+YIELDS err_t sql_session_redis_read(struct sql_session *session, const struct slice *argv,
+                                    uint32_t argc, struct arena *arena, struct reply *reply,
+                                    bool *is_other_out);
 /* Hand-over (txn/txn.h): the token of the open transaction block, and taking part in another's. */
 YIELDS err_t sql_session_token(struct sql_session *session, char token_out[33]);
 YIELDS err_t sql_session_join(struct sql_session *session, struct slice token);

@@ -423,7 +423,7 @@ kv_execute_within(struct kv_request *request)
         err = kv_keyspaces_lock_call(txn, &call);
     }
     if (err == ERR_OK) {
-        was = txn_statement_sees(txn, false);
+        was = txn_statement_sees(txn, request->is_before_statement);
         request->command->run(request);
         err = request->err == ERR_OK && is_write ? txn_flush(txn) : ERR_OK;
         (void)txn_statement_sees(txn, was);

@@ -125,6 +125,8 @@ struct kv_request {
     bool no_touch;                   /* CLIENT NO-TOUCH */
     bool is_of_shard;                /* SCAN, KEYS, DBSIZE, RANDOMKEY: of this shard alone. */
     bool in_script;                  /* In: it is a statement of a script. */
+    bool is_before_statement;        /* In, kv_execute_within: it reads what was before the
+                                        statement, and does not write. */
     bool is_over_memory;             /* In: of a script: what it calls may not need room. */
     struct kv_host *host;            /* In: borrowed; NULL: no session. */
     struct kv_block *block;          /* In: whether it may block (block.h); NULL: it may not. */

@@ -675,6 +675,10 @@ changed_source(struct binder *binder, struct scope *scope, const RangeVar *name,
     struct join *from = bind_zeroed(binder, sizeof(*from));
     err_t err;
 
+    if (relation->schema == OID_SCHEMA_REDIS) {
+        source->kind = SOURCE_SYSTEM;
+        source->system = system_by_oid(relation->oid);
+    }
     source->needs_row_keys = true;
     source->columns[relation->column_count].type = type_by_oid(OID_BYTEA);
     source->columns[relation->column_count].typmod = -1;

@@ -261,7 +261,7 @@ bind_changed(struct binder *binder, const RangeVar *name, const char *verb, stru
 
     *changed = (struct changed){.verb = verb};
     TRY(bind_relation(binder, name, &relation));
-    if (relation->oid < OID_FIRST_USER) {
+    if (relation->oid < OID_FIRST_USER && relation->schema != OID_SCHEMA_REDIS) {
         return bind_error(binder, -1, "42501", "permission denied for table %s", name->relname);
     }
     changed->relation = relation;

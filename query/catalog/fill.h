@@ -36,6 +36,14 @@ FILL(fill_settings);
 FILL(fill_cursors);
 FILL(fill_prepared_statements);
 FILL(fill_tablespace);
+/* Keys of Redis: redis.c */
+FILL(fill_redis_keys);
+FILL(fill_redis_strings);
+FILL(fill_redis_hashes);
+FILL(fill_redis_lists);
+FILL(fill_redis_sets);
+FILL(fill_redis_zsets);
+FILL(fill_redis_streams);
 
 enum {
     OID_AM_HEAP = 2,

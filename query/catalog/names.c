@@ -28,6 +28,9 @@ schema_name(const struct catalog *catalog, oid_t oid)
     if (oid == OID_SCHEMA_INFORMATION) {
         return SLICE("information_schema");
     }
+    if (oid == OID_SCHEMA_REDIS) {
+        return SLICE("redis");
+    }
     if (oid == OID_SCHEMA_TOAST) {
         return SLICE("pg_toast");
     }
@@ -49,6 +52,9 @@ schema_find(const struct catalog *catalog, struct slice name)
     }
     if (slice_equal(name, SLICE("pg_catalog"))) {
         return OID_SCHEMA_CATALOG;
+    }
+    if (slice_equal(name, SLICE("redis"))) {
+        return OID_SCHEMA_REDIS;
     }
     if (slice_equal(name, SLICE("pg_toast"))) {
         return OID_SCHEMA_TOAST;
@@ -96,8 +102,7 @@ oid_t
 class_schema(const struct class_ref *class)
 {
     if (class->system != NULL) {
-        return class->system->schema == SYSTEM_CATALOG ? OID_SCHEMA_CATALOG
-                                                       : OID_SCHEMA_INFORMATION;
+        return system_schema_oid(class->system->schema);
     }
     return class->relation->schema;
 }
@@ -107,9 +112,9 @@ class_in_schema(const struct catalog *catalog, oid_t schema, struct slice name,
                 struct class_ref *out)
 {
     *out = (struct class_ref){0};
-    if (schema == OID_SCHEMA_INFORMATION || schema == OID_SCHEMA_CATALOG) {
-        out->system =
-            system_find(schema == OID_SCHEMA_CATALOG ? "pg_catalog" : "information_schema", name);
+    if (schema == OID_SCHEMA_INFORMATION || schema == OID_SCHEMA_CATALOG ||
+        schema == OID_SCHEMA_REDIS) {
+        out->system = system_find((const char *)schema_name(NULL, schema).data, name);
         return out->system != NULL;
     }
     out->relation = catalog_relation(catalog, schema, name);

@@ -135,7 +135,7 @@ system_class(struct system_rows *rows, const struct system_relation *system)
 {
     struct class_row row = {
         .oid = system->oid,
-        .schema = system->schema == SYSTEM_CATALOG ? OID_SCHEMA_CATALOG : OID_SCHEMA_INFORMATION,
+        .schema = system_schema_oid(system->schema),
         .owner = OID_OWNER,
         .am = system->kind == 'r' ? OID_AM_HEAP : 0,
         .name = slice_from_text(system->name),
@@ -421,6 +421,7 @@ fill_namespace(struct system_rows *rows)
 
         TRY(namespace_put(rows, schema->oid, schema->name, schema->owner));
     }
+    TRY(namespace_put(rows, OID_SCHEMA_REDIS, SLICE("redis"), OID_OWNER));
     err = namespace_put(rows, OID_SCHEMA_INFORMATION, SLICE("information_schema"), OID_OWNER);
 out:
     return err;

@@ -47,13 +47,25 @@ rows_may_name(const struct system_rows *rows, uint32_t column, struct slice name
     return true;
 }
 
+bool
+rows_only_bytes(const struct system_rows *rows, uint32_t column, struct slice *bytes_out)
+{
+    for (uint32_t i = 0; i < rows->filter_count; i++) {
+        if (rows->filters[i].column == column) {
+            *bytes_out = rows->filters[i].value.bytes;
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
 chunk_add(struct system_rows *rows)
 {
     struct system_chunk *chunk = arena_alloc(rows->arena, sizeof(*chunk));
 
     *chunk = (struct system_chunk){.capacity = rows->next_rows};
-    batch_make(&chunk->batch, rows->arena, rows->used_count, chunk->capacity);
+    batch_make(&chunk->batch, rows->arena, rows->used_count + rows->has_row_keys, chunk->capacity);
     chunk->batch.rows = 0;
     rows->next_rows = MIN(rows->next_rows * 4, (uint32_t)BATCH_ROWS_MAX);
     if (rows->last != NULL) {
@@ -124,6 +136,12 @@ row_numeric(struct system_rows *rows, struct numeric value)
     value_put(rows, datum_numeric(value), false);
 }
 
+void
+row_value(struct system_rows *rows, struct datum value)
+{
+    value_put(rows, value, false);
+}
+
 err_t
 row_array(struct system_rows *rows, oid_t element, const oid_t *values, uint32_t count,
           int32_t first)
@@ -168,6 +186,10 @@ row_end(struct system_rows *rows)
     }
     batch = &rows->last->batch;
     rows->at = 0;
+    if (rows->has_row_keys) {
+        batch->columns[rows->used_count].nulls[batch->rows] = 1;
+        batch->columns[rows->used_count].values[batch->rows] = datum_int(0);
+    }
     batch->rows++;
     return batch->rows == rows->last->capacity ? exec_work(rows->exec, batch->rows) : ERR_OK;
 }
@@ -197,6 +219,14 @@ filters_make(struct operator* operator, struct system_rows * rows, bool *is_empt
         err = eval_value(operator->exec, &operator->arena, plan->exprs[i], &filters[i].value,
                          &is_null);
         *is_empty_out = *is_empty_out || is_null;
+    }
+    if (err == ERR_OK && plan->system_like != NULL) {
+        struct datum pattern;
+        bool is_null = false;
+
+        err = eval_value(operator->exec, &operator->arena, plan->system_like, &pattern, &is_null);
+        *is_empty_out = *is_empty_out || is_null;
+        rows->like = err == ERR_OK && !is_null ? pattern.bytes : slice_of(NULL, 0);
     }
     rows->filters = filters;
     rows->filter_count = plan->equal_count;
@@ -228,6 +258,7 @@ static err_t system_fill(struct operator* operator)
         .column_count = count,
         .places = places,
         .used_count = plan->scan_column_count,
+        .has_row_keys = plan->has_row_keys,
         .next_rows = CHUNK_ROWS_FIRST,
     };
     err = filters_make(operator, & state->rows, &is_empty);

@@ -7,16 +7,14 @@
 
 #include "engine/base/poison.h"
 
-enum { PART_COUNT = 4 };
+enum { PART_COUNT = 5 };
 
 static const struct system_part *
 part_at(uint32_t index)
 {
     static const struct system_part *const parts[PART_COUNT] = {
-        &system_part_tables,
-        &system_part_empty,
-        &system_part_views,
-        &system_part_information,
+        &system_part_tables,      &system_part_empty, &system_part_views,
+        &system_part_information, &system_part_redis,
     };
 
     return parts[index];
@@ -45,6 +43,19 @@ system_at(uint32_t index)
     return &part_at(part)->relations[index];
 }
 
+oid_t
+system_schema_oid(enum system_schema schema)
+{
+    switch (schema) {
+    case SYSTEM_CATALOG:
+        return OID_SCHEMA_CATALOG;
+    case SYSTEM_INFORMATION:
+        return OID_SCHEMA_INFORMATION;
+    default:
+        return OID_SCHEMA_REDIS;
+    }
+}
+
 const struct system_relation *
 system_find(const char *schema, struct slice name)
 {
@@ -52,6 +63,8 @@ system_find(const char *schema, struct slice name)
 
     if (schema != NULL && strcmp(schema, "information_schema") == 0) {
         wanted = SYSTEM_INFORMATION;
+    } else if (schema != NULL && strcmp(schema, "redis") == 0) {
+        wanted = SYSTEM_REDIS;
     } else if ((schema != NULL && strcmp(schema, "pg_catalog") != 0) || name.size < 3 ||
                memcmp(name.data, "pg_", 3) != 0) {
         return NULL; /* All names in pg_catalog begin so. */
@@ -99,6 +112,21 @@ column_read(const char *at, struct column *column)
     return *at == ',' ? at + 2 : at;
 }
 
+/* What ON CONFLICT may name. */
+static void
+key_make(const struct system_relation *system, struct relation *relation, struct arena *arena)
+{
+    struct index *index = arena_alloc(arena, sizeof(*index));
+
+    *index = (struct index){.is_unique = true, .is_primary = true};
+    index->name = slice_from_text(arena_printf(arena, "%s_pkey", system->name));
+    for (uint16_t i = 0; i < system->key_columns; i++) {
+        index->columns[index->column_count++] = i;
+    }
+    relation->indexes = index;
+    relation->index_count = 1;
+}
+
 const struct relation *
 system_relation_make(const struct system_relation *system, struct arena *arena)
 {
@@ -112,14 +140,16 @@ system_relation_make(const struct system_relation *system, struct arena *arena)
         at = column_read(at, &columns[relation->column_count++]);
     }
     relation->oid = system->oid;
-    relation->schema =
-        system->schema == SYSTEM_CATALOG ? OID_SCHEMA_CATALOG : OID_SCHEMA_INFORMATION;
+    relation->schema = system_schema_oid(system->schema);
     relation->owner = OID_OWNER;
     relation->kind = system->kind;
     relation->name = slice_from_text(system->name);
     relation->columns = columns;
     if (system->view_sql != NULL) {
         relation->view_sql = slice_from_text(system->view_sql);
+    }
+    if (system->key_columns > 0) {
+        key_make(system, relation, arena);
     }
     return relation;
 }

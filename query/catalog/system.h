@@ -1,8 +1,8 @@
-/* query/catalog/system.h - pg_catalog and information_schema: relations that are not stored.
+/* query/catalog/system.h - pg_catalog, information_schema and redis: relations that are not stored.
  *
  * A system relation has PostgreSQL 15's name, number and columns. Its rows come from a function
  * that reads the catalog of the transaction, or it is a view in SQL over others. Nobody writes to
- * one. */
+ * one, but to those of the schema redis: they are its keys (query/exec/redis_rows.h). */
 #pragma once
 
 #include "models/relational/catalog.h"
@@ -14,11 +14,13 @@ struct system_rows;
 enum {
     OID_SCHEMA_INFORMATION = 13207,
     OID_SCHEMA_TOAST = 99,
+    OID_SCHEMA_REDIS = 13900,
     SYSTEM_COLUMNS_MAX = 96,
     OID_OWNER = 10, /* The role that made the database. */
 };
 
-enum system_schema { SYSTEM_CATALOG, SYSTEM_INFORMATION };
+enum system_schema { SYSTEM_CATALOG, SYSTEM_INFORMATION, SYSTEM_REDIS };
+oid_t system_schema_oid(enum system_schema schema);
 
 struct system_relation {
     oid_t oid;
@@ -27,7 +29,8 @@ struct system_relation {
     YIELDS err_t (*fill)(struct system_rows *rows); /* NULL: it has none, or is a view. */
     const char *view_sql;                           /* Its columns, in the same order. */
     enum system_schema schema;
-    char kind; /* 'r', 'v' */
+    char kind;           /* 'r', 'v' */
+    uint8_t key_columns; /* So many of the first are unique: of the schema redis. */
 };
 
 /* schema NULL: a name without one, which is looked for in pg_catalog. NULL: there is none. */
@@ -45,7 +48,7 @@ struct system_part {
     uint32_t count;
 };
 extern const struct system_part system_part_tables, system_part_empty, system_part_views,
-    system_part_information;
+    system_part_information, system_part_redis;
 
 /* ---- What a fill function writes: the columns of a row from left to right, then its end ---- */
 
@@ -63,11 +66,13 @@ struct system_rows {
     struct arena *arena; /* Values in rows live in it, or as long as the statement. */
     uint32_t filter_count;
     const struct system_filter *filters;
+    struct slice like; /* Of the first column: a pattern of LIKE, a hint too; NULL data: none. */
     /* Own to rows.c. */
     struct exec *exec;
     uint32_t column_count, at;
     const int16_t *places; /* Of each column among those that are used; -1: it is not. */
     uint32_t used_count;
+    bool has_row_keys; /* A last column, of nulls. */
     struct system_chunk *first, *last;
     uint32_t next_rows;
 };
@@ -77,6 +82,8 @@ bool rows_may(const struct system_rows *rows, uint32_t column, int64_t value);
 /* Is the number in the column the same for all rows that are wanted? */
 bool rows_only(const struct system_rows *rows, uint32_t column, int64_t *value_out);
 bool rows_may_name(const struct system_rows *rows, uint32_t column, struct slice name);
+/* The bytes that the column equals; false: any. */
+bool rows_only_bytes(const struct system_rows *rows, uint32_t column, struct slice *bytes_out);
 /* Is the next column used? Those that cost something ask. */
 bool row_wants(const struct system_rows *rows);
 void row_int(struct system_rows *rows, int64_t value); /* bool, "char", oid, xid too */
@@ -88,6 +95,7 @@ void row_numeric(struct system_rows *rows, struct numeric value);
 /* Numbers of a type: first is the lower bound, 0 for the vector types. */
 err_t row_array(struct system_rows *rows, oid_t element, const oid_t *values, uint32_t count,
                 int32_t first);
+void row_value(struct system_rows *rows, struct datum value);
 void row_null(struct system_rows *rows, uint32_t count);
 YIELDS err_t row_end(struct system_rows *rows);
 

@@ -6,6 +6,7 @@
 #include "models/types/sql_error.h"
 #include "query/exec/exec.h"
 #include "query/exec/foreign.h"
+#include "query/exec/redis_rows.h"
 #include "query/exec/row_maker.h"
 
 #include "engine/base/poison.h"
@@ -27,7 +28,8 @@ struct change {
     uint32_t input_row, input_first;
     struct rows results; /* Of RETURNING: told when all is done. */
     struct plan_column *result_columns;
-    struct map changed; /* Rows that an UPDATE or DELETE has met: once each. */
+    struct redis_rows *redis; /* The rows are keys of Redis; NULL: they are not. */
+    struct map changed;       /* Rows that an UPDATE or DELETE has met: once each. */
     uint64_t count;
 };
 
@@ -272,12 +274,63 @@ conflict_find(struct change *change, const struct row *row, struct slice *row_ke
     return err;
 }
 
+/* ON CONFLICT DO UPDATE of what a key of Redis holds. */
+static err_t
+redis_conflict_update(struct change *change, const struct row *old, const struct row *excluded)
+{
+    struct row new = row_maker_row(change->relation, &change->arena);
+    struct batch input;
+    err_t err;
+
+    row_batch(change, old, excluded, &input);
+    if (change->conflict_where != NULL) {
+        struct datum passes;
+        bool is_null;
+
+        TRY(row_eval(change, change->conflict_where, &input, &passes, &is_null));
+        if (is_null || passes.i == 0) {
+            return ERR_OK;
+        }
+    }
+    memcpy(new.values, old->values, change->relation->column_count * sizeof(*new.values));
+    memcpy(new.nulls, old->nulls, change->relation->column_count);
+    TRY(row_assign(change, &input, change->conflict_sets, &new));
+    TRY(row_maker_check(&change->maker, &change->arena, &new));
+    TRY(redis_row_update(change->redis, old, &new, &change->arena));
+    err = returning_add(change, &new);
+out:
+    return err;
+}
+
+static err_t
+redis_insert(struct change *change, struct row *row)
+{
+    struct row old = row_maker_row(change->relation, &change->arena);
+    bool is_there;
+    err_t err;
+
+    TRY(row_maker_check(&change->maker, &change->arena, row));
+    TRY(redis_row_insert(change->redis, row, &old, &change->arena, &is_there));
+    if (!is_there) {
+        err = returning_add(change, row);
+    } else if (change->statement->conflict == CONFLICT_UPDATE) {
+        err = redis_conflict_update(change, &old, row);
+    } else if (change->statement->conflict == CONFLICT_ERROR) {
+        err = redis_row_duplicate(change->redis, row);
+    }
+out:
+    return err;
+}
+
 static err_t
 row_insert(struct change *change, struct row *row)
 {
     struct slice row_key;
     err_t err;
 
+    if (change->redis != NULL) {
+        return redis_insert(change, row);
+    }
     TRY(row_check(change, row));
     if (change->statement->conflict != CONFLICT_ERROR) {
         TRY(conflict_find(change, row, &row_key));
@@ -315,6 +368,10 @@ row_update(struct change *change, const struct batch *batch, uint32_t at, struct
             new.nulls[column] != 0 ? datum_int(0) : vector_value(&batch->columns[columns + i], at);
     }
     TRY(row_check(change, &new));
+    if (change->redis != NULL) {
+        TRY(redis_row_update(change->redis, &old, &new, &change->arena));
+        return returning_add(change, &new);
+    }
     TRY(row_maker_finish(&change->maker, &change->arena, &old));
     TRY(rtable_update(change->exec->txn, change->relation, row_key, &old, &new, change->writes));
     TRY(view_check(change, &new));
@@ -331,6 +388,10 @@ row_delete(struct change *change, const struct batch *batch, uint32_t at, struct
     err_t err;
 
     row_take(change, batch, at, 0, &change->arena, &old);
+    if (change->redis != NULL) {
+        TRY(redis_row_delete(change->redis, &old, &change->arena));
+        return returning_add(change, &old);
+    }
     TRY(row_maker_finish(&change->maker, &change->arena, &old));
     rtable_delete(change->exec->txn, change->relation, row_key, &old, change->writes);
     TRY(foreign_note(change->exec, change->exec->events, change->relation, &old, NULL));
@@ -357,7 +418,9 @@ row_change(struct change *change, const struct batch *batch, uint32_t at)
     change->input = batch;
     change->input_row = at;
     change->input_first = change->relation->column_count + change->statement->assignment_count;
-    row_key = vector_value(&batch->columns[batch->column_count - 1], at).bytes;
+    row_key = change->redis != NULL
+                  ? redis_row_key(change->redis, batch, at, &change->arena)
+                  : vector_value(&batch->columns[batch->column_count - 1], at).bytes;
     (void)map_put(&change->changed, row_key, &is_new);
     if (!is_new) { /* A join has met it twice: the first counts. */
         return ERR_OK;
@@ -419,7 +482,7 @@ batch_look(struct change *change, const struct batch *batch)
     struct row *rows;
     err_t err;
 
-    if (change->statement->kind != STATEMENT_INSERT || batch->rows < 2) {
+    if (change->statement->kind != STATEMENT_INSERT || batch->rows < 2 || change->redis != NULL) {
         return ERR_OK;
     }
     arena_init(&arena, MEM_SESSIONS);
@@ -450,6 +513,9 @@ rows_change(struct change *change, const struct plan *plan)
         TRY(exec_work(change->exec, batch->rows));
     }
     TRY(err);
+    if (change->redis != NULL) {
+        TRY(redis_rows_finish(change->redis));
+    }
     err = txn_flush(change->exec->txn);
 out:
     operator_close(&operator);
@@ -473,6 +539,9 @@ change_run(struct exec *exec, const struct statement *statement, const struct pl
     arena_init(&change.arena, MEM_SESSIONS);
     map_init(&change.changed);
     rows_init(&change.results, NULL, 0);
+    if (statement->relation->schema == OID_SCHEMA_REDIS) {
+        change.redis = redis_rows_new(exec, statement->relation);
+    }
     TRY(exprs_resolve(&change));
     rows_fini(&change.results);
     rows_init(&change.results, change.result_columns, statement->returning_count);

@@ -491,7 +491,8 @@ create_schema(struct utility *utility, const CreateSchemaStmt *node)
         (void)sql_error("42939", "unacceptable schema name \"%s\"", name);
         return sql_detail("The prefix \"pg_\" is reserved for system schemas.");
     }
-    if (catalog_schema(utility->catalog, schema.name) != NULL) {
+    if (catalog_schema(utility->catalog, schema.name) != NULL ||
+        slice_equal(schema.name, SLICE("redis"))) {
         if (node->if_not_exists) {
             utility_notice(utility, "42P06", NULL, "schema \"%s\" already exists, skipping", name);
             return ERR_OK;

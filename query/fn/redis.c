@@ -6,50 +6,15 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "models/kv/reply.h"
 #include "models/types/sql_error.h"
 #include "models/types/type_io.h"
 #include "query/fn/fn.h"
+#include "query/redis_reply.h"
 #include "query/session.h"
 
 #include "engine/base/poison.h"
 
 enum { REPLY_DEPTH_MAX = 32 };
-
-/* Walks a reply of RESP2. The model made it, so that it is well-formed. */
-struct reply_reader {
-    const uint8_t *at;
-};
-
-static struct slice
-line_take(struct reply_reader *reader)
-{
-    const uint8_t *start = reader->at;
-
-    while (*reader->at != '\r') {
-        reader->at++;
-    }
-    reader->at += 2;
-    return slice_of(start, (size_t)(reader->at - start) - 2);
-}
-
-static int64_t
-number_of(struct slice line)
-{
-    int64_t number = -1;
-
-    (void)reply_parse_int(line, &number);
-    return number;
-}
-
-static struct slice
-bulk_take(struct reply_reader *reader, int64_t size)
-{
-    struct slice bytes = slice_of(reader->at, (size_t)size);
-
-    reader->at += size + 2;
-    return bytes;
-}
 
 static err_t
 json_string_put(struct slice text, struct buf *out)
@@ -79,24 +44,20 @@ json_string_put(struct slice text, struct buf *out)
 static err_t
 json_put(struct reply_reader *reader, uint32_t depth, struct buf *out)
 {
-    uint8_t kind = *reader->at++;
-    struct slice line = line_take(reader);
-    int64_t number = number_of(line);
+    struct reply_item item = reply_item_take(reader);
     err_t err = ERR_OK;
 
-    if (kind == ':') {
-        buf_append(out, line.data, line.size);
-    } else if (kind == '+' || kind == '-') {
-        err = json_string_put(line, out);
-    } else if (number < 0) {
+    if (item.kind == ':') {
+        buf_append(out, item.bytes.data, item.bytes.size);
+    } else if (reply_item_is_null(&item)) {
         buf_append(out, "null", 4);
-    } else if (kind == '$') {
-        err = json_string_put(bulk_take(reader, number), out);
+    } else if (item.kind != '*') {
+        err = json_string_put(item.bytes, out);
     } else if (depth == REPLY_DEPTH_MAX) {
         err = sql_error("54001", "the reply of Redis is nested too deeply");
     } else {
         buf_append_byte(out, '[');
-        for (int64_t i = 0; err == ERR_OK && i < number; i++) {
+        for (int64_t i = 0; err == ERR_OK && i < item.number; i++) {
             buf_append(out, ", ", i > 0 ? 2 : 0);
             err = json_put(reader, depth + 1, out);
         }
@@ -108,14 +69,12 @@ json_put(struct reply_reader *reader, uint32_t depth, struct buf *out)
 static err_t
 value_of(struct call *call, const struct reply *reply, struct datum *out)
 {
-    struct reply_reader reader = {.at = reply->buf.data + 1};
-    uint8_t kind = reply->buf.data[0];
-    struct slice text = line_take(&reader);
-    int64_t number = number_of(text);
+    struct reply_reader reader = {.at = reply->buf.data};
+    struct reply_item item = reply_item_take(&reader);
     struct buf json;
     err_t err;
 
-    if (kind == '*' && number >= 0) {
+    if (item.kind == '*' && item.number >= 0) {
         reader.at = reply->buf.data;
         buf_init(&json, MEM_SESSIONS);
         err = json_put(&reader, 0, &json);
@@ -123,15 +82,12 @@ value_of(struct call *call, const struct reply *reply, struct datum *out)
         buf_fini(&json);
         return err;
     }
-    call->is_null = (kind == '$' || kind == '*') && number < 0;
+    call->is_null = reply_item_is_null(&item);
     if (call->is_null) {
         return ERR_OK;
     }
-    if (kind == '$') {
-        text = bulk_take(&reader, number);
-    }
-    out->bytes = arena_copy(call->arena, text);
-    return text_check(text);
+    out->bytes = arena_copy(call->arena, item.bytes);
+    return text_check(item.bytes);
 }
 
 static err_t

@@ -6,6 +6,7 @@
 #include "engine/base/assert.h"
 #include "models/relational/relational.h"
 #include "models/types/sql_error.h"
+#include "query/catalog/system.h"
 #include "query/plan/internal.h"
 
 #include "engine/base/poison.h"
@@ -460,6 +461,23 @@ table_plan(const struct from *from, const struct source *source, struct item *it
     return best.index != NULL ? path_fill(from, source, &best, scan) : ERR_OK;
 }
 
+/* The pattern of LIKE on the first column of keys of Redis; NULL: the condition is another. */
+static const struct expr *
+like_of(const struct expr *expr, const struct source *source)
+{
+    const struct expr *column =
+        expr->kind == EXPR_CALL && expr->arg_count == 2 ? expr->args[0] : NULL;
+
+    if (column == NULL || source->system->schema != SYSTEM_REDIS ||
+        strcmp(expr->function->name, "~~") != 0) {
+        return NULL;
+    }
+    return column->kind == EXPR_COLUMN && column->column.source == source->id &&
+                   column->column.column == 0 && !has_columns(expr->args[1])
+               ? expr->args[1]
+               : NULL;
+}
+
 /* Equalities are handed down as hints, and asked again above. */
 static err_t
 system_plan(const struct from *from, const struct source *source, struct item *item)
@@ -481,6 +499,9 @@ system_plan(const struct from *from, const struct source *source, struct item *i
             TRY(plan_resolve(from->planner, scan, bound.value, &scan->exprs[scan->equal_count]));
             scan->system_columns[scan->equal_count++] = bound.column;
             item->rows = MAX(item->rows / ROWS_PER_EQUAL, 1.0);
+        } else if (like_of(from->conditions[i].expr, source) != NULL) {
+            TRY(plan_resolve(from->planner, scan, like_of(from->conditions[i].expr, source),
+                             &scan->system_like));
         }
     }
     item->plan = scan;

@@ -66,6 +66,7 @@ struct plan {
     const struct relation *relation; /* SCAN, SYSTEM */
     const struct system_relation *system;
     uint32_t *system_columns;  /* Which equal exprs[0..equal_count). */
+    struct expr *system_like;  /* SYSTEM: a pattern of the first column; NULL: none. */
     const struct index *index; /* NULL: all rows. */
     uint16_t *scan_columns;
     uint32_t scan_column_count;

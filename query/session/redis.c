@@ -62,6 +62,65 @@ error_text(const struct reply *reply)
     return slice_of(reply->buf.data + 1, (size_t)(end - reply->buf.data) - 1);
 }
 
+/* The database of orbit.redis_db. */
+static err_t
+database_of(const struct sql_session *session, uint32_t *db_out)
+{
+    int64_t db = 0;
+
+    (void)reply_parse_int(slice_from_text(sql_session_parameter(session, "orbit.redis_db")), &db);
+    if (db < 0 || db >= kv_config(kv_self())->databases) {
+        return sql_error("22023", "there is no database %lld of Redis: it has %u", (long long)db,
+                         kv_config(kv_self())->databases);
+    }
+    *db_out = (uint32_t)db;
+    return ERR_OK;
+}
+
+/* Runs it; an error of Redis is in the reply. */
+static YIELDS err_t
+command_run(struct sql_session *session, struct kv_request *request)
+{
+    const char *why = refusal(request->command, request->argc);
+    char denial[SQL_GUARD_TEXT_BYTES];
+    err_t err;
+
+    request->txn = session->txn;
+    request->now_ms = io_wall_us() / 1000;
+    if (shard_slot_get(SHARD_SLOT_KV) == NULL) {
+        return sql_error("0A000", "there are no keys of Redis here");
+    }
+    if (why != NULL) {
+        return sql_error("22023", "the command \"%.*s\" of Redis: %s",
+                         (int)MIN(request->argv[0].size, (size_t)64),
+                         (const char *)request->argv[0].data, why);
+    }
+    TRY(database_of(session, &request->db));
+    if (session->guard != NULL && !session->guard(session_principal(session), request->command,
+                                                  request->argv, request->argc, denial)) {
+        return sql_error("42501", "NOPERM %s", denial);
+    }
+    kv_execute_within(request);
+    err = request->err;
+out:
+    return err;
+}
+
+static bool
+is_error(const struct reply *reply)
+{
+    return reply->buf.size > 0 && reply->buf.data[0] == '-';
+}
+
+static err_t
+error_of(const struct reply *reply)
+{
+    struct slice text = error_text(reply);
+
+    return sql_error(sqlstate_of(text), "%.*s", (int)MIN(text.size, (size_t)400),
+                     (const char *)text.data);
+}
+
 err_t
 sql_session_redis(struct sql_session *session, const struct slice *argv, uint32_t argc,
                   struct arena *arena, struct reply *reply)
@@ -72,32 +131,30 @@ sql_session_redis(struct sql_session *session, const struct slice *argv, uint32_
         .argc = argc,
         .reply = reply,
         .arena = arena,
-        .txn = session->txn,
-        .now_ms = io_wall_us() / 1000,
     };
-    const char *why = refusal(request.command, argc);
-    char denial[SQL_GUARD_TEXT_BYTES];
+    err_t err = command_run(session, &request);
 
-    if (shard_slot_get(SHARD_SLOT_KV) == NULL) {
-        return sql_error("0A000", "there are no keys of Redis here");
+    if (err == ERR_OK && is_error(reply)) {
+        err = error_of(reply);
     }
-    if (why != NULL) {
-        return sql_error("22023", "the command \"%.*s\" of Redis: %s",
-                         (int)MIN(argv[0].size, (size_t)64), (const char *)argv[0].data, why);
-    }
-    if (session->guard != NULL &&
-        !session->guard(session_principal(session), request.command, argv, argc, denial)) {
-        return sql_error("42501", "NOPERM %s", denial);
-    }
-    kv_execute_within(&request);
-    if (request.err != ERR_OK) {
-        return request.err;
-    }
-    if (reply->buf.size > 0 && reply->buf.data[0] == '-') {
-        struct slice text = error_text(reply);
+    return err == ERR_OK ? kv_events_keep(session->txn, &request) : err;
+}
 
-        return sql_error(sqlstate_of(text), "%.*s", (int)MIN(text.size, (size_t)400),
-                         (const char *)text.data);
-    }
-    return kv_events_keep(session->txn, &request);
+err_t
+sql_session_redis_read(struct sql_session *session, const struct slice *argv, uint32_t argc,
+                       struct arena *arena, struct reply *reply, bool *is_other_out)
+{
+    struct kv_request request = {
+        .command = command_resolve(argv, argc),
+        .argv = argv,
+        .argc = argc,
+        .reply = reply,
+        .arena = arena,
+        .is_before_statement = true,
+    };
+    err_t err = command_run(session, &request);
+
+    *is_other_out = err == ERR_OK && is_error(reply) &&
+                    slice_starts_with(error_text(reply), SLICE("WRONGTYPE"));
+    return err == ERR_OK && is_error(reply) && !*is_other_out ? error_of(reply) : err;
 }
