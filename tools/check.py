@@ -215,11 +215,12 @@ def print_skips(stages):
 
 
 def print_failures(stages, results):
-    """What failed, once more and last: the list of skipped cases is long, and is where people look."""
+    """What failed, once more and last: people look there, and what was skipped is a long list."""
     for stage in stages:
         result = results[stage.name]
         if result.failed:
-            print(f"{stage.name}: {counts(result)}" + (f" ({result.reason})" if result.reason else ""))
+            reason = f" ({result.reason})" if result.reason else ""
+            print(f"{stage.name}: {counts(result)}{reason}")
             lines = read_lines(os.path.join(LOGS, stage.name + ".log"))
             named = [line for line in lines[:-1] if FAILURE.search(line)]
             for line in (named or lines)[-FAILURE_LINES:]:
