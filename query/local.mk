@@ -24,7 +24,7 @@ query_sources += query/fn/aggregate.c query/fn/cast.c query/fn/compare.c query/f
 query_sources += query/parameter.c query/parameter_table.c query/parameter_datetime.c query/parse/parse.c query/plan/from.c query/plan/plan.c \
     query/search_path.c
 query_sources += query/explain/explain.c query/explain/explain_expr.c
-query_sources += query/session/explain.c query/session/maintain.c query/session/portal.c query/session/prepared.c query/session/session.c query/session/set.c \
+query_sources += query/session/explain.c query/session/maintain.c query/session/planned.c query/session/portal.c query/session/prepared.c query/session/session.c query/session/set.c \
     query/session/transaction.c
 # Functions that return rows, LATERAL.
 query_sources += query/bind/bind_row.c

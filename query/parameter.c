@@ -44,7 +44,7 @@ struct parameters {
     uint32_t change_count, change_capacity;
     struct type_settings settings;
     struct sql_timeouts timeouts;
-    uint64_t version;
+    uint64_t version, plan_version;
     struct arena zone_arena; /* Of a time zone that is no file. */
 };
 
@@ -186,6 +186,24 @@ timeout_use(struct parameters *parameters, uint32_t at)
     }
 }
 
+/* Statements mean the same and are planned the same, whatever its value: those that come and go
+ * with transactions, and those of the program that asks. */
+static bool
+is_no_matter_of_plans(uint32_t at)
+{
+    static const char *const names[] = {
+        "application_name",       "lock_timeout",          "statement_timeout",
+        "transaction_deferrable", "transaction_isolation", "transaction_read_only",
+    };
+
+    for (uint32_t i = 0; at < PARAMETER_COUNT && i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(parameter_table[at].name, names[i]) == 0) {
+            return true;
+        }
+    }
+    return at >= PARAMETER_COUNT; /* A custom one. */
+}
+
 /* What is looked at often is taken from a value when it changes. */
 static void
 value_use(struct parameters *parameters, uint32_t at)
@@ -193,6 +211,7 @@ value_use(struct parameters *parameters, uint32_t at)
     const char *value = value_of(parameters, at);
 
     parameters->version++;
+    parameters->plan_version += !is_no_matter_of_plans(at);
     switch (at < PARAMETER_COUNT ? parameter_table[at].kind : PARAMETER_TEXT) {
     case PARAMETER_FLOAT_DIGITS:
         parameters->settings.extra_float_digits = atoi(value);
@@ -267,6 +286,12 @@ uint64_t
 parameters_version(const struct parameters *parameters)
 {
     return parameters->version;
+}
+
+uint64_t
+parameters_plan_version(const struct parameters *parameters)
+{
+    return parameters->plan_version;
 }
 
 void

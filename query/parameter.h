@@ -29,6 +29,8 @@ err_t parameters_reset(struct parameters *parameters, const char *name);
 err_t parameters_reset_local(struct parameters *parameters, const char *name);
 /* Another one whenever a value may have changed. */
 uint64_t parameters_version(const struct parameters *parameters);
+/* Another one whenever a value may have changed that binding or planning a statement asks. */
+uint64_t parameters_plan_version(const struct parameters *parameters);
 /* The client has said what it begins with: RESET goes back to the values of now. */
 void parameters_started(struct parameters *parameters);
 err_t parameters_reset_all(struct parameters *parameters);

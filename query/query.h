@@ -197,6 +197,15 @@ struct view_check {
     struct expr *expr; /* Over row_source. */
 };
 
+/* What an INSERT, UPDATE or DELETE evaluates of rows, beside its plan. */
+struct change_plan {
+    struct expr **returning;
+    const struct type **returning_types;
+    struct expr **conflict_sets; /* By assignment; over the old row and the new one. */
+    struct expr *conflict_where; /* NULL: none. */
+    struct expr **view_checks;
+};
+
 enum conflict_action { CONFLICT_ERROR, CONFLICT_NOTHING, CONFLICT_UPDATE };
 
 struct statement {
@@ -219,6 +228,7 @@ struct statement {
     struct view_check *view_checks;
     uint32_t returning_count;
     struct target *returning;
+    struct change_plan *planned; /* Set by planning. */
 
     uint32_t param_count;
     const struct type **param_types;

@@ -20,10 +20,7 @@ struct change {
     struct rtable_writes *writes;
     struct arena arena; /* Of the batch. */
     struct row_maker maker;
-    struct expr **returning;
-    struct expr **conflict_sets;
-    struct expr *conflict_where;
-    struct expr **view_checks;
+    const struct change_plan *planned;
     const struct batch *input; /* What the query gave: RETURNING reads other tables there, */
     uint32_t input_row, input_first;
     struct rows results; /* Of RETURNING: told when all is done. */
@@ -98,7 +95,7 @@ view_check(struct change *change, const struct row *row)
         struct datum passes;
         bool is_null;
 
-        TRY(row_eval(change, change->view_checks[i], &input, &passes, &is_null));
+        TRY(row_eval(change, change->planned->view_checks[i], &input, &passes, &is_null));
         if (is_null || passes.i == 0) {
             (void)sql_error("44000", "new row violates check option for view \"%.*s\"",
                             SLICE_ARGS(statement->view_checks[i].view));
@@ -156,7 +153,8 @@ returning_add(struct change *change, const struct row *row)
     for (uint32_t i = 0; i < count; i++) {
         bool is_null = false;
 
-        TRY(row_eval(change, change->returning[i], &input, &result.columns[i].values[0], &is_null));
+        TRY(row_eval(change, change->planned->returning[i], &input, &result.columns[i].values[0],
+                     &is_null));
         result.columns[i].nulls[0] = is_null;
     }
     err = rows_add(&change->results, &result, 0);
@@ -231,11 +229,11 @@ conflict_update(struct change *change, struct slice row_key, const struct row *e
                         "duplicate constrained values.");
     }
     row_batch(change, &old, excluded, &input);
-    if (change->conflict_where != NULL) {
+    if (change->planned->conflict_where != NULL) {
         struct datum passes;
         bool is_null;
 
-        TRY(row_eval(change, change->conflict_where, &input, &passes, &is_null));
+        TRY(row_eval(change, change->planned->conflict_where, &input, &passes, &is_null));
         if (is_null || passes.i == 0) {
             return ERR_OK;
         }
@@ -244,7 +242,7 @@ conflict_update(struct change *change, struct slice row_key, const struct row *e
     TRY(row_maker_finish(&change->maker, &change->arena, &old));
     memcpy(new.values, old.values, change->relation->column_count * sizeof(*new.values));
     memcpy(new.nulls, old.nulls, change->relation->column_count);
-    TRY(row_assign(change, &input, change->conflict_sets, &new));
+    TRY(row_assign(change, &input, change->planned->conflict_sets, &new));
     TRY(row_check(change, &new));
     TRY(row_maker_finish(&change->maker, &change->arena, &old));
     TRY(rtable_update(change->exec->txn, change->relation, row_key, &old, &new, change->writes));
@@ -283,18 +281,18 @@ redis_conflict_update(struct change *change, const struct row *old, const struct
     err_t err;
 
     row_batch(change, old, excluded, &input);
-    if (change->conflict_where != NULL) {
+    if (change->planned->conflict_where != NULL) {
         struct datum passes;
         bool is_null;
 
-        TRY(row_eval(change, change->conflict_where, &input, &passes, &is_null));
+        TRY(row_eval(change, change->planned->conflict_where, &input, &passes, &is_null));
         if (is_null || passes.i == 0) {
             return ERR_OK;
         }
     }
     memcpy(new.values, old->values, change->relation->column_count * sizeof(*new.values));
     memcpy(new.nulls, old->nulls, change->relation->column_count);
-    TRY(row_assign(change, &input, change->conflict_sets, &new));
+    TRY(row_assign(change, &input, change->planned->conflict_sets, &new));
     TRY(row_maker_check(&change->maker, &change->arena, &new));
     TRY(redis_row_update(change->redis, old, &new, &change->arena));
     err = returning_add(change, &new);
@@ -431,49 +429,6 @@ row_change(struct change *change, const struct batch *batch, uint32_t at)
 
 /* ---- The statement ---- */
 
-static err_t
-exprs_resolve(struct change *change)
-{
-    const struct statement *statement = change->statement;
-    struct arena *arena = change->exec->arena;
-    const struct source *row =
-        statement->kind == STATEMENT_DELETE ? statement->old_source : statement->row_source;
-    const struct source *returned[2] = {row, statement->joined_source};
-    const struct source *both[2] = {statement->old_source, statement->row_source};
-    err_t err = ERR_OK;
-
-    TRY(row_maker_open(change->exec, change->relation, &change->maker));
-    change->returning =
-        arena_alloc(arena, (statement->returning_count + 1) * sizeof(*change->returning));
-    change->result_columns =
-        arena_alloc(arena, (statement->returning_count + 1) * sizeof(*change->result_columns));
-    for (uint32_t i = 0; i < statement->returning_count; i++) {
-        change->result_columns[i] =
-            (struct plan_column){.type = statement->returning[i].expr->type};
-        TRY(plan_expr(arena, statement, statement->returning[i].expr, returned,
-                      statement->joined_source != NULL ? 2 : 1, &change->returning[i]));
-    }
-    change->conflict_sets =
-        arena_alloc(arena, (statement->assignment_count + 1) * sizeof(*change->conflict_sets));
-    for (uint32_t i = 0; statement->conflict == CONFLICT_UPDATE && i < statement->assignment_count;
-         i++) {
-        TRY(plan_expr(arena, statement, statement->assignments[i].expr, both, 2,
-                      &change->conflict_sets[i]));
-    }
-    change->view_checks =
-        arena_alloc(arena, (statement->view_check_count + 1) * sizeof(*change->view_checks));
-    for (uint32_t i = 0; i < statement->view_check_count; i++) {
-        TRY(plan_expr(arena, statement, statement->view_checks[i].expr, &row, 1,
-                      &change->view_checks[i]));
-    }
-    if (statement->conflict_where != NULL) {
-        err = plan_expr(arena, statement, statement->conflict_where, both, 2,
-                        &change->conflict_where);
-    }
-out:
-    return err;
-}
-
 /* Which keys of a batch are free is asked at once, not row by row. */
 static err_t
 batch_look(struct change *change, const struct batch *batch)
@@ -530,6 +485,7 @@ change_run(struct exec *exec, const struct statement *statement, const struct pl
         .exec = exec,
         .statement = statement,
         .relation = statement->relation,
+        .planned = statement->planned,
     };
     err_t err;
 
@@ -538,13 +494,17 @@ change_run(struct exec *exec, const struct statement *statement, const struct pl
     exec->events = exec->events != NULL ? exec->events : foreign_events_new();
     arena_init(&change.arena, MEM_SESSIONS);
     map_init(&change.changed);
-    rows_init(&change.results, NULL, 0);
     if (statement->relation->schema == OID_SCHEMA_REDIS) {
         change.redis = redis_rows_new(exec, statement->relation);
     }
-    TRY(exprs_resolve(&change));
-    rows_fini(&change.results);
+    change.result_columns =
+        arena_alloc(exec->arena, (statement->returning_count + 1) * sizeof(*change.result_columns));
+    for (uint32_t i = 0; i < statement->returning_count; i++) {
+        change.result_columns[i] =
+            (struct plan_column){.type = statement->planned->returning_types[i]};
+    }
     rows_init(&change.results, change.result_columns, statement->returning_count);
+    TRY(row_maker_open(exec, change.relation, &change.maker));
     TRY(rows_change(&change, plan));
     if (exec->cte_count == 0) { /* Otherwise when all parts of the statement are done. */
         TRY(foreign_run(exec, exec->events));

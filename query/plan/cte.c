@@ -67,7 +67,8 @@ plan_cte(struct planner *planner, struct cte *cte, const struct plan_cte **out)
             .source = SOURCE_RESOLVED, .column = i, .type = cte->columns[i].type};
     }
     if (cte->change != NULL) {
-        return plan_query(planner, cte->change->query, &planned->plan);
+        TRY(plan_query(planner, cte->change->query, &planned->plan));
+        return plan_change(planner, cte->change);
     }
     TRY(part_plan(planner, cte, cte->query, &planned->plan));
     if (cte->recursive != NULL) {

@@ -50,5 +50,7 @@ err_t plan_grouped(struct planner *planner, const struct expr *expr);
 /* Does it take values from around the query that it stands in? */
 bool plan_takes_outer(const struct expr *expr);
 bool plan_join_takes_outer(const struct join *join);
+/* What a change evaluates beside its plan; nothing for a SELECT. */
+err_t plan_change(struct planner *planner, struct statement *statement);
 /* FROM and WHERE: from.c */
 err_t plan_from(struct planner *planner, const struct query *query, struct plan **plan_out);

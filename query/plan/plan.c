@@ -547,6 +547,50 @@ plan_query(struct planner *planner, struct query *query, struct plan **plan_out)
 }
 
 err_t
+plan_change(struct planner *planner, struct statement *statement)
+{
+    const struct source *row =
+        statement->kind == STATEMENT_DELETE ? statement->old_source : statement->row_source;
+    const struct source *returned[2] = {row, statement->joined_source};
+    const struct source *both[2] = {statement->old_source, statement->row_source};
+    uint32_t sets = statement->conflict == CONFLICT_UPDATE ? statement->assignment_count : 0;
+    struct change_plan *planned;
+    err_t err = ERR_OK;
+
+    if (statement->kind == STATEMENT_SELECT) {
+        return ERR_OK;
+    }
+    planned = plan_zeroed(planner, sizeof(*planned));
+    planned->returning =
+        plan_zeroed(planner, (statement->returning_count + 1) * sizeof(struct expr *));
+    planned->returning_types =
+        plan_zeroed(planner, (statement->returning_count + 1) * sizeof(struct type *));
+    planned->conflict_sets = plan_zeroed(planner, (sets + 1) * sizeof(struct expr *));
+    for (uint32_t i = 0; i < statement->returning_count; i++) {
+        planned->returning_types[i] = statement->returning[i].expr->type;
+        TRY(plan_expr(planner->arena, statement, statement->returning[i].expr, returned,
+                      statement->joined_source != NULL ? 2 : 1, &planned->returning[i]));
+    }
+    for (uint32_t i = 0; i < sets; i++) {
+        TRY(plan_expr(planner->arena, statement, statement->assignments[i].expr, both, 2,
+                      &planned->conflict_sets[i]));
+    }
+    planned->view_checks =
+        plan_zeroed(planner, (statement->view_check_count + 1) * sizeof(struct expr *));
+    for (uint32_t i = 0; i < statement->view_check_count; i++) {
+        TRY(plan_expr(planner->arena, statement, statement->view_checks[i].expr, &row, 1,
+                      &planned->view_checks[i]));
+    }
+    if (statement->conflict_where != NULL) {
+        TRY(plan_expr(planner->arena, statement, statement->conflict_where, both, 2,
+                      &planned->conflict_where));
+    }
+    statement->planned = planned;
+out:
+    return err;
+}
+
+err_t
 plan_statement(struct statement *statement, struct arena *arena, struct plan **plan_out)
 {
     struct planner planner = {.arena = arena,
@@ -556,6 +600,7 @@ plan_statement(struct statement *statement, struct arena *arena, struct plan **p
     err_t err;
 
     TRY(plan_query(&planner, statement->query, plan_out));
+    TRY(plan_change(&planner, statement));
     for (struct cte *cte = statement->changes; cte != NULL; cte = cte->next_change) {
         TRY(plan_cte(&planner, cte, &planned));
     }

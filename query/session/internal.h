@@ -3,11 +3,14 @@
 
 #include "engine/base/list.h"
 #include "models/kv/notify.h"
+#include "query/bind/bind.h"
 #include "query/catalog/system.h"
 #include "query/exec/exec.h"
 #include "query/parse/nodes.h"
 #include "query/session.h"
 
+/* A plan is made anew after so long: what it was chosen by, the sizes of tables, changes. */
+enum { PLAN_US_MAX = 10 * 1000 * 1000 };
 enum { STATEMENT_RUNS_MAX = 64, SAVEPOINTS_MAX = 4096, TAG_BYTES_MAX = 64 };
 
 struct savepoint {
@@ -50,6 +53,22 @@ struct sql_session {
     struct arena arena; /* Of the statement. */
     struct list statements, portals;
     uint32_t statement_count, portal_count;
+    /* What the plans of its prepared statements were made by: with another one all of them go. */
+    uint64_t plans_catalog, plans_parameters;
+    bool plans_temporary; /* has_temporary */
+};
+
+/* A statement that is bound and, from its first run on, planned. Immutable then; it holds the
+ * catalog that it was bound by. */
+struct session_plan {
+    uint32_t references;
+    struct arena arena;
+    struct catalog *catalog;
+    struct statement statement;
+    struct plan *plan; /* NULL: not planned yet. */
+    int64_t planned_us;
+    uint32_t column_count;
+    struct sql_column *columns; /* Of its result. */
 };
 
 struct sql_prepared {
@@ -67,6 +86,8 @@ struct sql_prepared {
     int64_t prepared_us;
     uint64_t runs;
     bool is_empty, is_from_sql;
+    bool is_query;             /* SELECT, VALUES, INSERT, UPDATE, DELETE: it is planned. */
+    struct session_plan *plan; /* NULL: none that is still good. */
 };
 
 struct sql_portal {
@@ -96,6 +117,7 @@ struct sql_portal {
 /* What one statement is run with. */
 struct session_run {
     struct sql_session *session;
+    struct sql_prepared *prepared; /* A query: it stands for the parse tree. NULL: none. */
     const struct sql_sink *sink;
     const char *text;
     const oid_t *types;
@@ -136,7 +158,7 @@ err_t session_failed(void);
 /* Characters before a place that is given in bytes. */
 uint32_t session_position(const char *text, int32_t bytes);
 
-/* One statement; completes it. */
+/* One statement; completes it. raw NULL: run->prepared. */
 YIELDS err_t session_statement_run(struct session_run *run, const RawStmt *raw);
 /* A query in the transaction that is open or opened, without its end. */
 YIELDS err_t session_query_run(struct session_run *run, const RawStmt *raw);
@@ -155,6 +177,21 @@ YIELDS err_t session_prepare_run(struct session_run *run, const PrepareStmt *nod
 YIELDS err_t session_execute_run(struct session_run *run, const ExecuteStmt *node);
 err_t session_deallocate_run(struct sql_session *session, const DeallocateStmt *node,
                              const char **tag_out);
+/* ---- planned.c ---- */
+
+/* What the statement that runs is, bound and planned: kept from an earlier run of the prepared
+ * statement, or made now. The caller releases it. 0A000 when it gives other columns than when it
+ * was prepared. */
+err_t session_plan_get(struct session_run *run, struct session_plan **plan_out);
+/* A new one of this catalog, which it holds; not bound yet. */
+struct session_plan *session_plan_new(struct catalog *catalog);
+err_t session_plan_bind(struct sql_session *session, struct session_plan *plan,
+                        const struct bind_options *options, const Node *node,
+                        int32_t *position_out);
+void session_plan_release(struct session_plan **plan); /* Accepts NULL in it. */
+/* Are plans that were made earlier still good with this catalog? Otherwise they are dropped. */
+bool session_plans_are_good(struct sql_session *session, const struct catalog *catalog);
+
 /* Runs a prepared statement with these parameters; completes it. */
 YIELDS err_t session_prepared_run(struct sql_session *session, struct sql_prepared *prepared,
                                   const struct datum *params, const uint8_t *nulls,

@@ -47,6 +47,7 @@ session_prepared_release(struct sql_prepared *prepared)
     session_name_free(prepared->name);
     session_name_free(prepared->text);
     catalog_drop(&prepared->catalog);
+    session_plan_release(&prepared->plan);
     arena_fini(&prepared->arena);
     MEM_FREE(MEM_SESSIONS, prepared);
 }
@@ -185,15 +186,48 @@ utility_columns(struct sql_prepared *prepared, const Node *node)
     columns_set(prepared, columns, count);
 }
 
-/* Binds the statement for its types alone. */
+static bool
+is_query(const Node *node)
+{
+    switch (nodeTag(node)) {
+    case T_SelectStmt:
+    case T_InsertStmt:
+    case T_UpdateStmt:
+    case T_DeleteStmt:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* What was found out about its types and columns. */
+static void
+described(struct sql_prepared *prepared, const struct session_plan *plan, const Node *node)
+{
+    const struct statement *statement = &plan->statement;
+
+    prepared->param_count = statement->param_count;
+    prepared->param_types = arena_alloc(&prepared->arena, (statement->param_count + 1) *
+                                                              sizeof(*prepared->param_types));
+    for (uint32_t i = 0; i < statement->param_count; i++) {
+        prepared->param_types[i] = statement->param_types[i];
+    }
+    prepared->is_query = is_query(node);
+    if (prepared->is_query) {
+        columns_set(prepared, plan->columns, plan->column_count);
+    } else {
+        utility_columns(prepared, node);
+    }
+}
+
+/* Binds the statement: for its types, and for the first run. */
 static err_t
 prepared_describe(struct sql_prepared *prepared, const Node *node, int32_t *position_out)
 {
     struct sql_session *session = prepared->session;
+    struct session_plan *plan = NULL;
     struct catalog *catalog = NULL;
-    struct statement statement;
     struct bind_options options = {
-        .arena = &prepared->arena,
         .settings = sql_session_settings(session),
         .param_count = prepared->type_count,
         .param_types = prepared->types,
@@ -202,20 +236,20 @@ prepared_describe(struct sql_prepared *prepared, const Node *node, int32_t *posi
     err_t err;
 
     TRY(relational_catalog(&catalog));
-    options.catalog = session->own != NULL ? session->own : catalog;
     session_env_set(session, catalog);
-    TRY(bind_statement(&options, node, &statement, position_out));
+    plan = session_plan_new(session->own != NULL ? session->own : catalog);
+    TRY(session_plan_bind(session, plan, &options, node, position_out));
     catalog_drop(&prepared->catalog);
-    prepared->catalog = catalog_hold(session->own != NULL ? session->own : catalog);
-    prepared->param_count = statement.param_count;
-    prepared->param_types = statement.param_types;
-    if (statement.kind == STATEMENT_UTILITY) {
-        utility_columns(prepared, node);
-    } else {
-        session_columns(&statement, &prepared->arena, &prepared->columns, &prepared->column_count);
+    prepared->catalog = catalog_hold(plan->catalog);
+    described(prepared, plan, node);
+    if (prepared->is_query && session->own == NULL) {
+        (void)session_plans_are_good(session, catalog);
+        prepared->plan = plan;
+        plan = NULL;
     }
 out:
     session->env.catalog = NULL;
+    session_plan_release(&plan);
     catalog_drop(&catalog);
     return err;
 }
@@ -349,20 +383,6 @@ out:
     return err;
 }
 
-static bool
-is_preparable(const Node *node)
-{
-    switch (nodeTag(node)) {
-    case T_SelectStmt:
-    case T_InsertStmt:
-    case T_UpdateStmt:
-    case T_DeleteStmt:
-        return true;
-    default:
-        return false;
-    }
-}
-
 err_t
 session_prepare_run(struct session_run *run, const PrepareStmt *node, const RawStmt *raw)
 {
@@ -376,7 +396,7 @@ session_prepare_run(struct session_run *run, const PrepareStmt *node, const RawS
     if (node->name[0] == '\0') {
         return sql_error("26000", "invalid statement name: must not be empty");
     }
-    if (!is_preparable(node->query)) {
+    if (!is_query(node->query)) {
         return sql_error("0A000", "PREPARE of this statement is not supported");
     }
     types = arena_alloc(&session->arena, (count + 1) * sizeof(*types));
@@ -408,43 +428,42 @@ session_deallocate_run(struct sql_session *session, const DeallocateStmt *node,
 
 /* ---- Running ---- */
 
+/* The statement, by its text. */
+static err_t
+text_run(struct session_run *run, const struct sql_prepared *prepared)
+{
+    struct parse parse = {0};
+    uint32_t position;
+    err_t err;
+
+    TRY(parse_open(prepared->text, &parse, &position));
+    err = session_statement_run(run, linitial(parse.statements));
+out:
+    parse_close(&parse);
+    return err;
+}
+
 err_t
 session_prepared_run(struct sql_session *session, struct sql_prepared *prepared,
                      const struct datum *params, const uint8_t *nulls, uint32_t param_count,
                      const struct sql_sink *sink, bool is_last)
 {
-    oid_t *types = mem_alloc(MEM_SESSIONS, (prepared->param_count + 1) * sizeof(*types));
     struct session_run run = {
         .session = session,
+        .prepared = prepared->is_query ? prepared : NULL,
         .sink = sink,
         .text = prepared->text,
-        .types = types,
-        .type_count = prepared->param_count,
         .params = params,
         .nulls = nulls,
         .param_count = param_count,
         .position = -1,
         .is_last = is_last,
     };
-    struct parse parse = {0};
-    RawStmt raw;
-    uint32_t position, types_count = prepared->param_count;
     err_t err;
 
     (void)session_prepared_hold(prepared);
     prepared->runs++;
-    for (uint32_t i = 0; i < types_count; i++) {
-        types[i] = prepared->param_types[i]->oid;
-    }
-    TRY(parse_open(prepared->text, &parse, &position));
-    raw = *(const RawStmt *)linitial(parse.statements);
-    if (prepared->is_from_sql) {
-        raw.stmt = (Node *)(uintptr_t)statement_of(&raw);
-    }
-    err = session_statement_run(&run, &raw);
-out:
-    parse_close(&parse);
-    mem_free(MEM_SESSIONS, types, (types_count + 1) * sizeof(*types));
+    err = prepared->is_query ? session_statement_run(&run, NULL) : text_run(&run, prepared);
     session_prepared_release(prepared);
     return err;
 }

@@ -323,11 +323,9 @@ out:
 }
 
 static err_t
-query_run(struct session_run *run, const struct statement *statement)
+query_run(struct session_run *run, const struct statement *statement, const struct plan *plan)
 {
     struct sql_session *session = run->session;
-    bool gives_rows = statement->kind == STATEMENT_SELECT || statement->returning_count > 0;
-    struct plan *plan;
     struct exec exec;
     err_t err;
 
@@ -336,10 +334,6 @@ query_run(struct session_run *run, const struct statement *statement)
     exec.param_nulls = run->nulls;
     exec.param_count = run->param_count;
     exec.is_cancelled = &session->is_cancelled;
-    TRY(plan_statement((struct statement *)(uintptr_t)statement, &session->arena, &plan));
-    if (gives_rows) {
-        session_columns(statement, &session->arena, &run->columns, &run->column_count);
-    }
     run->rows = 0;
     err = statement->kind == STATEMENT_SELECT
               ? select_run(run, &exec, plan)
@@ -347,14 +341,13 @@ query_run(struct session_run *run, const struct statement *statement)
     if (err == ERR_OK) {
         err = ctes_finish(&exec, statement);
     }
-    if (err == ERR_OK && gives_rows) {
+    if (err == ERR_OK && (statement->kind == STATEMENT_SELECT || statement->returning_count > 0)) {
         err = columns_tell(run);
     }
     if (err == ERR_OK && exec.events != NULL && !foreign_events_are_none(exec.events)) {
         run->is_described = true; /* Its rows are out: it cannot run again. */
         err = foreign_run(&exec, exec.events);
     }
-out:
     exec_fini(&exec);
     return err;
 }
@@ -511,6 +504,45 @@ out:
     return err;
 }
 
+/* A prepared statement whose plan is kept. */
+static err_t
+planned_run(struct session_run *run)
+{
+    struct session_plan *plan;
+    err_t err = session_plan_get(run, &plan);
+
+    if (err != ERR_OK) {
+        return err;
+    }
+    TRY(tables_lock(run, &plan->statement));
+    run->columns = plan->columns;
+    run->column_count = plan->column_count;
+    TRY(query_run(run, &plan->statement, plan->plan));
+    query_tag(run, plan->statement.kind);
+out:
+    run->columns = NULL;
+    run->column_count = 0;
+    session_plan_release(&plan);
+    return err;
+}
+
+static err_t
+bound_query_run(struct session_run *run, struct statement *statement)
+{
+    struct arena *arena = &run->session->arena;
+    struct plan *plan;
+    err_t err;
+
+    TRY(plan_statement(statement, arena, &plan));
+    if (statement->kind == STATEMENT_SELECT || statement->returning_count > 0) {
+        session_columns(statement, arena, &run->columns, &run->column_count);
+    }
+    TRY(query_run(run, statement, plan));
+    query_tag(run, statement->kind);
+out:
+    return err;
+}
+
 static err_t
 bound_run(struct session_run *run, const RawStmt *raw)
 {
@@ -535,9 +567,7 @@ bound_run(struct session_run *run, const RawStmt *raw)
         return copy_run(run, &statement, (const CopyStmt *)raw->stmt);
     }
     if (statement.kind != STATEMENT_UTILITY) {
-        TRY(query_run(run, &statement));
-        query_tag(run, statement.kind);
-        return ERR_OK;
+        return bound_query_run(run, &statement);
     }
     err = sql_error("0A000", "%s is not supported yet", utility_name(raw->stmt));
 out:
@@ -568,7 +598,7 @@ statement_attempt(struct session_run *run, const RawStmt *raw)
     err_t err = session_statement_begin(run);
 
     if (err == ERR_OK) {
-        err = bound_run(run, raw);
+        err = raw == NULL ? planned_run(run) : bound_run(run, raw);
         session->env.catalog = NULL;
         catalog_drop(&run->catalog);
     }
@@ -608,7 +638,7 @@ is_heard_when_failed(const Node *node)
 {
     const TransactionStmt *transaction = (const TransactionStmt *)node;
 
-    return IsA(node, TransactionStmt) &&
+    return node != NULL && IsA(node, TransactionStmt) &&
            (transaction->kind == TRANS_STMT_COMMIT || transaction->kind == TRANS_STMT_ROLLBACK ||
             transaction->kind == TRANS_STMT_ROLLBACK_TO);
 }
@@ -619,7 +649,7 @@ is_end(const Node *node)
 {
     const TransactionStmt *transaction = (const TransactionStmt *)node;
 
-    return IsA(node, TransactionStmt) &&
+    return node != NULL && IsA(node, TransactionStmt) &&
            (transaction->kind == TRANS_STMT_COMMIT || transaction->kind == TRANS_STMT_ROLLBACK);
 }
 
@@ -675,49 +705,63 @@ object_run(struct session_run *run, const RawStmt *raw, const char **tag_out, bo
     }
 }
 
-err_t
-session_statement_run(struct session_run *run, const RawStmt *raw)
+/* A statement by its parse tree, without its end. */
+static err_t
+node_run(struct session_run *run, const RawStmt *raw, const char **tag_out)
 {
-    bool is_found;
     struct sql_session *session = run->session;
-    const char *tag = NULL;
+    bool is_found;
     err_t err;
 
-    run->is_described = false;
-    if (session->is_failed && !is_heard_when_failed(raw->stmt)) {
-        return session_failed();
-    }
-    if (session->is_guest && IsA(raw->stmt, TransactionStmt)) {
-        return sql_error("0A000", "the transaction is begun and ended by who runs the statement");
-    }
-    if (session->shared != 0 && session->txn == NULL && !is_end(raw->stmt)) {
-        return session_shared_run(run, raw);
-    }
     switch (nodeTag(raw->stmt)) {
-    case T_ExecuteStmt:
-        return session_execute_run(run, (const ExecuteStmt *)raw->stmt);
     case T_TransactionStmt:
-        err = session_transaction_run(session, (const TransactionStmt *)raw->stmt, run->sink, &tag);
+        err = session_transaction_run(session, (const TransactionStmt *)raw->stmt, run->sink,
+                                      tag_out);
         break;
     case T_VariableSetStmt:
-        tag = ((const VariableSetStmt *)raw->stmt)->kind == VAR_RESET ? "RESET" : "SET";
+        *tag_out = ((const VariableSetStmt *)raw->stmt)->kind == VAR_RESET ? "RESET" : "SET";
         err = session_set_run(session, (const VariableSetStmt *)raw->stmt, run->sink);
         break;
     case T_VariableShowStmt:
-        tag = "SHOW";
+        *tag_out = "SHOW";
         err = session_show_run(session, (const VariableShowStmt *)raw->stmt, run->sink);
         break;
     case T_ConstraintsSetStmt:
-        tag = "SET CONSTRAINTS";
+        *tag_out = "SET CONSTRAINTS";
         err = session_constraints_run(session, (const ConstraintsSetStmt *)raw->stmt);
         break;
     default:
-        err = object_run(run, raw, &tag, &is_found);
+        err = object_run(run, raw, tag_out, &is_found);
         if (!is_found) {
             err = session_query_run(run, raw);
         }
         break;
     }
+    return err;
+}
+
+err_t
+session_statement_run(struct session_run *run, const RawStmt *raw)
+{
+    struct sql_session *session = run->session;
+    const Node *node = raw != NULL ? raw->stmt : NULL; /* A prepared query is none of these. */
+    const char *tag = NULL;
+    err_t err;
+
+    run->is_described = false;
+    if (session->is_failed && !is_heard_when_failed(node)) {
+        return session_failed();
+    }
+    if (session->is_guest && node != NULL && IsA(node, TransactionStmt)) {
+        return sql_error("0A000", "the transaction is begun and ended by who runs the statement");
+    }
+    if (session->shared != 0 && session->txn == NULL && !is_end(node)) {
+        return session_shared_run(run, raw);
+    }
+    if (node != NULL && IsA(node, ExecuteStmt)) {
+        return session_execute_run(run, (const ExecuteStmt *)node);
+    }
+    err = raw == NULL ? session_query_run(run, NULL) : node_run(run, raw, &tag);
     if (err == ERR_OK) {
         err = session_join_finish(session);
     }
