@@ -484,8 +484,9 @@ server_start(struct server *server, int *status_out)
     runtime_call(server->runtime, 0, MSG_FIBER, phase_reshard, &server->shards[0]);
     TRY(phase_result(server, 0, 1));
     *status_out = EXIT_UNAVAILABLE_;
-    TRY(phase_all(server, phase_listen));
+    /* Redis last: whoever asks for readiness by PING finds the other protocols there. */
     TRY(phase_all(server, phase_pgwire));
+    TRY(phase_all(server, phase_listen));
     *status_out = 0;
     err = ERR_OK;
 out:
