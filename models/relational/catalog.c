@@ -355,7 +355,7 @@ catalog_objects(const struct catalog *catalog, enum catalog_class class, uint32_
     uint32_t first = object_search(catalog, class, 0, 0);
 
     *count_out = object_search(catalog, class + 1, 0, 0) - first;
-    return catalog->objects + first;
+    return *count_out > 0 ? catalog->objects + first : NULL;
 }
 
 const struct type *
