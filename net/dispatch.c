@@ -133,6 +133,18 @@ is_shown_last(const struct command *command)
     return strcmp(command->name, "exec") == 0;
 }
 
+/* What runs here suspends without asking the transaction of EXEC, whose snapshot other shards would
+ * outrun meanwhile. Commands on data hold it themselves where they suspend. */
+static void
+snapshot_hold(const struct net *net, const struct kv_request *request)
+{
+    if (request->txn != NULL && txn_is_auto(request->txn) &&
+        (request->command->layer == COMMAND_SESSION || net->observer_total > 0 ||
+         tracking_clients(net->tracking) > 0)) {
+        txn_hold(request->txn);
+    }
+}
+
 /* Runs a request whose checks are done; replies go to request->reply. */
 static YIELDS void
 request_execute(struct net *net, struct session *session, struct kv_request *request)
@@ -144,6 +156,7 @@ request_execute(struct net *net, struct session *session, struct kv_request *req
     bool has_failed;
 
     net->executing++;
+    snapshot_hold(net, request);
     if (__builtin_expect(net->observer_total > 0, 0) && !is_shown_last(request->command)) {
         observe_command(net, session, request);
     }

@@ -75,6 +75,9 @@ part_hold(struct part *part)
     if (!part->is_held) {
         /* Later commits lie above the snapshot. */
         clock_raise(&txns->store->clock, part->snapshot);
+        /* Suspended before it was held? Then some shard may have collected what it needs. */
+        ASSERT(part->txn >> TXN_ID_HOME_SHIFT != shard_id() || shard_count() == 1 ||
+               part->snapshot >= horizon_oldest(&txns->store->horizon));
         lsm_snapshot_take(store_lsm(txns->store), part->snapshot, &part->held);
         part->is_held = true;
     }

@@ -146,9 +146,6 @@ requests_run(struct multi_run *run)
     if (run->is_exec) {
         reply_array(multi->reply, multi->count);
     }
-    if (shard_count() > 1) {
-        txn_hold(run->txn); /* Commands of the layer above suspend without knowing of it. */
-    }
     for (uint32_t i = 0; i < multi->count; i++) {
         struct kv_request *request = &multi->requests[i];
 

@@ -16,6 +16,7 @@ SCAN_TURNS_MAX = 10000
 CROSS_TRIES = 64
 LONG_BYTES = 10000  # Half of a string; LCS looks at so many squared times four.
 LONG_WRITES = 400
+EXEC_WRITES, EXEC_TURNS = 50, 8
 
 
 def expect(found, expected, what):
@@ -188,6 +189,19 @@ class Cases:
             self.others[i % len(self.others)].call("SET", "other%d" % i, i)
         expect(self.connection.read(), [2 * LONG_BYTES] + [name[::-1] for name in names], "EXEC")
 
+    def commands_that_ask_all_shards_in_exec_keep_its_snapshot(self):
+        """Other clients write meanwhile, so that old versions may go."""
+        writes = [["SET", "other%d" % i, i] for i in range(EXEC_WRITES)]
+        for asking in (["SLOWLOG", "GET"], ["SLOWLOG", "RESET"], ["CLIENT", "KILL", "ID", "0"]):
+            for _ in range(EXEC_TURNS):
+                for connection in self.others:
+                    connection.send_raw(b"".join(server.encode(write) for write in writes))
+                for _ in range(EXEC_WRITES):
+                    self.connection.pipeline([["MULTI"], asking, ["GET", "kept"],
+                                              ["HGET", "h", "f"], ["EXEC"]])
+                for connection in self.others:
+                    expect({connection.read() for _ in writes}, {b"OK"}, "SET")
+
     def dbsize_in_exec_counts_what_came_before_it(self):
         commands = []
         for i in range(PIPELINE // 8):
@@ -200,7 +214,8 @@ class Cases:
         for connection in [self.connection] + self.others:
             connection.close()
 
-    ALL = [dbsize_scan_and_keys_cover_all_shards, a_scan_may_move_between_connections,
+    ALL = [commands_that_ask_all_shards_in_exec_keep_its_snapshot,
+           dbsize_scan_and_keys_cover_all_shards, a_scan_may_move_between_connections,
            randomkey_finds_many_keys, a_pipeline_over_all_shards_answers_in_order,
            an_acknowledged_write_is_seen_by_every_connection, counters_add_up_over_connections,
            flushdb_empties_one_database_on_all_shards, swapdb_swaps_on_all_shards,
