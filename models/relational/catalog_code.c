@@ -2,6 +2,7 @@
 #include "models/relational/catalog_code.h"
 
 #include "engine/base/assert.h"
+#include "models/relational/catalog_reader.h"
 
 #include "engine/base/poison.h"
 
@@ -160,26 +161,8 @@ relation_encode(struct buf *out, const struct relation *relation)
 
 /* ---- Decoding: a reader that stays at its end once something is wrong. ---- */
 
-struct reader {
-    const uint8_t *at, *end;
-    struct arena *arena;
-    const struct catalog *catalog;
-    bool is_bad;
-};
-
-static uint64_t
-take_varint(struct reader *reader)
-{
-    uint64_t value = 0;
-    size_t used = reader->is_bad ? 0 : get_varint(reader->at, reader->end, &value);
-
-    reader->is_bad = used == 0;
-    reader->at += used;
-    return value;
-}
-
 static int64_t
-take_signed(struct reader *reader)
+take_signed(struct catalog_reader *reader)
 {
     uint64_t zigzag = take_varint(reader);
 
@@ -187,7 +170,7 @@ take_signed(struct reader *reader)
 }
 
 static uint8_t
-take_byte(struct reader *reader)
+take_byte(struct catalog_reader *reader)
 {
     if (reader->is_bad || reader->at == reader->end) {
         reader->is_bad = true;
@@ -196,23 +179,8 @@ take_byte(struct reader *reader)
     return *reader->at++;
 }
 
-static struct slice
-take_bytes(struct reader *reader)
-{
-    uint64_t size = take_varint(reader);
-    struct slice bytes;
-
-    if (reader->is_bad || size > (uint64_t)(reader->end - reader->at)) {
-        reader->is_bad = true;
-        return slice_of(NULL, 0);
-    }
-    bytes = arena_copy(reader->arena, slice_of(reader->at, size));
-    reader->at += size;
-    return bytes;
-}
-
 static uint16_t
-take_count(struct reader *reader, uint64_t max)
+take_count(struct catalog_reader *reader, uint64_t max)
 {
     uint64_t count = take_varint(reader);
 
@@ -223,7 +191,7 @@ take_count(struct reader *reader, uint64_t max)
 }
 
 static const struct type *
-take_type(struct reader *reader)
+take_type(struct catalog_reader *reader)
 {
     const struct type *type = catalog_type(reader->catalog, (oid_t)take_varint(reader));
 
@@ -232,7 +200,7 @@ take_type(struct reader *reader)
 }
 
 static void
-column_decode(struct reader *reader, struct column *column)
+column_decode(struct catalog_reader *reader, struct column *column)
 {
     uint8_t flags;
 
@@ -251,7 +219,7 @@ column_decode(struct reader *reader, struct column *column)
 
 /* Numbers of columns (or, with virtuals, of expressions): each must be there. */
 static uint16_t
-take_numbers(struct reader *reader, uint16_t *numbers, uint16_t column_count)
+take_numbers(struct catalog_reader *reader, uint16_t *numbers, uint16_t column_count)
 {
     uint16_t count = take_count(reader, INDEX_COLUMNS_MAX);
 
@@ -265,7 +233,7 @@ take_numbers(struct reader *reader, uint16_t *numbers, uint16_t column_count)
 }
 
 static uint16_t
-take_part(struct reader *reader, uint64_t number, const struct relation *relation)
+take_part(struct catalog_reader *reader, uint64_t number, const struct relation *relation)
 {
     reader->is_bad =
         reader->is_bad || number > UINT16_MAX ||
@@ -275,7 +243,7 @@ take_part(struct reader *reader, uint64_t number, const struct relation *relatio
 }
 
 static void
-index_decode(struct reader *reader, struct index *index, const struct relation *relation)
+index_decode(struct catalog_reader *reader, struct index *index, const struct relation *relation)
 {
     uint64_t predicate;
     uint8_t flags;
@@ -302,7 +270,8 @@ index_decode(struct reader *reader, struct index *index, const struct relation *
 }
 
 static void
-constraint_decode(struct reader *reader, struct constraint *constraint, uint16_t column_count)
+constraint_decode(struct catalog_reader *reader, struct constraint *constraint,
+                  uint16_t column_count)
 {
     uint8_t flags;
 
@@ -330,7 +299,7 @@ constraint_decode(struct reader *reader, struct constraint *constraint, uint16_t
 }
 
 static void
-sequence_decode(struct reader *reader, struct sequence *sequence)
+sequence_decode(struct catalog_reader *reader, struct sequence *sequence)
 {
     sequence->start = take_signed(reader);
     sequence->increment = take_signed(reader);
@@ -366,7 +335,7 @@ relation_derive(struct relation *relation)
 }
 
 static void
-lists_decode(struct reader *reader, struct relation *out)
+lists_decode(struct catalog_reader *reader, struct relation *out)
 {
     out->virtual_count = take_count(reader, UINT16_MAX - INDEX_EXPRESSION);
     out->virtuals = zeroed(reader->arena, out->virtual_count * sizeof(*out->virtuals));
@@ -398,7 +367,7 @@ err_t
 relation_decode(const struct catalog *catalog, struct slice stored, oid_t oid, struct arena *arena,
                 struct relation *out)
 {
-    struct reader reader = {stored.data, stored.data + stored.size, arena, catalog, false};
+    struct catalog_reader reader = {stored.data, stored.data + stored.size, arena, catalog, false};
 
     *out = (struct relation){.oid = oid};
     out->schema = (oid_t)take_varint(&reader);

@@ -1,7 +1,7 @@
 /* models/relational/catalog_type.c - encoding of types that users make. */
 #include "models/relational/catalog_type.h"
 
-#include <string.h>
+#include "models/relational/catalog_reader.h"
 
 #include "engine/base/poison.h"
 
@@ -39,24 +39,8 @@ enum_type_encode(struct buf *out, const struct enum_type *type)
 
 /* ---- Decoding ---- */
 
-struct reader {
-    const uint8_t *at, *end;
-    bool is_bad;
-};
-
-static uint64_t
-take_varint(struct reader *reader)
-{
-    uint64_t value = 0;
-    size_t used = reader->is_bad ? 0 : get_varint(reader->at, reader->end, &value);
-
-    reader->is_bad = used == 0;
-    reader->at += used;
-    return reader->is_bad ? 0 : value;
-}
-
 static void
-take_fixed(struct reader *reader, void *out, size_t size)
+take_fixed(struct catalog_reader *reader, void *out, size_t size)
 {
     reader->is_bad = reader->is_bad || size > (size_t)(reader->end - reader->at);
     if (!reader->is_bad) {
@@ -65,22 +49,8 @@ take_fixed(struct reader *reader, void *out, size_t size)
     }
 }
 
-static struct slice
-take_bytes(struct reader *reader, struct arena *arena)
-{
-    uint64_t size = take_varint(reader);
-    struct slice bytes = {0};
-
-    reader->is_bad = reader->is_bad || size > (uint64_t)(reader->end - reader->at);
-    if (!reader->is_bad) {
-        bytes = arena_copy(arena, slice_of(reader->at, size));
-        reader->at += size;
-    }
-    return bytes;
-}
-
 static void
-labels_take(struct reader *reader, struct enum_type *type, struct arena *arena)
+labels_take(struct catalog_reader *reader, struct enum_type *type, struct arena *arena)
 {
     uint64_t count = take_varint(reader);
 
@@ -97,7 +67,7 @@ labels_take(struct reader *reader, struct enum_type *type, struct arena *arena)
         label->since = take_varint(reader);
         take_fixed(reader, &label->place, sizeof(label->place));
         take_fixed(reader, &label->order, sizeof(label->order));
-        label->name = take_bytes(reader, arena);
+        label->name = take_bytes(reader);
         reader->is_bad = reader->is_bad || (i > 0 && label->place <= label[-1].place);
     }
 }
@@ -106,7 +76,7 @@ err_t
 enum_type_decode(struct slice body, oid_t oid, uint64_t version, struct arena *arena,
                  const struct enum_type **out)
 {
-    struct reader reader = {body.data, body.data + body.size, false};
+    struct catalog_reader reader = {body.data, body.data + body.size, arena, NULL, false};
     struct enum_type *type = arena_alloc(arena, sizeof(*type));
     uint8_t kind = 0;
     oid_t array;
@@ -116,8 +86,8 @@ enum_type_decode(struct slice body, oid_t oid, uint64_t version, struct arena *a
     type->schema = (oid_t)take_varint(&reader);
     type->owner = (oid_t)take_varint(&reader);
     array = (oid_t)take_varint(&reader);
-    type->name = take_bytes(&reader, arena);
-    type->array_name = take_bytes(&reader, arena);
+    type->name = take_bytes(&reader);
+    type->array_name = take_bytes(&reader);
     labels_take(&reader, type, arena);
     if (reader.is_bad || reader.at != reader.end || kind != KIND_ENUM || oid < OID_FIRST_USER ||
         oid % 2 != 0 || array != oid + 1) {

@@ -212,13 +212,28 @@ row_assign(struct change *change, const struct batch *input, struct expr *const 
     return err;
 }
 
+/* ON CONFLICT DO UPDATE ... WHERE */
+static err_t
+conflict_passes(struct change *change, const struct batch *input, bool *passes_out)
+{
+    struct datum value = datum_int(1);
+    bool is_null = false;
+    err_t err = ERR_OK;
+
+    if (change->planned->conflict_where != NULL) {
+        err = row_eval(change, change->planned->conflict_where, input, &value, &is_null);
+    }
+    *passes_out = !is_null && value.i != 0;
+    return err;
+}
+
 /* ON CONFLICT DO UPDATE of the row that is there. */
 static err_t
 conflict_update(struct change *change, struct slice row_key, const struct row *excluded)
 {
     struct row old, new;
     struct batch input;
-    bool is_found, is_new;
+    bool is_found, is_new, passes;
     err_t err;
 
     (void)map_put(&change->changed, row_key, &is_new);
@@ -229,14 +244,9 @@ conflict_update(struct change *change, struct slice row_key, const struct row *e
                         "duplicate constrained values.");
     }
     row_batch(change, &old, excluded, &input);
-    if (change->planned->conflict_where != NULL) {
-        struct datum passes;
-        bool is_null;
-
-        TRY(row_eval(change, change->planned->conflict_where, &input, &passes, &is_null));
-        if (is_null || passes.i == 0) {
-            return ERR_OK;
-        }
+    TRY(conflict_passes(change, &input, &passes));
+    if (!passes) {
+        return ERR_OK;
     }
     new = row_maker_row(change->relation, &change->arena);
     TRY(row_maker_finish(&change->maker, &change->arena, &old));
@@ -278,17 +288,13 @@ redis_conflict_update(struct change *change, const struct row *old, const struct
 {
     struct row new = row_maker_row(change->relation, &change->arena);
     struct batch input;
+    bool passes;
     err_t err;
 
     row_batch(change, old, excluded, &input);
-    if (change->planned->conflict_where != NULL) {
-        struct datum passes;
-        bool is_null;
-
-        TRY(row_eval(change, change->planned->conflict_where, &input, &passes, &is_null));
-        if (is_null || passes.i == 0) {
-            return ERR_OK;
-        }
+    TRY(conflict_passes(change, &input, &passes));
+    if (!passes) {
+        return ERR_OK;
     }
     memcpy(new.values, old->values, change->relation->column_count * sizeof(*new.values));
     memcpy(new.nulls, old->nulls, change->relation->column_count);

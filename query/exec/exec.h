@@ -128,6 +128,9 @@ void batch_make(struct batch *batch, struct arena *arena, uint32_t columns, uint
 /* Equal rows have equal bytes. */
 void row_hash_put(const struct plan_column *columns, const struct vector *vectors, uint32_t count,
                   uint32_t row, struct buf *out);
+/* The same of computed keys, alone in the buffer. False: one is null, which equals nothing. */
+bool keys_hash_put(struct expr *const *keys, uint32_t count, const struct vector *vectors,
+                   uint32_t row, struct buf *out);
 
 /* ---- Operators ---- */
 

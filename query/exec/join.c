@@ -53,21 +53,6 @@ keys_eval(struct operator* operator, struct expr ** keys, const struct batch *ba
     return err;
 }
 
-/* False: a null is in it, which equals nothing. */
-static bool
-key_put(struct expr **keys, uint32_t count, const struct vector *vectors, uint32_t row,
-        struct buf *out)
-{
-    buf_clear(out);
-    for (uint32_t i = 0; i < count; i++) {
-        if (vector_is_null(&vectors[i], row)) {
-            return false;
-        }
-        type_hash_put(keys[i]->type, vector_value(&vectors[i], row), out);
-    }
-    return true;
-}
-
 /* ---- Building ---- */
 
 static void
@@ -91,7 +76,7 @@ build_batch(struct operator* operator, const struct batch * batch, struct buf *k
     TRY(keys_eval(operator, plan->right_keys, batch, &vectors));
     for (uint32_t i = 0; i < batch->rows; i++) {
         uint32_t number = state->rows.count;
-        bool has_key = key_put(plan->right_keys, plan->key_count, vectors, i, key);
+        bool has_key = keys_hash_put(plan->right_keys, plan->key_count, vectors, i, key);
 
         if (plan->kind == PLAN_JOIN_HASH && !has_key && !keeps_right(plan)) {
             continue;
@@ -160,7 +145,7 @@ static err_t left_take(struct operator* operator)
             state->left_first[i] = state->rows.count > 0 ? 0 : CHAIN_END;
             continue;
         }
-        if (key_put(plan->left_keys, plan->key_count, vectors, i, &key)) {
+        if (keys_hash_put(plan->left_keys, plan->key_count, vectors, i, &key)) {
             entry = map_find(&state->map, buf_slice(&key));
         }
         state->left_first[i] = entry != NULL ? entry->value : CHAIN_END;

@@ -91,6 +91,20 @@ row_hash_put(const struct plan_column *columns, const struct vector *vectors, ui
     }
 }
 
+bool
+keys_hash_put(struct expr *const *keys, uint32_t count, const struct vector *vectors, uint32_t row,
+              struct buf *out)
+{
+    buf_clear(out);
+    for (uint32_t i = 0; i < count; i++) {
+        if (vector_is_null(&vectors[i], row)) {
+            return false;
+        }
+        type_hash_put(keys[i]->type, vector_value(&vectors[i], row), out);
+    }
+    return true;
+}
+
 /* ---- Maps: open addressing, a power of two of places, at most half of them used ---- */
 
 void

@@ -405,21 +405,6 @@ keys_eval(struct exec *exec, struct arena *arena, struct expr *const *keys, uint
     return err;
 }
 
-/* False: a null is in it. */
-static bool
-key_put(struct expr *const *keys, uint32_t count, const struct vector *vectors, uint32_t row,
-        struct buf *out)
-{
-    buf_clear(out);
-    for (uint32_t i = 0; i < count; i++) {
-        if (vector_is_null(&vectors[i], row)) {
-            return false;
-        }
-        type_hash_put(keys[i]->type, vector_value(&vectors[i], row), out);
-    }
-    return true;
-}
-
 static err_t
 hash_build(struct exec *exec, struct subquery_state *state)
 {
@@ -444,7 +429,7 @@ hash_build(struct exec *exec, struct subquery_state *state)
         for (uint32_t i = 0; i < count; i++) {
             bool is_new;
 
-            if (key_put(state->row_keys, state->key_count, vectors, i, &key)) {
+            if (keys_hash_put(state->row_keys, state->key_count, vectors, i, &key)) {
                 (void)map_put(&state->keys, buf_slice(&key), &is_new);
             } else {
                 state->has_null_keys = true;
@@ -501,7 +486,7 @@ hash_probe(struct evaluation *evaluation, const struct expr *expr, struct subque
                   rows, count, vectors));
     for (uint32_t i = 0; i < count; i++) {
         uint32_t row = row_at(rows, i);
-        bool has_key = key_put(state->value_keys, state->key_count, vectors, row, &key);
+        bool has_key = keys_hash_put(state->value_keys, state->key_count, vectors, row, &key);
         bool is_found = has_key && map_find(&state->keys, buf_slice(&key)) != NULL;
         struct datum value = datum_int(is_found == is_any);
         bool is_null = false;

@@ -121,17 +121,23 @@ error_of(const struct reply *reply)
                      (const char *)text.data);
 }
 
-err_t
-sql_session_redis(struct sql_session *session, const struct slice *argv, uint32_t argc,
-                  struct arena *arena, struct reply *reply)
+static struct kv_request
+request_of(const struct slice *argv, uint32_t argc, struct arena *arena, struct reply *reply)
 {
-    struct kv_request request = {
+    return (struct kv_request){
         .command = command_resolve(argv, argc),
         .argv = argv,
         .argc = argc,
         .reply = reply,
         .arena = arena,
     };
+}
+
+err_t
+sql_session_redis(struct sql_session *session, const struct slice *argv, uint32_t argc,
+                  struct arena *arena, struct reply *reply)
+{
+    struct kv_request request = request_of(argv, argc, arena, reply);
     err_t err = command_run(session, &request);
 
     if (err == ERR_OK && is_error(reply)) {
@@ -144,15 +150,11 @@ err_t
 sql_session_redis_read(struct sql_session *session, const struct slice *argv, uint32_t argc,
                        struct arena *arena, struct reply *reply, bool *is_other_out)
 {
-    struct kv_request request = {
-        .command = command_resolve(argv, argc),
-        .argv = argv,
-        .argc = argc,
-        .reply = reply,
-        .arena = arena,
-        .is_before_statement = true,
-    };
-    err_t err = command_run(session, &request);
+    struct kv_request request = request_of(argv, argc, arena, reply);
+    err_t err;
+
+    request.is_before_statement = true;
+    err = command_run(session, &request);
 
     *is_other_out = err == ERR_OK && is_error(reply) &&
                     slice_starts_with(error_text(reply), SLICE("WRONGTYPE"));
