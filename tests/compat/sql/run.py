@@ -455,6 +455,9 @@ def run_topics(count, topics):
 def main():
     topics = names("*.sql")
     chosen = sys.argv[1:] or ["golden", "protocol", "logic"]
+    unknown = set(chosen) - {"golden", "protocol", "logic", *topics, *names("test_*.py")}
+    if unknown:
+        sys.exit("there is no " + ", ".join(sorted(unknown)) + "; see the head of this file")
     count = Count()
     run_golden(count, [topic for topic in topics if topic in chosen or "golden" in chosen])
     if psycopg2 is None:
