@@ -159,9 +159,33 @@ def the_catalog_shows_them(sql):
            [("key", "text"), ("member", "text"), ("score", "double precision")])
 
 
+def elements_that_are_there_are_told(sql):
+    cursor = begin(sql)
+    cursor.execute("INSERT INTO redis.hashes VALUES ('d:h', 'f', '1')")
+    cursor.execute("INSERT INTO redis.sets VALUES ('d:set', 'm')")
+    cursor.execute("INSERT INTO redis.zsets VALUES ('d:z', 'm', 1)")
+    for table, row in (("hashes", "('d:h', 'f', '2')"), ("sets", "('d:set', 'm')"),
+                       ("zsets", "('d:z', 'm', 2)")):
+        insert = f"INSERT INTO redis.{table} VALUES {row}"
+        expect(error_of(cursor, insert),
+               ("23505", f'duplicate key value violates unique constraint "{table}_pkey"'))
+        cursor.execute(insert + " ON CONFLICT DO NOTHING")
+        expect(cursor.rowcount, 0)
+    expect(redis(sql, "hget", "d:h", "f"), ["1"])
+    expect(redis(sql, "zscore", "d:z", "m"), ["1"])
+    cursor.execute("INSERT INTO redis.hashes VALUES ('d:h', 'f', '2')"
+                   " ON CONFLICT (key, field) DO UPDATE SET value = hashes.value || excluded.value")
+    cursor.execute("INSERT INTO redis.zsets VALUES ('d:z', 'm', 2)"
+                   " ON CONFLICT (key, member) DO UPDATE SET score = zsets.score + excluded.score"
+                   " WHERE zsets.score < 2")
+    expect(redis(sql, "hget", "d:h", "f"), ["12"])
+    expect(redis(sql, "zscore", "d:z", "m"), ["3"])
+
+
 CASES = [
     keys_are_rows,
     rows_are_written_as_keys,
+    elements_that_are_there_are_told,
     rows_are_of_the_transaction,
     rows_come_in_pages,
     another_database_is_a_parameter,
