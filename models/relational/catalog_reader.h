@@ -1,6 +1,6 @@
 /* models/relational/catalog_reader.h - stored objects of the catalog, read part by part.
  *
- * Bytes may be anything. A reader stays bad once something is wrong; what it gives then is empty. */
+ * Bytes may be anything. A reader stays bad once something is wrong; it gives nothing then. */
 #pragma once
 
 #include <string.h>
