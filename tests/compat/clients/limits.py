@@ -295,10 +295,11 @@ def blocked_clients_cost_little_and_are_not_walked(instance):
 
 
 def all_wait(instance, connection, waiters, count):
-    """So many clients that wait for one key. A shard takes connections in the order in which they
-    come; between several the order is not known."""
+    """So many clients that wait for one key. A shard has read what one sent when it answers the
+    next one, so that their order is known; between several shards it is not."""
     for _ in range(count):
         waiters.append(instance.connect())
+        expect(waiters[-1].call("PING"), b"PONG", "PING")
         waiters[-1].send("BLPOP", "queue", "0")
     settle_blocked(connection, count)
 
