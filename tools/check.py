@@ -17,7 +17,8 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LOGS = os.path.join(ROOT, "build", "check")
-FAILURE = re.compile(r"^ *(FAIL|not ok)|\b[1-9]\d* failed|Error:")
+# "[FAIL]" and "[----]" are Criterion's: the case, and the assertion before it.
+FAILURE = re.compile(r"^ *(FAIL|not ok|\[FAIL\]|\[----\])|passed, [1-9]\d* failed|Error:")
 FAILURE_LINES = 20
 SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$")
 # "check TESTS=" makes the unit test programs and runs none.
