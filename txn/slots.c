@@ -250,13 +250,20 @@ op_check(void *arg, const struct record_op *op)
 
     if (op->kind == RECORD_PUT || op->kind == RECORD_PUT_LARGE || op->kind == RECORD_DELETE) {
         owned->has_keys = true;
-        if (op->slot < SLOT_COUNT) {
-            uint16_t owner = owned->slots->owner[op->slot];
-
-            owned->is_foreign = (owner & SLOT_HELD) != 0 || (owner & SLOT_SHARD_MASK) != shard_id();
-        }
+        owned->is_foreign = slots_has_left(owned->slots, op->slot, shard_id());
     }
     return !owned->is_foreign;
+}
+
+/* The rows on disk: their slots were noted as they were written. */
+static void
+spill_check(struct owned *owned, const struct spill *spill)
+{
+    owned->has_keys = owned->has_keys || spill->low.size > 0;
+    for (uint32_t i = 0; i < SLOT_COUNT && !owned->is_foreign; i++) {
+        owned->is_foreign = spill_has_slot(spill, (uint16_t)i) &&
+                            slots_has_left(owned->slots, (uint16_t)i, shard_id());
+    }
 }
 
 err_t
@@ -268,9 +275,11 @@ slots_check_slowly(struct part *part)
         return ERR_OK;
     }
     overlay_visit(&part->writes, op_check, &owned);
-    /* Range deletes are judged by the keys beside them; rows on disk are not looked at. */
-    if (!owned.is_foreign && part->writes.spill == NULL &&
-        (owned.has_keys || part->writes.range_deletes == 0)) {
+    if (part->writes.spill != NULL) {
+        spill_check(&owned, part->writes.spill);
+    }
+    /* Range deletes are judged by the keys beside them. */
+    if (!owned.is_foreign && (owned.has_keys || part->writes.range_deletes == 0)) {
         return ERR_OK;
     }
     SOMETIMES("txn: a commit was refused because a slot was moved");

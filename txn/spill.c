@@ -244,6 +244,7 @@ run_write(struct overlay *overlay, uint32_t from, uint32_t to)
         row = row_of(&op, false);
         TRY(lsm_runs_add(spill->runs, &row));
         bounds_widen(spill, op.key);
+        spill_note_slot(spill, op.slot);
         spill->rows++;
     }
     TRY(lsm_runs_end(spill->runs));

@@ -14,6 +14,7 @@
  * a small record, whatever was written. */
 #pragma once
 
+#include "engine/base/crc16.h"
 #include "lsm/ingest.h"
 #include "lsm/runs.h"
 #include "txn/overlay.h"
@@ -49,7 +50,24 @@ struct spill {
     uint64_t rows;             /* In all runs. */
     struct buf low, high;      /* The bounds of all keys in runs, both inclusive. */
     struct lsm_ingest *ingest; /* After spill_finish. */
+    /* A bit for each slot that has had rows in runs: what was taken back counts, too. */
+    uint64_t slots[SLOT_COUNT / 64];
 };
+
+/* A row of the slot is on disk from now on. Slots of shards themselves never move. */
+static inline void
+spill_note_slot(struct spill *spill, uint16_t slot)
+{
+    if (slot < SLOT_COUNT) {
+        spill->slots[slot / 64] |= UINT64_C(1) << (slot % 64);
+    }
+}
+
+static inline bool
+spill_has_slot(const struct spill *spill, uint16_t slot)
+{
+    return (spill->slots[slot / 64] & (UINT64_C(1) << (slot % 64))) != 0;
+}
 
 static inline uint32_t
 spill_count(const struct spill *spill)

@@ -7,6 +7,7 @@
 #include "tests/unit/txn/store_fixture.h"
 #include "txn/reshard.h"
 #include "txn/slots.h"
+#include "txn/spill.h"
 #include "txn/txns.h"
 
 enum { SLOTS_USED = 64, MOVE_ROUNDS_MAX = 2000, LONG_US = 60000000 };
@@ -389,6 +390,50 @@ Test(reshard, a_write_that_was_sent_to_the_old_owner_is_refused)
     run_on(0, write_blindly); /* Of shard 1, until the move. */
     run_on(0, move_all);
     run_on(0, commit_late);
+    end();
+}
+
+/* On disk already when other slots move; those that it has written itself stay. */
+static void
+write_to_disk(void)
+{
+    cr_assert_eq(txn_begin(&(struct txn_options){.isolation = TXN_REPEATABLE_READ}, &held), ERR_OK);
+    put_one(held, 1, "v1");
+    put_one(held, 2, "v2");
+    cr_assert_eq(txn_flush(held), ERR_OK);
+    cr_assert_eq(part_spill(&held->part), ERR_OK);
+    cr_assert_not_null(held->part.writes.spill);
+}
+
+static void
+commit_from_disk(void)
+{
+    cr_assert_eq(txn_commit(&held, NULL), ERR_OK, "%s", err_message(ERR_SERIALIZATION));
+}
+
+static void
+commit_from_disk_refused(void)
+{
+    spill_note_slot(held->part.writes.spill, slot_at(SLOTS_USED - 1)); /* It has moved. */
+    cr_assert_eq(txn_commit(&held, NULL), ERR_SERIALIZATION);
+}
+
+Test(reshard, writes_on_disk_are_judged_by_their_own_slots)
+{
+    begin(plan(2));
+    run_on(0, fill);
+    end();
+    begin(plan(3));
+    run_on(0, write_to_disk);
+    run_on(0, move_all);
+    run_on(0, commit_from_disk);
+    run_on(0, look);
+    end();
+    begin(plan(2));
+    run_on(0, write_to_disk);
+    run_on(0, move_all);
+    run_on(0, commit_from_disk_refused);
+    run_on(0, look);
     end();
 }
 
