@@ -14,6 +14,8 @@ compact_run(void *arg)
     err_t err;
 
     (void)arg;
+    /* What was overwritten just now is kept until then. */
+    TRY(horizon_catch_up(&store->horizon));
     while (!lsm_can_rotate(lsm)) { /* Writers may take the room that a flush made. */
         TRY(lsm_flush(lsm));
     }

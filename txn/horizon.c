@@ -352,6 +352,24 @@ tick(struct timer *timer)
     }
 }
 
+YIELDS err_t
+horizon_catch_up(struct horizon *horizon)
+{
+    uint64_t wanted = horizon->newest - MIN(horizon->newest, horizon->store->window.retention);
+    uint64_t deadline = shard_now_us() + HORIZON_CATCH_UP_US;
+    err_t err = ERR_OK;
+
+    while (!horizon->is_closing && lsm_horizon(horizon->store->lsm) < wanted &&
+           shard_now_us() < deadline) {
+        if (horizon->interval_us != HORIZON_TICK_US) {
+            tick_in(horizon, HORIZON_TICK_US);
+        }
+        TRY(fiber_sleep_us(HORIZON_TICK_US));
+    }
+out:
+    return err;
+}
+
 /* ---- Life. ---- */
 
 void

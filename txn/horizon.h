@@ -33,6 +33,7 @@ enum {
     HORIZON_TOLD_MAX = 256,  /* Snapshots of a shard that others hold; the next one holds the
                                  horizon back. */
     HORIZON_LOOK_MAX = 4096, /* Held snapshots that are looked at in a tick. */
+    HORIZON_CATCH_UP_US = 1000 * 1000,
 };
 
 struct horizon {
@@ -82,3 +83,8 @@ horizon_note_commit(struct horizon *horizon, uint64_t ts)
 /* A snapshot at or above this may begin here: what it sees is kept on all shards, once it is held
  * here (lsm_snapshot_take) in the same step. Every snapshot at the clock may. */
 uint64_t horizon_oldest(const struct horizon *horizon);
+
+/* Waits until the tree's horizon has reached the newest commit of this shard (less the retention),
+ * for HORIZON_CATCH_UP_US at most: a shard that is late or a snapshot that is held may keep it
+ * back. ERR_CANCELED. */
+YIELDS err_t horizon_catch_up(struct horizon *horizon);
