@@ -46,7 +46,7 @@ enum orbit_error {
     ORBIT_CORRUPT = 7,     /* Stored data does not match its checksum; the message says where. */
     ORBIT_FORMAT = 8,      /* The folder was made for another number of shards, or by another
                                 version. */
-    ORBIT_CROSS_SHARD = 9, /* An ingest into a store of several shards. */
+    ORBIT_CROSS_SHARD = 9, /* No function returns it any more. */
     ORBIT_KERNEL = 10,     /* The kernel refuses io_uring; the message names what to change. */
     ORBIT_BUSY = 11,       /* Another process uses the folder; ORBIT_SKIP: the key is locked. */
     ORBIT_INTERNAL = 12,
@@ -161,10 +161,10 @@ int orbit_batch_commit(struct orbit *db, struct orbit_batch *batch);
 
 /* ---- Bulk ingest: sorted rows of any number, all or nothing. ---- */
 
-/* The rows are written as tables that nobody sees; the commit is one small record in the log. For
- * loading: it costs a fraction of what puts cost. Keys must rise strictly. The rows of an ingest
- * replace what their keys had. With several shards: ORBIT_CROSS_SHARD. An ingest belongs to one
- * thread at a time. */
+/* The rows are written as tables that nobody sees; the commit is one small record in the log,
+ * whatever the number of shards. For loading: it costs a fraction of what puts cost. Keys must rise
+ * strictly. The rows of an ingest replace what their keys had. An ingest belongs to one thread at a
+ * time, and must be freed before the database is closed. */
 struct orbit_ingest;
 
 int orbit_ingest_new(struct orbit *db, struct orbit_ingest **ingest_out);
@@ -173,7 +173,10 @@ int orbit_ingest_new(struct orbit *db, struct orbit_ingest **ingest_out);
  * freed. */
 int orbit_ingest_put(struct orbit_ingest *ingest, const void *key, size_t key_size,
                      const void *value, size_t value_size, uint64_t expire_ms);
-/* Takes effect as a whole, and returns when it is as durable as a put would be. Then free it. */
+/* Takes effect as a whole, and returns when it is as durable as a put would be. Then free it. Waits
+ * for transactions that have locked something between the smallest and the largest key.
+ * ORBIT_SERIALIZATION: keys have moved to other shards since they were put (only while a new number
+ * of shards comes into effect): load them again. ORBIT_DEADLOCK, ORBIT_LOCK_TIMEOUT (inline). */
 int orbit_ingest_commit(struct orbit_ingest *ingest);
 /* Before the commit it takes back everything. Accepts a pointer to NULL; clears it. */
 void orbit_ingest_free(struct orbit_ingest **ingest);

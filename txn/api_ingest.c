@@ -5,8 +5,8 @@
  * and are handed over in groups, so that a row costs no call of its own. */
 #include "engine/base/assert.h"
 #include "engine/base/crc16.h"
-#include "lsm/ingest.h"
 #include "txn/api.h"
+#include "txn/bulk.h"
 
 #include "engine/base/poison.h"
 
@@ -24,7 +24,7 @@ struct ingest_row {
 struct orbit_ingest {
     uint64_t magic;
     struct orbit *db;
-    struct lsm_ingest *ingest; /* Of shard 0. */
+    struct txn_bulk *bulk; /* Of shard 0. */
     struct buf rows;
     bool is_over; /* Committed or failed. */
 };
@@ -34,7 +34,7 @@ new_run(void *arg)
 {
     struct orbit_ingest *ingest = arg;
 
-    ingest->ingest = lsm_ingest_new(store_lsm(store_self()));
+    ingest->bulk = txn_bulk_new();
     return ERR_OK;
 }
 
@@ -43,7 +43,7 @@ free_run(void *arg)
 {
     struct orbit_ingest *ingest = arg;
 
-    lsm_ingest_free(&ingest->ingest);
+    txn_bulk_free(&ingest->bulk);
     return ERR_OK;
 }
 
@@ -56,17 +56,15 @@ rows_run(void *arg)
     err_t err = ERR_OK;
 
     while (at < end) {
-        struct lsm_entry entry = {.kind = LSM_PUT};
         struct ingest_row row;
+        struct slice key, value;
 
         memcpy(&row, at, sizeof(row));
         at += sizeof(row);
-        entry.key = slice_of(at, row.key_size);
-        entry.value = slice_of(at + row.key_size, (size_t)row.value_size);
-        entry.expire_us = row.expire_us;
-        entry.slot = row.slot;
+        key = slice_of(at, row.key_size);
+        value = slice_of(at + row.key_size, (size_t)row.value_size);
         at += row.key_size + row.value_size;
-        TRY(lsm_ingest_add(ingest->ingest, &entry));
+        TRY(txn_bulk_add(ingest->bulk, row.slot, key, value, row.expire_us));
     }
 out:
     return err;
@@ -76,18 +74,17 @@ static YIELDS err_t
 commit_run(void *arg)
 {
     struct orbit_ingest *ingest = arg;
-    struct store_batch batch;
-    lsn_t lsn = 0;
+    struct txn_options options = {.protocol = slice_from_text("c")};
+    struct txn_done done = {0};
     err_t err;
 
-    store_batch_init(&batch);
+    if (ingest->db->mode == ORBIT_INLINE) {
+        options.lock_timeout_us = UINT64_C(1000) * API_INLINE_LOCK_TIMEOUT_MS;
+    }
     TRY(rows_run(arg));
-    TRY(lsm_ingest_finish(ingest->ingest));
-    store_batch_ingest(&batch, ingest->ingest);
-    TRY(store_commit(store_self(), &batch, NULL, &lsn));
-    api_wait(lsn);
+    TRY(txn_bulk_commit(ingest->bulk, &options, &done));
+    api_wait(done.lsn);
 out:
-    store_batch_fini(&batch);
     return err;
 }
 
@@ -104,12 +101,7 @@ orbit_ingest_new(struct orbit *db, struct orbit_ingest **ingest_out)
     struct orbit_ingest *ingest = NULL;
     err_t err;
 
-    if (db->shards > 1) {
-        err =
-            err_set(ERR_CROSS_SHARD,
-                    "an ingest into a store of %u shards would not be all or nothing", db->shards);
-        goto out;
-    }
+    TRY(api_caller_check(db));
     ingest = MEM_NEW(MEM_SESSIONS, struct orbit_ingest);
     ingest->magic = INGEST_MAGIC;
     ingest->db = db;

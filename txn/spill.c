@@ -356,6 +356,9 @@ spill_write(struct overlay *overlay, struct lsm *lsm, const struct overlay_mark 
     if (overlay->batch.ops == 0 || overlay->batch.error != ERR_OK) {
         return ERR_OK; /* Nothing to write, or a flush is about to tell the error. */
     }
+    if (overlay->spill != NULL && overlay->spill->ingest != NULL) {
+        return ERR_OK; /* All of it is in tables that the record names. */
+    }
     if (overlay->spill == NULL) {
         overlay->spill = spill_new(lsm);
     }
@@ -451,4 +454,44 @@ out:
     mem_free(MEM_SESSIONS, keeping.sums, keeping.capacity * sizeof(keeping.sums[0]));
     buf_fini(&record);
     return err;
+}
+
+/* ---- Bulk loading. ---- */
+
+struct spill *
+spill_load_new(struct lsm *lsm)
+{
+    struct spill *spill = spill_new(lsm);
+
+    spill->ingest = lsm_ingest_new(lsm);
+    return spill;
+}
+
+err_t
+spill_load_add(struct spill *spill, const struct lsm_entry *entry)
+{
+    err_t err;
+
+    TRY(lsm_ingest_add(spill->ingest, entry));
+    bounds_widen(spill, entry->key);
+    spill_note_slot(spill, entry->slot);
+    spill->rows++;
+out:
+    return err;
+}
+
+err_t
+spill_load_end(struct spill *spill)
+{
+    return lsm_ingest_finish(spill->ingest);
+}
+
+void
+overlay_load(struct overlay *overlay, struct spill **spill)
+{
+    ASSERT(overlay_is_empty(overlay));
+    ASSERT((*spill)->ingest != NULL);
+    overlay->spill = *spill;
+    *spill = NULL;
+    store_batch_ingest(&overlay->batch, overlay->spill->ingest);
 }

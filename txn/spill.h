@@ -95,6 +95,16 @@ bool spill_meets_reads(const struct spill *spill, struct reads *reads);
 /* The piece with the run of this number (from 1). */
 const struct spill_piece *spill_piece_of_run(const struct spill *spill, uint64_t run);
 
+/* ---- Bulk loading (bulk.h): rows that come in order need no runs. ---- */
+
+struct spill *spill_load_new(struct lsm *lsm);
+/* Errors of lsm_ingest_add. */
+YIELDS err_t spill_load_add(struct spill *spill, const struct lsm_entry *entry);
+YIELDS err_t spill_load_end(struct spill *spill);
+/* The rows are the overlay's writes, which had none; takes the spill, and clears the pointer.
+ * Errors are kept as those of overlay_put are. */
+void overlay_load(struct overlay *overlay, struct spill **spill);
+
 /* ---- overlay.c, for these files ---- */
 void overlay_large_drop(struct overlay *overlay);
 struct record_reader overlay_ops_begin(const struct overlay *overlay);

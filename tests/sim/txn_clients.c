@@ -455,12 +455,35 @@ transaction(void)
     }
 }
 
+/* A bulk load is a transaction that others see as any other. */
+static YIELDS void
+bulk_load(void)
+{
+    struct work work = {.isolation = TXN_READ_COMMITTED, .home = shard_id(), .may_time_out = true};
+    err_t err;
+
+    work.record = txn_history_begin(&txn_test.history, CYCLES_READ_COMMITTED, false);
+    err = step_registers_load(&work);
+    txn_test.run->operations++;
+    check_error(&work, err, "a bulk load");
+    if (err == ERR_OK) {
+        SOMETIMES("txn: rows were loaded in bulk");
+        work_answer(&work);
+    } else {
+        txn_history_end(&txn_test.history, work.record, CYCLES_ABORTED, 0);
+    }
+}
+
 void
 txn_client(void *arg)
 {
     (void)arg;
     while (!txn_test.is_stopping) {
-        transaction();
+        if (txn_chance(3)) {
+            bulk_load();
+        } else {
+            transaction();
+        }
         if (txn_chance(5)) {
             client_leave();
         }

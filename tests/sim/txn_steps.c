@@ -1,5 +1,6 @@
 /* tests/sim/txn_steps.c - see txn_steps.h. */
 #include "tests/sim/txn_steps.h"
+#include "txn/bulk.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -276,6 +277,32 @@ step_registers_delete(struct work *work)
         register_add(work, CYCLES_WRITE, group * TXN_GROUP_KEYS + i, CYCLES_NOTHING, 0, false);
     }
     return flush(work);
+}
+
+/* Some of all registers, on all shards, as rows of tables. */
+YIELDS err_t
+step_registers_load(struct work *work)
+{
+    const struct txn_options options = {.lock_timeout_us = LOAD_LOCK_WAIT_US};
+    struct txn_bulk *bulk = txn_bulk_new();
+    err_t err = ERR_OK;
+
+    for (uint32_t i = 0; i < TXN_REGISTERS; i++) {
+        uint64_t value;
+        struct name name;
+
+        if (txn_chance(40)) {
+            continue;
+        }
+        value = txn_test.next_value++;
+        register_name(&name, i);
+        TRY(txn_bulk_add(bulk, name.slot, name.key, slice_of(&value, sizeof(value)), 0));
+        register_add(work, CYCLES_WRITE, i, value, 0, false);
+    }
+    err = txn_bulk_commit(bulk, &options, &work->done);
+out:
+    txn_bulk_free(&bulk);
+    return err;
 }
 
 static uint32_t

@@ -9,6 +9,7 @@
 enum {
     NAME_BYTES_MAX = 24,
     APPENDS_COUNTER = 3, /* Items of all lists. */
+    LOAD_LOCK_WAIT_US = 20 * 1000,
 };
 
 /* A key of the store. */
@@ -65,6 +66,8 @@ YIELDS err_t step_bank_transfer(struct work *work);
 YIELDS err_t step_bank_audit(struct work *work);
 YIELDS err_t step_ledger_change(struct work *work);
 YIELDS err_t step_ledger_audit(struct work *work);
+/* A transaction of its own: work->txn is not looked at, work->done is set. */
+YIELDS err_t step_registers_load(struct work *work);
 /* All registers at a snapshot: as they are remembered of it, if they are. */
 YIELDS err_t step_memory_read(struct work *work);
 

@@ -333,6 +333,25 @@ Test(api_feed, rows_of_an_ingest_are_listed_also_after_they_were_merged)
     copy_clear();
 }
 
+Test(api_feed, an_ingest_over_shards_is_one_transaction)
+{
+    char large[500];
+
+    memset(large, 'x', sizeof(large) - 1);
+    large[sizeof(large) - 1] = '\0';
+    memset(&last, 0, sizeof(last));
+    open_as(ORBIT_THREADS, 4);
+    ingest(0, 3000, large); /* Handed over in several groups. */
+    put("k02500", "between");
+    ingest(1000, 300, "two");
+    cr_assert_eq(copy_on(), 3);
+    copy_check(0);
+    orbit_close(&db);
+    must(orbit_open(&options, &db));
+    copy_check(0);
+    copy_clear();
+}
+
 /* As above, replaced since: the retention keeps them. */
 Test(api_feed, the_retention_keeps_the_rows_of_an_ingest_that_were_replaced_and_merged)
 {

@@ -6,6 +6,7 @@
 #include "engine/base/crc16.h"
 #include "engine/rt/shard.h"
 #include "tests/unit/txn/store_fixture.h"
+#include "txn/bulk.h"
 #include "txn/spill.h"
 #include "txn/txns.h"
 
@@ -372,6 +373,149 @@ Test(spill, a_commit_over_shards_is_whole_whenever_it_is_cut)
     }
     cr_assert_gt(kept, 0);
     cr_assert_gt(lost, 0);
+}
+
+/* ---- Bulk loading, as one commit over shards. ---- */
+
+static err_t load_error;
+static struct txn_bulk *load;
+
+static void
+load_add(char letter)
+{
+    uint8_t value[100];
+    char key[16];
+
+    memset(value, letter, sizeof(value));
+    load = txn_bulk_new();
+    for (int row = 0; row < SMALL_ROWS * SHARDS; row++) {
+        cr_assert_eq(txn_bulk_add(load, slot_of((uint32_t)(row % SHARDS)), row_key(row, key),
+                                  slice_of(value, sizeof(value)), 0),
+                     ERR_OK);
+    }
+}
+
+static void
+load_commit(void *arg)
+{
+    struct txn_options how = {.lock_timeout_us = 20000};
+    struct txn_done done = {0};
+
+    (void)arg;
+    load_add(letter_written);
+    load_error = txn_bulk_commit(load, &how, &done);
+    txn_bulk_free(&load);
+    if (load_error == ERR_OK) {
+        store_wait_durable(store_self(), done.lsn);
+        was_acknowledged = true;
+    }
+}
+
+static void
+load_commit_first(void)
+{
+    letter_written = 'a';
+    load_commit(NULL);
+    cr_assert_eq(load_error, ERR_OK);
+}
+
+Test(spill, a_bulk_load_over_shards_is_whole_whenever_it_is_cut)
+{
+    uint32_t kept = 0;
+    uint32_t lost = 0;
+
+    shards_begin();
+    run_on(0, load_commit_first);
+    shards_close();
+    for (uint64_t us = STEP_US; us < CUT_US_MAX / 2; us += STEP_US) {
+        char before;
+
+        letter_written = (char)('a' + us / STEP_US % 26);
+        was_acknowledged = false;
+        shards_begin();
+        run_on(0, small_check);
+        before = letter_found;
+        sim_world_spawn(world, us / STEP_US % 3 == 0, "loader", load_commit, NULL);
+        (void)sim_world_run(world, NULL, NULL, us);
+        sim_world_crash(world, us / STEP_US % 2 == 0 ? SIM_CRASH_KILL : SIM_CRASH_POWER_CUT);
+        shards_begin();
+        run_on(1, small_check);
+        cr_assert(letter_found == letter_written || letter_found == before);
+        cr_assert(!was_acknowledged || letter_found == letter_written);
+        *(letter_found == letter_written ? &kept : &lost) += 1;
+        shards_close();
+    }
+    cr_assert_gt(kept, 0);
+    cr_assert_gt(lost, 0);
+}
+
+static void
+load_abandon(void)
+{
+    load_add('b');
+    txn_bulk_free(&load);
+}
+
+Test(spill, a_bulk_load_that_is_given_up_leaves_no_files)
+{
+    int before;
+
+    shards_begin();
+    before = files_now();
+    run_on(0, load_abandon);
+    (void)sim_world_run(world, NULL, NULL, 1000000);
+    cr_assert_eq(files_now(), before);
+    run_on(0, all_count);
+    cr_assert_eq(rows_found, 0);
+    shards_close();
+}
+
+static void
+load_against_a_lock(void)
+{
+    struct txn *holder = txn_new();
+
+    row_put(holder, 1, SMALL_ROWS + 1, 'x', 10);
+    cr_assert_eq(txn_flush(holder), ERR_OK);
+    letter_written = 'b';
+    load_commit(NULL);
+    cr_assert_eq(load_error, ERR_LOCK_TIMEOUT);
+    txn_abort(&holder);
+    all_count();
+    cr_assert_eq(rows_found, 0);
+    load_commit(NULL);
+    cr_assert_eq(load_error, ERR_OK);
+    all_count();
+    cr_assert_eq(rows_found, SMALL_ROWS * SHARDS);
+}
+
+Test(spill, a_bulk_load_waits_for_locks_on_any_shard)
+{
+    shards_begin();
+    run_on(0, load_against_a_lock);
+    shards_close();
+}
+
+static void
+load_out_of_order(void)
+{
+    struct txn_options how = {0};
+    struct txn_done done;
+    char key[16];
+
+    load_add('c');
+    cr_assert_eq(txn_bulk_add(load, slot_of(1), row_key(7, key), SLICE("x"), 0), ERR_INVALID);
+    cr_assert_eq(txn_bulk_commit(load, &how, &done), ERR_INVALID);
+    txn_bulk_free(&load);
+    all_count();
+    cr_assert_eq(rows_found, 0);
+}
+
+Test(spill, a_bulk_load_whose_keys_do_not_rise_is_refused)
+{
+    shards_begin();
+    run_on(0, load_out_of_order);
+    shards_close();
 }
 
 /* ---- Transactions of one command. ---- */
