@@ -423,7 +423,16 @@ overlay_iter_init(struct overlay_iter *iter, struct overlay *overlay,
     iter->before = *before;
 }
 
-/* From `place` on, in its direction, to the first key with a write before the mark. */
+/* Is there nothing to look for at the key and behind it? */
+static bool
+iter_is_over(const struct overlay_iter *iter, struct slice key, bool is_up)
+{
+    return is_up ? iter->upper.size > 0 && slice_compare(key, iter->upper) >= 0
+                 : slice_compare(key, iter->lower) < 0;
+}
+
+/* From `place` on, in its direction, to the first key with a write before the mark. Keys that have
+ * none (a statement's own writes, while it reads) are passed no further than the bounds. */
 static bool
 iter_settle(struct overlay_iter *iter, struct overlay_index *index, struct tree_position place,
             bool is_up)
@@ -432,7 +441,7 @@ iter_settle(struct overlay_iter *iter, struct overlay_index *index, struct tree_
     uint32_t offset;
 
     iter->key = slice_of(NULL, 0);
-    while (tree_position_is_valid(place)) {
+    while (limit > 0 && tree_position_is_valid(place)) {
         if (overlay_index_op(index, overlay_key_at(place), limit, &offset)) {
             overlay_op_at(iter->overlay, offset, &iter->op);
             iter->key = tree_key_slice(tree_at(place));
@@ -440,6 +449,9 @@ iter_settle(struct overlay_iter *iter, struct overlay_index *index, struct tree_
             iter->generation = overlay_index_keys(index)->generation;
             iter->cuts = iter->overlay->cuts;
             return true;
+        }
+        if (iter_is_over(iter, tree_key_slice(tree_at(place)), is_up)) {
+            break;
         }
         if (is_up) {
             tree_next(&place);
@@ -488,6 +500,18 @@ iter_place(const struct overlay_iter *iter, struct overlay_index *index)
     ASSERT(iter->key.size > 0);
     ASSERT(iter->cuts == iter->overlay->cuts);
     return iter->generation == keys->generation ? iter->place : tree_seek(keys, iter->key);
+}
+
+void
+overlay_iter_refresh(struct overlay_iter *iter)
+{
+    struct overlay_index *index;
+
+    if (iter->key.size > 0) {
+        index = overlay_index_get(iter->overlay);
+        (void)iter_settle(iter, index, iter_place(iter, index), true);
+        ASSERT(iter->key.size > 0);
+    }
 }
 
 bool

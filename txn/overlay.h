@@ -110,6 +110,7 @@ bool overlay_hides_to(struct overlay *overlay, struct slice key, const struct ov
 struct overlay_iter {
     struct overlay *overlay;
     struct overlay_mark before;
+    struct slice lower, upper;  /* Where it may stop, borrowed; none from overlay_iter_init. */
     struct slice key;           /* Of the present op; empty: not on any. */
     struct record_op op;        /* As overlay_get's. */
     struct tree_position place; /* Of `key`, while the tree has this generation. */
@@ -121,6 +122,8 @@ void overlay_iter_init(struct overlay_iter *iter, struct overlay *overlay,
 bool overlay_iter_seek(struct overlay_iter *iter, struct slice key);        /* First >= key. */
 bool overlay_iter_seek_before(struct overlay_iter *iter, struct slice key); /* Last < key;
                                                                               empty key: last. */
+/* After writes that the mark does not see: `op` is good again. */
+void overlay_iter_refresh(struct overlay_iter *iter);
 bool overlay_iter_next(struct overlay_iter *iter);
 bool overlay_iter_previous(struct overlay_iter *iter);
 

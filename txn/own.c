@@ -249,3 +249,13 @@ out:
     }
     return err;
 }
+
+void
+own_iter_refresh(struct own_iter *iter)
+{
+    overlay_iter_refresh(&iter->memory);
+    if (iter->is_in_memory) {
+        iter->key = iter->memory.key;
+        iter->op = iter->memory.op;
+    }
+}

@@ -14,7 +14,8 @@ YIELDS err_t own_get(struct overlay *overlay, struct lsm *lsm, struct slice key,
 
 /* The newest write of each key before `mark`, as overlay_iter. The value of a large put is whole if
  * the write is in memory; otherwise (is_pointer) it is the pointer to it. A step goes on in the
- * direction of the last seek, and only if nothing was written or taken back since. */
+ * direction of the last seek, and only if nothing that the mark sees was written since, and nothing
+ * taken back. */
 struct own_iter {
     struct overlay_iter memory;
     struct list viewer; /* In overlay->viewers. */
@@ -33,3 +34,5 @@ void own_iter_fini(struct own_iter *iter);
 YIELDS err_t own_iter_seek(struct own_iter *iter, struct slice key);
 YIELDS err_t own_iter_seek_before(struct own_iter *iter, struct slice key); /* Empty: last. */
 YIELDS err_t own_iter_step(struct own_iter *iter);
+/* After writes that the mark does not see, before anything else is done with it. */
+void own_iter_refresh(struct own_iter *iter);

@@ -2,7 +2,7 @@
  *
  * Two iterators move in the same direction. Going up, both stand at or behind the present key, and
  * an own write hides what the store has under its key; going down it is the mirror image. When own
- * writes were made since the last move, the iterator over them seeks anew. */
+ * writes that the scan sees were made since the last move, the iterator over them seeks anew. */
 #include "txn/part_scan.h"
 
 #include "engine/base/assert.h"
@@ -40,8 +40,9 @@ struct part_scan {
     struct lsm_entry entry; /* AT_OWN: of own_bytes. */
     struct buf own_bytes;
     struct buf target; /* A copy of the key that is left or sought. */
-    uint32_t own_ops;  /* The overlay when the iterators were last moved. */
+    uint32_t own_ops;  /* The overlay when the iterators were last moved, */
     uint64_t own_cuts;
+    struct overlay_limit own_limit; /* and what was seen of it. */
     bool remembers_reads;
     struct passed passed;
     uint32_t work;
@@ -79,6 +80,8 @@ part_scan_open(struct part *part, uint64_t snapshot, const struct overlay_mark *
     buf_set(&scan->lower, lower);
     buf_set(&scan->upper, upper);
     own_iter_init(&scan->own, &part->writes, sees, 0);
+    scan->own.memory.lower = buf_slice(&scan->lower);
+    scan->own.memory.upper = buf_slice(&scan->upper);
     TRY(lsm_iter_open(store_lsm(txns_self()->store), lower, upper, snapshot, &scan->store));
     *scan_out = scan;
     scan = NULL;
@@ -308,6 +311,7 @@ out:
 static void
 own_seen(struct part_scan *scan)
 {
+    scan->own_limit = overlay_limit(&scan->part->writes, &scan->own.memory.before);
     scan->own_ops = scan->part->writes.batch.ops;
     scan->own_cuts = scan->part->writes.cuts;
 }
@@ -315,8 +319,14 @@ own_seen(struct part_scan *scan)
 bool
 part_scan_is_stale(const struct part_scan *scan)
 {
-    return scan->own_ops != scan->part->writes.batch.ops ||
-           scan->own_cuts != scan->part->writes.cuts;
+    const struct overlay *writes = &scan->part->writes;
+    struct overlay_limit limit;
+
+    if (scan->own_cuts != writes->cuts) {
+        return true;
+    }
+    limit = overlay_limit(writes, &scan->own.memory.before);
+    return scan->own_limit.ops != limit.ops || scan->own_limit.spills != limit.spills;
 }
 
 static struct slice
@@ -388,12 +398,16 @@ part_scan_seek_before(struct part_scan *scan, struct slice key)
         scan, target_set(scan, scan->has_upper && slice_compare(key, upper) > 0 ? upper : key));
 }
 
-/* The iterators go the same way as before, and no own writes were made. */
+/* The iterators go the same way as before, and no own writes were made that are seen. */
 static YIELDS err_t
 step_on(struct part_scan *scan)
 {
     err_t err;
 
+    if (scan->own_ops != scan->part->writes.batch.ops) {
+        own_iter_refresh(&scan->own);
+        own_seen(scan);
+    }
     if (scan->at == AT_STORE || scan->is_both) {
         TRY(store_step(scan));
     }

@@ -680,6 +680,45 @@ FIBER_TEST(scan, after_a_rollback_a_statement_sees_what_the_savepoint_had)
     world_close();
 }
 
+/* The own write that comes next lies in memory that further own writes move. */
+FIBER_TEST(scan, what_a_statement_writes_while_it_reads_leaves_what_it_reads_alone)
+{
+    enum { ROWS = 200, WRITES = 200 };
+    char name[NAME_BYTES];
+    struct txn_scan *scan;
+    struct txn *txn;
+    int rows = 0;
+
+    world_open();
+    txn = begin(TXN_REPEATABLE_READ);
+    for (int i = 0; i < ROWS; i += 2) {
+        txn_put(txn, slot_of(0), name_of(i, name), SLICE("old"), 0);
+    }
+    commit(&txn);
+    txn = begin(TXN_REPEATABLE_READ);
+    for (int i = 1; i < ROWS; i += 2) {
+        txn_put(txn, slot_of(0), name_of(i, name), SLICE("own"), 0);
+    }
+    cr_assert_eq(txn_statement(txn, true), ERR_OK);
+    cr_assert_eq(txn_scan_open(txn, TXN_ALL_SHARDS, slice_of(NULL, 0), slice_of(NULL, 0), &scan),
+                 ERR_OK);
+    for (err_t err = txn_scan_first(scan); txn_scan_is_valid(scan); err = txn_scan_next(scan)) {
+        cr_assert_eq(err, ERR_OK);
+        cr_assert_eq(slice_compare(txn_scan_entry(scan)->key, name_of(rows, name)), 0);
+        cr_assert_eq(
+            slice_compare(txn_scan_entry(scan)->value, rows % 2 == 0 ? SLICE("old") : SLICE("own")),
+            0);
+        for (int i = 0; i < WRITES; i++) { /* Of what was passed, is here, and comes. */
+            txn_put(txn, slot_of(0), name_of(i + rows, name), SLICE("of this statement"), 0);
+        }
+        rows++;
+    }
+    cr_assert_eq(rows, ROWS);
+    txn_scan_close(&scan);
+    txn_abort(&txn);
+    world_close();
+}
+
 FIBER_TEST(scan, a_write_that_may_not_be_is_told_by_the_next_call)
 {
     const struct txn_options options_read = {.isolation = TXN_SERIALIZABLE, .read_only = true};
