@@ -44,6 +44,7 @@ struct parameters {
     uint32_t change_count, change_capacity;
     struct type_settings settings;
     struct sql_timeouts timeouts;
+    struct sql_memory memory;
     uint64_t version, plan_version;
     struct arena zone_arena; /* Of a time zone that is no file. */
 };
@@ -165,23 +166,26 @@ parameter_description(uint32_t index)
 static err_t integer_read(const struct parameter *parameter, const char *value, double *out);
 
 static void
-timeout_use(struct parameters *parameters, uint32_t at)
+integer_use(struct parameters *parameters, uint32_t at)
 {
     const struct {
         const char *name;
         uint64_t *place;
+        uint64_t unit;
     } places[] = {
-        {"idle_in_transaction_session_timeout", &parameters->timeouts.idle_in_transaction_us},
-        {"idle_session_timeout", &parameters->timeouts.idle_us},
-        {"lock_timeout", &parameters->timeouts.lock_us},
-        {"statement_timeout", &parameters->timeouts.statement_us},
+        {"idle_in_transaction_session_timeout", &parameters->timeouts.idle_in_transaction_us, 1000},
+        {"idle_session_timeout", &parameters->timeouts.idle_us, 1000},
+        {"lock_timeout", &parameters->timeouts.lock_us, 1000},
+        {"statement_timeout", &parameters->timeouts.statement_us, 1000},
+        {"temp_file_limit", &parameters->memory.file_bytes_max, 1024},
+        {"work_mem", &parameters->memory.work_bytes, 1024},
     };
     double number = 0;
 
     for (uint32_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
         if (strcmp(places[i].name, parameter_table[at].name) == 0 &&
             integer_read(&parameter_table[at], value_of(parameters, at), &number) == ERR_OK) {
-            *places[i].place = (uint64_t)number * 1000;
+            *places[i].place = number < 0 ? UINT64_MAX : (uint64_t)number * places[i].unit;
         }
     }
 }
@@ -192,8 +196,10 @@ static bool
 is_no_matter_of_plans(uint32_t at)
 {
     static const char *const names[] = {
-        "application_name",       "lock_timeout",          "statement_timeout",
-        "transaction_deferrable", "transaction_isolation", "transaction_read_only",
+        "application_name",       "lock_timeout",
+        "statement_timeout",      "temp_file_limit",
+        "transaction_deferrable", "transaction_isolation",
+        "transaction_read_only",  "work_mem",
     };
 
     for (uint32_t i = 0; at < PARAMETER_COUNT && i < sizeof(names) / sizeof(names[0]); i++) {
@@ -217,7 +223,7 @@ value_use(struct parameters *parameters, uint32_t at)
         parameters->settings.extra_float_digits = atoi(value);
         break;
     case PARAMETER_INTEGER:
-        timeout_use(parameters, at);
+        integer_use(parameters, at);
         break;
     case PARAMETER_BYTEA:
         parameters->settings.bytea_escape = strcasecmp(value, "escape") == 0;
@@ -860,6 +866,12 @@ parameters_transaction_end(struct parameters *parameters, bool has_committed)
 }
 
 /* ---- What they mean ---- */
+
+const struct sql_memory *
+parameters_memory(const struct parameters *parameters)
+{
+    return &parameters->memory;
+}
 
 const struct sql_timeouts *
 parameters_timeouts(const struct parameters *parameters)

@@ -6,6 +6,12 @@
 
 struct parameters;
 
+/* What the session's statements may use, in bytes. */
+struct sql_memory {
+    uint64_t work_bytes;     /* work_mem */
+    uint64_t file_bytes_max; /* temp_file_limit; UINT64_MAX: none. */
+};
+
 /* 0: none. */
 struct sql_timeouts {
     uint64_t statement_us, lock_us, idle_us, idle_in_transaction_us;
@@ -43,6 +49,7 @@ YIELDS void parameters_transaction_end(struct parameters *parameters, bool has_c
 uint32_t parameters_mark(const struct parameters *parameters);
 YIELDS void parameters_return(struct parameters *parameters, uint32_t mark);
 const struct sql_timeouts *parameters_timeouts(const struct parameters *parameters);
+const struct sql_memory *parameters_memory(const struct parameters *parameters);
 
 /* Borrowed: what the settings give to types. */
 void parameters_names_set(struct parameters *parameters, const struct type_names *names);

@@ -30,5 +30,5 @@ struct parameter {
     int64_t min, max;
 };
 
-enum { PARAMETER_COUNT = 96 };
+enum { PARAMETER_COUNT = 97 };
 extern const struct parameter parameter_table[PARAMETER_COUNT];

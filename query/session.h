@@ -62,6 +62,9 @@ const char *sql_session_parameter(const struct sql_session *session, const char 
 void sql_session_parts_note(struct sql_session *session);
 /* What waits for the transaction's end: query/exec/foreign.h. */
 struct foreign_session *sql_session_foreign(struct sql_session *session);
+struct spill_budget;
+/* What its statements may use, as it is set now: query/exec/spill.h. */
+struct spill_budget *sql_session_budget(struct sql_session *session);
 /* What it has drawn from sequences: query/sequences.h. */
 struct session_sequences *sql_session_sequences(struct sql_session *session);
 /* SET or, for the value NULL, RESET, to the end of the transaction or of the session. */

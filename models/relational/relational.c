@@ -6,6 +6,7 @@
 #include "engine/rt/shard.h"
 #include "models/relational/rtable.h"
 #include "models/relational/sequence.h"
+#include "models/relational/temp_file.h"
 #include "models/types/zone.h"
 #include "txn/store.h"
 
@@ -29,6 +30,7 @@ struct relational {
     struct sequences *sequences;
     struct row_count *row_counts; /* By oid. */
     uint32_t row_count_count, row_count_capacity;
+    uint64_t temp_files; /* How many there have been. */
 };
 
 /* Of a table, as ANALYZE counted. */
@@ -68,8 +70,11 @@ err_t
 relational_open(struct relational **relational_out)
 {
     struct relational *relational = MEM_NEW(MEM_RUNTIME, struct relational);
-    err_t err = catalog_read(&relational->catalog);
+    err_t err = temp_files_clear();
 
+    if (err == ERR_OK) {
+        err = catalog_read(&relational->catalog);
+    }
     if (err != ERR_OK) {
         MEM_FREE(MEM_RUNTIME, relational);
         return err;
@@ -96,6 +101,12 @@ relational_close(struct relational **relational)
     mem_free(MEM_RUNTIME, (*relational)->row_counts,
              (*relational)->row_count_capacity * sizeof(struct row_count));
     MEM_FREE(MEM_RUNTIME, *relational);
+}
+
+err_t
+relational_temp_open(struct io_file **file_out)
+{
+    return temp_file_open(relational_self()->temp_files++, file_out);
 }
 
 struct zones *

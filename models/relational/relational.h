@@ -28,3 +28,7 @@ YIELDS void relational_change_end(void);
 YIELDS void relational_rows_note(oid_t relation, uint64_t rows);
 /* UINT64_MAX: it was not counted. */
 uint64_t relational_rows(oid_t relation);
+
+struct io_file;
+/* A temporary file of its own, empty: temp_file.h. */
+YIELDS err_t relational_temp_open(struct io_file **file_out);

@@ -1,7 +1,11 @@
-/* query/exec/aggregate.c - GROUP BY and aggregates, by a map of groups. */
+/* query/exec/aggregate.c - GROUP BY and aggregates, by a map of groups.
+ *
+ * When groups and states have more than work_mem, rows of other groups wait in parts (partition.h)
+ * with the number of their grouping set in front; the groups that are there are finished first. */
 #include "engine/base/assert.h"
 #include "query/exec/exec.h"
 #include "query/exec/ordered.h"
+#include "query/exec/partition.h"
 
 #include "engine/base/poison.h"
 
@@ -20,6 +24,15 @@ struct aggregate_state {
     uint32_t group_count, group_capacity;
     uint32_t emitted;
     size_t states_bytes;
+    struct parts parts;
+    struct buf record;
+};
+
+/* Of a batch, the rows that are added, and their groups by row. */
+struct grouped {
+    uint16_t rows[BATCH_ROWS_MAX];
+    uint32_t count;
+    uint32_t groups[BATCH_ROWS_MAX];
 };
 
 enum { STATE_ALIGN = 16 };
@@ -123,29 +136,70 @@ keys_eval(struct operator* operator, const struct batch * batch, struct vector *
     return err;
 }
 
-/* The group of each row in the set: numbers. */
-static void
-groups_find(struct operator* operator, uint32_t set, const struct vector *keys, uint32_t rows,
-            uint32_t *groups, struct buf *key)
+/* May another group begin? Once rows wait in parts it may not. */
+static bool
+takes_groups(const struct operator* operator)
 {
+    const struct aggregate_state *state = operator->state;
+    uint64_t bytes = state->arena.bytes + map_bytes(&state->map) + map_bytes(&state->distinct) +
+                     state->group_capacity * sizeof(*state->groups);
+
+    return !parts_are_open(&state->parts) &&
+           (!exec_is_over(operator->exec, bytes) || !parts_may_open(&state->parts));
+}
+
+static err_t
+row_wait(struct operator* operator, uint32_t set, const struct batch *batch, uint32_t row,
+         struct slice key)
+{
+    const struct plan *left = operator->plan->left;
     struct aggregate_state *state = operator->state;
 
-    for (uint32_t row = 0; row < rows; row++) {
-        struct map_entry *entry;
+    buf_clear(&state->record);
+    buf_append_varint(&state->record, set);
+    spill_batch_row_put(left->columns, left->column_count, batch, row, &state->record);
+    return parts_add(&state->parts, PART_LEFT, key, buf_slice(&state->record));
+}
+
+/* The groups in the set of the rows (sets: whose set is another are left out; NULL: none is).
+ * Those that have none, and get none, wait. */
+static err_t
+groups_find(struct operator* operator, uint32_t set, const struct vector *keys,
+            const struct batch *batch, const uint32_t *sets, struct grouped *grouped,
+            struct buf *key)
+{
+    struct aggregate_state *state = operator->state;
+    bool is_one = operator->plan->expr_count == 0 && operator->plan->set_count == 0;
+    err_t err = ERR_OK;
+
+    grouped->count = 0;
+    for (uint32_t row = 0; row < batch->rows; row++) {
+        struct map_entry *entry = NULL;
         bool is_new;
 
-        if (operator->plan->expr_count == 0 && operator->plan->set_count == 0) {
-            groups[row] = 0;
+        if (sets != NULL && sets[row] != set) {
             continue;
         }
-        group_key(operator->plan, set, keys, row, key);
-        entry = map_put(&state->map, buf_slice(key), &is_new);
-        if (is_new) {
-            (void)group_begin(operator, set, keys, row);
-            entry->value = state->group_count - 1;
+        if (is_one) {
+            grouped->groups[row] = 0;
+        } else {
+            group_key(operator->plan, set, keys, row, key);
+            entry = map_find(&state->map, buf_slice(key));
+            if (entry == NULL && !takes_groups(operator)) {
+                TRY(row_wait(operator, set, batch, row, buf_slice(key)));
+                continue;
+            }
+            if (entry == NULL) {
+                entry = map_put(&state->map, buf_slice(key), &is_new);
+                (void)group_begin(operator, set, keys, row);
+                entry->value = state->group_count - 1;
+            }
+            grouped->groups[row] = entry->value;
         }
-        groups[row] = entry->value;
+        grouped->rows[grouped->count++] = (uint16_t)row;
     }
+out:
+    return err;
 }
 
 /* Has the group's aggregate seen the value before? */
@@ -165,9 +219,16 @@ is_repeated(struct aggregate_state *state, const struct aggregate *aggregate, ui
     return !is_new;
 }
 
+/* For eval: NULL: all. */
+static const uint16_t *
+rows_of(const struct grouped *grouped, const struct batch *batch)
+{
+    return grouped->count < batch->rows ? grouped->rows : NULL;
+}
+
 static err_t
 aggregate_batch(struct operator* operator, uint32_t number, size_t offset,
-                const struct batch *batch, const uint32_t *groups, struct buf *key)
+                const struct batch *batch, const struct grouped *grouped, struct buf *key)
 {
     const struct aggregate *aggregate = operator->plan->aggregates[number];
     struct aggregate_state *state = operator->state;
@@ -188,14 +249,15 @@ aggregate_batch(struct operator* operator, uint32_t number, size_t offset,
     typed.args = (struct expr **)(uintptr_t)aggregate->args;
     typed.arg_count = aggregate->arg_count;
     for (uint32_t i = 0; i < aggregate->arg_count; i++) {
-        TRY(eval(operator->exec, &operator->arena, aggregate->args[i], batch, NULL, batch->rows,
-                 &args[i]));
+        TRY(eval(operator->exec, &operator->arena, aggregate->args[i], batch,
+                 rows_of(grouped, batch), grouped->count, &args[i]));
     }
     if (aggregate->filter != NULL) {
-        TRY(eval(operator->exec, &operator->arena, aggregate->filter, batch, NULL, batch->rows,
-                 &filter));
+        TRY(eval(operator->exec, &operator->arena, aggregate->filter, batch,
+                 rows_of(grouped, batch), grouped->count, &filter));
     }
-    for (uint32_t row = 0; row < batch->rows; row++) {
+    for (uint32_t at = 0; at < grouped->count; at++) {
+        uint32_t row = grouped->rows[at], group = grouped->groups[row];
         struct datum values[2];
         bool is_skipped = false;
 
@@ -209,10 +271,10 @@ aggregate_batch(struct operator* operator, uint32_t number, size_t offset,
             is_skipped = is_skipped || (nulls[i] != 0 && !aggregate->function->takes_nulls);
         }
         if (is_skipped || (aggregate->is_distinct && nulls[0] == 0 &&
-                           is_repeated(state, aggregate, groups[row], number, values, key))) {
+                           is_repeated(state, aggregate, group, number, values, key))) {
             continue;
         }
-        TRY(aggregate->function->add(state->groups[groups[row]].states + offset, &call, values));
+        TRY(aggregate->function->add(state->groups[group].states + offset, &call, values));
     }
 out:
     return err;
@@ -221,7 +283,7 @@ out:
 /* Keeps the rows of an aggregate that wants them in an order. */
 static err_t
 ordered_batch(struct operator* operator, uint32_t number, size_t offset, const struct batch *batch,
-              const uint32_t *groups)
+              const struct grouped *grouped)
 {
     const struct aggregate *aggregate = operator->plan->aggregates[number];
     struct aggregate_state *state = operator->state;
@@ -231,15 +293,16 @@ ordered_batch(struct operator* operator, uint32_t number, size_t offset, const s
     err_t err = ERR_OK;
 
     for (uint32_t i = 0; i < count; i++) {
-        TRY(eval(operator->exec, &operator->arena, ordered_column(aggregate, i), batch, NULL,
-                 batch->rows, &columns[i]));
+        TRY(eval(operator->exec, &operator->arena, ordered_column(aggregate, i), batch,
+                 rows_of(grouped, batch), grouped->count, &columns[i]));
     }
     if (aggregate->filter != NULL) {
-        TRY(eval(operator->exec, &operator->arena, aggregate->filter, batch, NULL, batch->rows,
-                 &filter));
+        TRY(eval(operator->exec, &operator->arena, aggregate->filter, batch,
+                 rows_of(grouped, batch), grouped->count, &filter));
     }
-    for (uint32_t row = 0; row < batch->rows; row++) {
-        uint8_t *at = state->groups[groups[row]].states + offset;
+    for (uint32_t i = 0; i < grouped->count; i++) {
+        uint32_t row = grouped->rows[i];
+        uint8_t *at = state->groups[grouped->groups[row]].states + offset;
 
         if (aggregate->filter == NULL ||
             (!vector_is_null(&filter, row) && vector_value(&filter, row).i != 0)) {
@@ -251,24 +314,37 @@ out:
 }
 
 static err_t
-batch_add(struct operator* operator, const struct batch * batch, struct buf *key)
+set_add(struct operator* operator, uint32_t set, const struct vector *keys,
+        const struct batch *batch, const uint32_t *sets, struct buf *key)
 {
     const struct plan *plan = operator->plan;
-    uint32_t groups[BATCH_ROWS_MAX];
+    struct grouped grouped;
+    size_t offset = 0;
+    err_t err;
+
+    TRY(groups_find(operator, set, keys, batch, sets, &grouped, key));
+    for (uint32_t i = 0; grouped.count > 0 && i < plan->aggregate_count; i++) {
+        TRY(ordered_is_wanted(plan->aggregates[i])
+                ? ordered_batch(operator, i, offset, batch, &grouped)
+                : aggregate_batch(operator, i, offset, batch, &grouped, key));
+        offset += state_bytes(plan->aggregates[i]);
+    }
+out:
+    return err;
+}
+
+/* sets: the only set that each row is added to; NULL: to all. */
+static err_t
+batch_add(struct operator* operator, const struct batch * batch, const uint32_t *sets,
+          struct buf *key)
+{
+    const struct plan *plan = operator->plan;
     struct vector *keys;
     err_t err;
 
     TRY(keys_eval(operator, batch, &keys));
     for (uint32_t set = 0; set < MAX(plan->set_count, 1U); set++) {
-        size_t offset = 0;
-
-        groups_find(operator, set, keys, batch->rows, groups, key);
-        for (uint32_t i = 0; i < plan->aggregate_count; i++) {
-            TRY(ordered_is_wanted(plan->aggregates[i])
-                    ? ordered_batch(operator, i, offset, batch, groups)
-                    : aggregate_batch(operator, i, offset, batch, groups, key));
-            offset += state_bytes(plan->aggregates[i]);
-        }
+        TRY(set_add(operator, set, keys, batch, sets, key));
     }
 out:
     return err;
@@ -307,9 +383,76 @@ static err_t build(struct operator* operator)
     for (err = operator_next(operator->left, &batch); err == ERR_OK && batch != NULL;
          err = operator_next(operator->left, &batch)) {
         arena_reset(&operator->arena);
-        TRY(batch_add(operator, batch, &key));
+        TRY(batch_add(operator, batch, NULL, &key));
         TRY(exec_work(operator->exec, batch->rows));
     }
+out:
+    buf_fini(&key);
+    return err;
+}
+
+/* ---- Rows that have waited ---- */
+
+/* Up to a batch of them, with their sets. */
+static err_t
+waiting_read(struct operator* operator, struct batch * batch, uint32_t *sets)
+{
+    const struct plan *left = operator->plan->left;
+    struct aggregate_state *state = operator->state;
+    err_t err = ERR_OK;
+
+    batch_make(batch, &operator->arena, left->column_count, BATCH_ROWS_MAX);
+    batch->rows = 0;
+    while (batch->rows < BATCH_ROWS_MAX) {
+        struct slice record;
+        uint64_t set;
+        size_t used;
+        bool is_end;
+
+        TRY(parts_read(&state->parts, &record, &is_end));
+        if (is_end) {
+            break;
+        }
+        used = get_varint(record.data, record.data + record.size, &set);
+        if (used == 0 || set >= MAX(operator->plan->set_count, 1U)) {
+            return err_set(ERR_CORRUPT, "a row of a temporary file has no set");
+        }
+        record = slice_of(record.data + used, record.size - used);
+        TRY(spill_batch_row_get(left->columns, left->column_count, record, &operator->arena, batch,
+                                batch->rows));
+        sets[batch->rows++] = (uint32_t)set;
+    }
+out:
+    return err;
+}
+
+static void groups_clear(struct operator* operator);
+
+/* The groups of the next part; none: group_count is 0. */
+static err_t part_build(struct operator* operator)
+{
+    struct aggregate_state *state = operator->state;
+    uint32_t sets[BATCH_ROWS_MAX];
+    struct batch batch;
+    struct buf key;
+    bool has_job;
+    err_t err;
+
+    buf_init(&key, MEM_SESSIONS);
+    operator_note(operator, state->arena.bytes + map_bytes(&state->map),
+                  spill_file_bytes(state->parts.file), state->parts.jobs_ended + 1);
+    groups_clear(operator);
+    TRY(parts_next(&state->parts, NULL, NULL, &has_job));
+    if (!has_job) {
+        goto out;
+    }
+    parts_read_begin(&state->parts, PART_LEFT);
+    do {
+        arena_reset(&operator->arena);
+        TRY(waiting_read(operator, & batch, sets));
+        TRY(batch_add(operator, & batch, operator->plan->set_count> 1 ? sets : NULL, &key));
+        TRY(exec_work(operator->exec, batch.rows));
+    } while (batch.rows > 0);
 out:
     buf_fini(&key);
     return err;
@@ -378,6 +521,9 @@ aggregate_next(struct operator* operator, const struct batch ** batch_out)
     if (!state->is_built) {
         TRY(build(operator));
     }
+    if (state->emitted == state->group_count) {
+        TRY(part_build(operator));
+    }
     count = MIN(state->group_count - state->emitted, (uint32_t)BATCH_ROWS_MAX);
     if (count == 0) {
         return ERR_OK;
@@ -393,13 +539,29 @@ out:
     return err;
 }
 
-static void
-state_clear(struct aggregate_state *state)
+/* Everything of the groups goes; what waits stays. */
+static void groups_clear(struct operator* operator)
 {
+    struct aggregate_state *state = operator->state;
+
     mem_free(MEM_SESSIONS, state->groups, state->group_capacity * sizeof(*state->groups));
+    state->groups = NULL;
+    state->group_count = state->group_capacity = state->emitted = 0;
     map_fini(&state->map);
     map_fini(&state->distinct);
     arena_fini(&state->arena);
+    arena_init(&state->arena, MEM_SESSIONS);
+    map_init(&state->map);
+    map_init(&state->distinct);
+}
+
+static void state_clear(struct operator* operator)
+{
+    struct aggregate_state *state = operator->state;
+
+    groups_clear(operator);
+    parts_fini(&state->parts);
+    buf_fini(&state->record);
 }
 
 static void state_init(struct operator* operator)
@@ -410,6 +572,8 @@ static void state_init(struct operator* operator)
     arena_init(&state->arena, MEM_SESSIONS);
     map_init(&state->map);
     map_init(&state->distinct);
+    parts_init(&state->parts, operator->exec);
+    buf_init(&state->record, MEM_SESSIONS);
     for (uint32_t i = 0; i < operator->plan->aggregate_count; i++) {
         state->states_bytes += state_bytes(operator->plan->aggregates[i]);
     }
@@ -417,14 +581,14 @@ static void state_init(struct operator* operator)
 
 static err_t aggregate_reset(struct operator* operator)
 {
-    state_clear(operator->state);
+    state_clear(operator);
     state_init(operator);
     return ERR_OK;
 }
 
 static void aggregate_close(struct operator* operator)
 {
-    state_clear(operator->state);
+    state_clear(operator);
     mem_free(MEM_SESSIONS, operator->state, sizeof(struct aggregate_state));
 }
 

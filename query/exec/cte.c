@@ -5,17 +5,18 @@
  * are a piece of all. */
 #include "engine/base/assert.h"
 #include "query/exec/exec.h"
+#include "query/exec/spool.h"
 
 #include "engine/base/poison.h"
 
 struct cte_state {
     const struct plan_cte *cte;
     struct operator* operator, * recursive;
-    struct rows rows;
+    struct spool rows;
     struct map seen; /* UNION: of a recursive one. */
     struct buf key;
     bool is_recursing, is_done;
-    uint32_t work_first, work_end; /* The rows that came last. */
+    uint64_t work_first, work_end; /* The rows that came last. */
 };
 
 /* ---- The state ---- */
@@ -28,7 +29,7 @@ state_get(struct exec *exec, const struct plan_cte *cte)
     if (state == NULL) {
         state = MEM_NEW(MEM_SESSIONS, struct cte_state);
         state->cte = cte;
-        rows_init(&state->rows, cte->columns, cte->column_count);
+        spool_init(&state->rows, cte->columns, cte->column_count);
         map_init(&state->seen);
         buf_init(&state->key, MEM_SESSIONS);
         exec->ctes[cte->number] = state;
@@ -45,7 +46,7 @@ state_free(struct exec *exec, uint32_t number)
     if (state != NULL) {
         operator_close(&state->operator);
         operator_close(&state->recursive);
-        rows_fini(&state->rows);
+        spool_fini(&state->rows);
         map_fini(&state->seen);
         buf_fini(&state->key);
         MEM_FREE(MEM_SESSIONS, state);
@@ -76,7 +77,7 @@ batch_keep(struct exec *exec, struct cte_state *state, const struct batch *batch
             row_hash_put(cte->columns, batch->columns, cte->column_count, i, &state->key);
             (void)map_put(&state->seen, buf_slice(&state->key), &is_new);
         }
-        TRY(is_new ? rows_add(&state->rows, batch, i) : ERR_OK);
+        TRY(is_new ? spool_add(&state->rows, exec->budget, batch, i) : ERR_OK);
     }
     err = exec_work(exec, batch->rows);
 out:
@@ -165,23 +166,27 @@ ctes_finish(struct exec *exec, const struct statement *statement)
 /* ---- Reading ---- */
 
 struct reader {
-    uint32_t at;
+    uint64_t at;
     bool is_started;
+    struct spool_reader spool;
 };
 
 static err_t
-rows_give(struct operator* operator, const struct rows * rows, uint32_t end,
+rows_give(struct operator* operator, struct spool * rows, uint64_t end,
           const struct batch **batch_out)
 {
     struct reader *reader = operator->state;
-    uint32_t count = MIN(end - reader->at, (uint32_t)BATCH_ROWS_MAX);
+    uint32_t count = (uint32_t)MIN(end - reader->at, (uint64_t)BATCH_ROWS_MAX);
+    err_t err;
 
     arena_reset(&operator->arena);
     batch_make(&operator->batch, &operator->arena, operator->plan->column_count, count);
-    rows_fill(rows, reader->at, count, &operator->batch);
+    TRY(spool_fill(rows, &reader->spool, reader->at, count, &operator->arena, &operator->batch));
     reader->at += count;
     *batch_out = count > 0 ? &operator->batch : NULL;
-    return exec_work(operator->exec, count);
+    err = exec_work(operator->exec, count);
+out:
+    return err;
 }
 
 static err_t
@@ -214,12 +219,14 @@ work_next(struct operator* operator, const struct batch ** batch_out)
 
 static err_t cte_reset(struct operator* operator)
 {
+    spool_reader_close(&((struct reader *)operator->state)->spool);
     *(struct reader *)operator->state =(struct reader){0};
     return ERR_OK;
 }
 
 static void cte_close(struct operator* operator)
 {
+    spool_reader_close(&((struct reader *)operator->state)->spool);
     mem_free(MEM_SESSIONS, operator->state, sizeof(struct reader));
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "models/relational/rtable.h"
+#include "query/exec/spill.h"
 #include "query/plan/plan.h"
 #include "txn/txn.h"
 
@@ -20,6 +21,10 @@ struct operator_figures {
     struct operator_figures *next;
     const struct plan *plan;
     uint64_t rows, loops;
+    /* Of what keeps rows: the most memory, the most of files, and in how many parts it was done. */
+    uint64_t memory_bytes, file_bytes;
+    uint32_t batches;
+    bool is_disk, is_kept; /* Some of it went to a file; the figures are known. */
 };
 
 /* One run of a statement. */
@@ -27,7 +32,8 @@ struct exec {
     struct txn *txn;
     const struct type_settings *settings;
     const struct statement_env *env;
-    struct arena *arena; /* Lives as long as the run. */
+    struct arena *arena;                     /* Lives as long as the run. */
+    struct spill_budget *budget, own_budget; /* The session's; its own where there is none. */
     uint32_t param_count;
     const struct datum *params;
     const uint8_t *param_nulls;
@@ -57,6 +63,8 @@ void exec_fini(struct exec *exec);
  * shard have more memory than is theirs. */
 YIELDS err_t exec_work(struct exec *exec, uint32_t rows);
 
+/* Do so many bytes exceed what an operator may keep in memory? */
+bool exec_is_over(const struct exec *exec, uint64_t bytes);
 /* NULL: none was opened. */
 const struct operator_figures *exec_figures_find(const struct exec *exec, const struct plan *plan);
 
@@ -102,6 +110,8 @@ struct rows {
 };
 void rows_init(struct rows *rows, const struct plan_column *columns, uint32_t column_count);
 void rows_fini(struct rows *rows);
+/* What they take of memory. */
+uint64_t rows_bytes(const struct rows *rows);
 err_t rows_add(struct rows *rows, const struct batch *batch, uint32_t row);
 /* Copies rows [first, first + count) into a batch of vectors. */
 void rows_fill(const struct rows *rows, uint32_t first, uint32_t count, struct batch *batch);
@@ -119,6 +129,7 @@ struct map {
 };
 void map_init(struct map *map);
 void map_fini(struct map *map);
+uint64_t map_bytes(const struct map *map);
 /* The entry of the key, made when it is not there (*is_new_out). */
 struct map_entry *map_put(struct map *map, struct slice key, bool *is_new_out);
 struct map_entry *map_find(struct map *map, struct slice key);
@@ -149,6 +160,9 @@ struct operator
     void *state;
 };
 
+/* For EXPLAIN ANALYZE: what it keeps now, if it is measured. */
+void operator_note(struct operator* operator, uint64_t memory_bytes, uint64_t file_bytes,
+                   uint32_t batches);
 err_t scan_open(struct operator* operator);
 err_t system_open(struct operator* operator);
 err_t join_open(struct operator* operator);

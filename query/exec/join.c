@@ -1,14 +1,18 @@
 /* query/exec/join.c - joins: all rows of the right side are kept, in a map by their keys or as they
- * are; for each batch of the left side pairs are made, and those that the condition keeps go on. */
+ * are; for each batch of the left side pairs are made, and those that the condition keeps go on.
+ *
+ * When rows and map have more than work_mem, both sides are parted by their keys (partition.h), and
+ * part by part is joined. */
 #include "engine/base/assert.h"
 #include "query/exec/exec.h"
+#include "query/exec/partition.h"
 
 #include "engine/base/poison.h"
 
 enum { CHAIN_END = UINT32_MAX };
 
 struct join_state {
-    bool is_built;
+    bool is_built, is_ended;
     struct rows rows;
     struct map map;
     uint32_t *chain; /* Of equal keys: the next row. */
@@ -21,6 +25,11 @@ struct join_state {
     uint32_t left_row, candidate;        /* Where it goes on. */
     bool is_left_done;                   /* Its unmatched rows are due. */
     uint32_t unmatched_right;            /* Where the unmatched right rows go on. */
+
+    struct parts parts;
+    struct buf record;
+    struct arena input_arena; /* Of the batch that is read from a part. */
+    struct batch input;
 };
 
 static bool
@@ -98,22 +107,196 @@ out:
     return err;
 }
 
-static err_t build(struct operator* operator)
+/* Is there no room for more rows? */
+static bool
+is_full(const struct operator* operator)
+{
+    const struct join_state *state = operator->state;
+    uint64_t bytes = rows_bytes(&state->rows) + map_bytes(&state->map) +
+                     state->chain_capacity * sizeof(uint32_t);
+
+    return operator->plan->kind == PLAN_JOIN_HASH && exec_is_over(operator->exec, bytes) &&
+           parts_may_open(&state->parts);
+}
+
+/* The rows of a batch go to parts. Who has a null in its key meets nobody, and is only kept where
+ * such rows are. */
+static err_t
+batch_part(struct operator* operator, uint32_t side, const struct batch *batch, struct buf *key)
+{
+    const struct plan *plan = operator->plan;
+    const struct plan *input = side == PART_LEFT ? plan->left : plan->right;
+    struct expr **keys = side == PART_LEFT ? plan->left_keys : plan->right_keys;
+    bool keeps = side == PART_LEFT ? keeps_left(plan) : keeps_right(plan);
+    struct join_state *state = operator->state;
+    struct vector *vectors;
+    err_t err;
+
+    TRY(keys_eval(operator, keys, batch, &vectors));
+    for (uint32_t i = 0; i < batch->rows; i++) {
+        if (keys_hash_put(keys, plan->key_count, vectors, i, key) || keeps) {
+            buf_clear(&state->record);
+            spill_batch_row_put(input->columns, input->column_count, batch, i, &state->record);
+            TRY(parts_add(&state->parts, side, buf_slice(key), buf_slice(&state->record)));
+        }
+    }
+    err = exec_work(operator->exec, batch->rows);
+out:
+    return err;
+}
+
+static void table_clear(struct operator* operator)
+{
+    const struct plan *right = operator->plan->right;
+    struct join_state *state = operator->state;
+
+    mem_free(MEM_SESSIONS, state->right_matched,
+             state->right_matched != NULL ? state->rows.count + 1 : 0);
+    state->right_matched = NULL;
+    mem_free(MEM_SESSIONS, state->chain, state->chain_capacity * sizeof(uint32_t));
+    state->chain = NULL;
+    state->chain_capacity = 0;
+    state->unmatched_right = 0;
+    rows_fini(&state->rows);
+    map_fini(&state->map);
+    rows_init(&state->rows, right->columns, right->column_count);
+    map_init(&state->map);
+}
+
+/* The rows that are kept go to parts. */
+static err_t rows_part(struct operator* operator, struct buf * key)
+{
+    struct join_state *state = operator->state;
+    err_t err = ERR_OK;
+
+    operator_note(operator, rows_bytes(&state->rows) + map_bytes(&state->map),
+                  spill_file_bytes(state->parts.file), 1);
+    for (uint32_t first = 0; first < state->rows.count; first += BATCH_ROWS_MAX) {
+        uint32_t count = MIN(state->rows.count - first, (uint32_t)BATCH_ROWS_MAX);
+        struct batch batch;
+
+        arena_reset(&operator->arena);
+        batch_make(&batch, &operator->arena, state->rows.column_count, count);
+        rows_fill(&state->rows, first, count, &batch);
+        TRY(batch_part(operator, PART_RIGHT, &batch, key));
+    }
+    table_clear(operator);
+out:
+    return err;
+}
+
+/* Another batch of a side: of the operator's own input, or of the part that is joined now. */
+static err_t
+side_next(struct operator* operator, uint32_t side, const struct batch **batch_out)
+{
+    struct operator* input = side == PART_LEFT ? operator->left : operator->right;
+    struct join_state *state = operator->state;
+    err_t err;
+
+    if (state->parts.depth == 0) {
+        return operator_next(input, batch_out);
+    }
+    arena_reset(&state->input_arena);
+    err = parts_read_batch(&state->parts, input->plan->columns, input->plan->column_count,
+                           &state->input_arena, &state->input);
+    *batch_out = err == ERR_OK && state->input.rows > 0 ? &state->input : NULL;
+    return err;
+}
+
+static void
+side_begin(struct operator* operator, uint32_t side)
+{
+    struct join_state *state = operator->state;
+
+    if (state->parts.depth > 0) {
+        parts_read_begin(&state->parts, side);
+    }
+}
+
+static err_t right_read(struct operator* operator, struct buf * key)
 {
     struct join_state *state = operator->state;
     const struct batch *batch;
+    err_t err;
+
+    side_begin(operator, PART_RIGHT);
+    for (err = side_next(operator, PART_RIGHT, &batch); err == ERR_OK && batch != NULL;
+         err = side_next(operator, PART_RIGHT, &batch)) {
+        arena_reset(&operator->arena);
+        if (parts_are_open(&state->parts)) {
+            TRY(batch_part(operator, PART_RIGHT, batch, key));
+            continue;
+        }
+        TRY(build_batch(operator, batch, key));
+        TRY(exec_work(operator->exec, batch->rows));
+        if (is_full(operator)) {
+            TRY(rows_part(operator, key));
+        }
+    }
+out:
+    return err;
+}
+
+static err_t left_part(struct operator* operator, struct buf * key)
+{
+    const struct batch *batch;
+    err_t err;
+
+    side_begin(operator, PART_LEFT);
+    for (err = side_next(operator, PART_LEFT, &batch); err == ERR_OK && batch != NULL;
+         err = side_next(operator, PART_LEFT, &batch)) {
+        arena_reset(&operator->arena);
+        TRY(batch_part(operator, PART_LEFT, batch, key));
+    }
+out:
+    return err;
+}
+
+static bool
+part_matters(void *arg, const struct part_job *job)
+{
+    const struct plan *plan = arg;
+
+    return (job->tapes[PART_LEFT].records > 0 || keeps_right(plan)) &&
+           (job->tapes[PART_RIGHT].records > 0 || keeps_left(plan));
+}
+
+/* Makes the next part's turn. False: there is none. */
+static err_t
+part_next(struct operator* operator, bool * has_part_out)
+{
+    struct join_state *state = operator->state;
+    err_t err =
+        parts_next(&state->parts, part_matters, (void *)(uintptr_t) operator->plan, has_part_out);
+
+    table_clear(operator);
+    return err;
+}
+
+/* The table of the own input or, if that is too large, of the first part that fits. */
+static err_t
+build(struct operator* operator, bool * has_table_out)
+{
+    struct join_state *state = operator->state;
     struct buf key;
     err_t err;
 
     state->is_built = true;
     buf_init(&key, MEM_SESSIONS);
-    for (err = operator_next(operator->right, &batch); err == ERR_OK && batch != NULL;
-         err = operator_next(operator->right, &batch)) {
-        arena_reset(&operator->arena);
-        TRY(build_batch(operator, batch, &key));
-        TRY(exec_work(operator->exec, batch->rows));
-    }
+    *has_table_out = true;
+    do {
+        TRY(right_read(operator, & key));
+        if (!parts_are_open(&state->parts)) {
+            break;
+        }
+        TRY(left_part(operator, & key));
+        TRY(part_next(operator, has_table_out));
+    } while (*has_table_out);
+    operator_note(operator, rows_bytes(&state->rows) + map_bytes(&state->map),
+                  spill_file_bytes(state->parts.file),
+                  state->parts.jobs_ended + state->parts.job_count + 1);
     state->right_matched = mem_zalloc(MEM_SESSIONS, state->rows.count + 1);
+    side_begin(operator, PART_LEFT);
 out:
     buf_fini(&key);
     return err;
@@ -130,7 +313,7 @@ static err_t left_take(struct operator* operator)
     err_t err;
 
     buf_init(&key, MEM_SESSIONS);
-    TRY(operator_next(operator->left, &state->left));
+    TRY(side_next(operator, PART_LEFT, &state->left));
     state->left_row = 0;
     state->is_left_done = false;
     if (state->left == NULL) {
@@ -302,6 +485,28 @@ static void unmatched_right_emit(struct operator* operator)
     right_columns(state, rows, count, left, &operator->batch);
 }
 
+/* The right rows that met nobody, then the next part; *is_ended_out: there is none. */
+static err_t
+left_ended(struct operator* operator, bool * is_ended_out)
+{
+    struct join_state *state = operator->state;
+    bool has_part;
+    err_t err = ERR_OK;
+
+    if (keeps_right(operator->plan) && state->unmatched_right < state->rows.count) {
+        unmatched_right_emit(operator);
+        return ERR_OK;
+    }
+    *is_ended_out = state->parts.depth == 0;
+    if (!*is_ended_out) {
+        TRY(part_next(operator, & has_part));
+        *is_ended_out = !has_part;
+        state->is_built = false;
+    }
+out:
+    return err;
+}
+
 static err_t
 join_next(struct operator* operator, const struct batch ** batch_out)
 {
@@ -310,20 +515,21 @@ join_next(struct operator* operator, const struct batch ** batch_out)
     err_t err = ERR_OK;
 
     *batch_out = NULL;
-    if (!state->is_built) {
-        TRY(build(operator));
-    }
-    do {
+    operator->batch.rows = 0;
+    while (operator->batch.rows == 0 && !state->is_ended) {
+        if (!state->is_built) {
+            bool has_table;
+
+            TRY(build(operator, & has_table));
+            state->is_ended = !has_table;
+            continue;
+        }
         arena_reset(&operator->arena);
         if (state->left == NULL || (state->left_row >= state->left->rows && state->is_left_done)) {
             TRY(left_take(operator));
         }
-        operator->batch.rows = 0;
         if (state->left == NULL) {
-            if (!keeps_right(plan) || state->unmatched_right >= state->rows.count) {
-                return ERR_OK;
-            }
-            unmatched_right_emit(operator);
+            TRY(left_ended(operator, & state->is_ended));
         } else if (state->left_row < state->left->rows) {
             TRY(pairs_emit(operator));
         } else {
@@ -332,50 +538,52 @@ join_next(struct operator* operator, const struct batch ** batch_out)
                 unmatched_left_emit(operator);
             }
         }
-    } while (operator->batch.rows == 0);
-    *batch_out = &operator->batch;
+    }
+    *batch_out = operator->batch.rows> 0 ? &operator->batch : NULL;
 out:
     return err;
 }
 
-static void
-state_clear(struct join_state *state)
-{
-    mem_free(MEM_SESSIONS, state->right_matched,
-             state->right_matched != NULL ? state->rows.count + 1 : 0);
-    state->right_matched = NULL;
-    mem_free(MEM_SESSIONS, state->chain, state->chain_capacity * sizeof(uint32_t));
-    state->chain = NULL;
-    state->chain_capacity = 0;
-    rows_fini(&state->rows);
-    map_fini(&state->map);
-}
-
-static err_t join_reset(struct operator* operator)
+static void state_init(struct operator* operator)
 {
     const struct plan *right = operator->plan->right;
     struct join_state *state = operator->state;
 
-    state_clear(state);
     memset(state, 0, sizeof(*state));
     rows_init(&state->rows, right->columns, right->column_count);
     map_init(&state->map);
+    parts_init(&state->parts, operator->exec);
+    buf_init(&state->record, MEM_SESSIONS);
+    arena_init(&state->input_arena, MEM_SESSIONS);
+}
+
+static void state_clear(struct operator* operator)
+{
+    struct join_state *state = operator->state;
+
+    table_clear(operator);
+    parts_fini(&state->parts);
+    buf_fini(&state->record);
+    arena_fini(&state->input_arena);
+}
+
+static err_t join_reset(struct operator* operator)
+{
+    state_clear(operator);
+    state_init(operator);
     return ERR_OK;
 }
 
 static void join_close(struct operator* operator)
 {
-    state_clear(operator->state);
+    state_clear(operator);
     mem_free(MEM_SESSIONS, operator->state, sizeof(struct join_state));
 }
 
 err_t join_open(struct operator* operator)
 {
-    struct join_state *state = MEM_NEW(MEM_SESSIONS, struct join_state);
-
-    rows_init(&state->rows, operator->plan->right->columns, operator->plan->right->column_count);
-    map_init(&state->map);
-    operator->state = state;
+    operator->state = MEM_NEW(MEM_SESSIONS, struct join_state);
+    state_init(operator);
     operator->next = join_next;
     operator->reset = join_reset;
     operator->close = join_close;

@@ -4,6 +4,7 @@
 #include "models/types/sql_error.h"
 #include "query/exec/exec.h"
 #include "query/exec/foreign.h"
+#include "query/session.h"
 
 #include "engine/base/poison.h"
 
@@ -31,6 +32,9 @@ exec_init(struct exec *exec, const struct statement_env *env, struct arena *aren
 {
     *exec = (struct exec){.txn = env->txn, .env = env, .arena = arena, .settings = settings};
     exec->statement = statement;
+    exec->own_budget =
+        (struct spill_budget){.work_bytes = SPILL_WORK_BYTES, .file_bytes_max = UINT64_MAX};
+    exec->budget = env->session != NULL ? sql_session_budget(env->session) : &exec->own_budget;
     outers_make(exec);
     exec->subquery_count = statement->subquery_count;
     exec->subqueries =
@@ -48,6 +52,12 @@ exec_fini(struct exec *exec)
     ctes_close(exec);
     rtable_writes_free(&exec->writes);
     foreign_events_free(&exec->events);
+}
+
+bool
+exec_is_over(const struct exec *exec, uint64_t bytes)
+{
+    return bytes > exec->budget->work_bytes;
 }
 
 err_t
@@ -358,6 +368,21 @@ static err_t own_open(struct operator* operator)
         return set_open(operator);
     }
     return sql_error("XX000", "a plan of kind %d cannot be run", (int)operator->plan->kind);
+}
+
+void
+operator_note(struct operator* operator, uint64_t memory_bytes, uint64_t file_bytes,
+              uint32_t batches)
+{
+    struct operator_figures *figures = operator->figures;
+
+    if (figures != NULL) {
+        figures->is_kept = true;
+        figures->is_disk = figures->is_disk || file_bytes > 0;
+        figures->memory_bytes = MAX(figures->memory_bytes, memory_bytes);
+        figures->file_bytes = MAX(figures->file_bytes, file_bytes);
+        figures->batches = MAX(figures->batches, batches);
+    }
 }
 
 /* What the query takes from around it, when it stands in FROM. */

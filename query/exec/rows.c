@@ -23,6 +23,12 @@ rows_fini(struct rows *rows)
     *rows = (struct rows){0};
 }
 
+uint64_t
+rows_bytes(const struct rows *rows)
+{
+    return rows->arena.bytes + (uint64_t)rows->capacity * sizeof(*rows->rows);
+}
+
 err_t
 rows_add(struct rows *rows, const struct batch *batch, uint32_t row)
 {
@@ -120,6 +126,12 @@ map_fini(struct map *map)
     mem_free(MEM_SESSIONS, map->entries, map->capacity * sizeof(*map->entries));
     arena_fini(&map->arena);
     *map = (struct map){0};
+}
+
+uint64_t
+map_bytes(const struct map *map)
+{
+    return map->arena.bytes + (uint64_t)map->capacity * sizeof(*map->entries);
 }
 
 static struct map_entry *

@@ -1,5 +1,7 @@
-/* query/exec/sort.c - ORDER BY, DISTINCT and the set operations. */
-#include <stdlib.h>
+/* query/exec/sort.c - ORDER BY.
+ *
+ * Rows are kept up to work_mem. Beyond, what is kept is sorted and written to a tape as a run;
+ * in the end the runs are merged, as many at once as have buffers within work_mem. */
 
 #include "engine/base/assert.h"
 #include "query/exec/exec.h"
@@ -8,10 +10,32 @@
 
 /* ---- Sort ---- */
 
+enum { MERGE_MIN = 6, MERGE_MAX = 128 };
+
+/* A run that is read. */
+struct merge_input {
+    struct tape_reader reader;
+    struct arena arena; /* Of the row. */
+    struct kept_row row;
+};
+
+/* Of consecutive runs: the inputs that have a row, a heap by it. */
+struct merge {
+    struct merge_input *inputs;
+    uint32_t count;
+    uint32_t *heap;
+    uint32_t heap_count;
+};
+
 struct sort_state {
     bool is_built;
     struct rows rows;
     uint32_t emitted;
+    struct spill_file *file; /* NULL: everything is in memory. */
+    struct tape *runs;
+    uint32_t run_count, run_capacity;
+    struct merge merge; /* The last one. */
+    struct buf record;
 };
 
 static int
@@ -70,11 +94,233 @@ out:
     return err;
 }
 
+static err_t rows_sort(struct operator* operator)
+{
+    struct sort_state *state = operator->state;
+    size_t bytes = state->rows.count * sizeof(struct kept_row);
+    struct kept_row *spare = mem_alloc(MEM_SESSIONS, bytes);
+    err_t err = merge_sort(operator, state->rows.rows, spare, state->rows.count);
+
+    mem_free(MEM_SESSIONS, spare, bytes);
+    return err;
+}
+
+/* ---- Runs ---- */
+
+static struct tape *
+run_new(struct sort_state *state)
+{
+    if (state->run_count == state->run_capacity) {
+        uint32_t capacity = MAX(16U, state->run_capacity * 2);
+
+        state->runs =
+            mem_realloc(MEM_SESSIONS, state->runs, state->run_capacity * sizeof(*state->runs),
+                        capacity * sizeof(*state->runs));
+        state->run_capacity = capacity;
+    }
+    tape_init(&state->runs[state->run_count], state->file);
+    return &state->runs[state->run_count++];
+}
+
+static err_t
+row_write(struct operator* operator, struct tape * tape, const struct kept_row *row)
+{
+    struct sort_state *state = operator->state;
+
+    buf_clear(&state->record);
+    spill_row_put(operator->plan->columns, operator->plan->column_count, row, &state->record);
+    return tape_add(tape, buf_slice(&state->record));
+}
+
+/* The rows that are kept become a run. */
+static err_t run_write(struct operator* operator)
+{
+    const struct plan *plan = operator->plan;
+    struct sort_state *state = operator->state;
+    struct tape *tape;
+    err_t err;
+
+    TRY(rows_sort(operator));
+    operator_note(operator, rows_bytes(&state->rows), spill_file_bytes(state->file), 1);
+    if (state->file == NULL) {
+        TRY(spill_file_open(operator->exec->budget, &state->file));
+    }
+    tape = run_new(state);
+    for (uint32_t i = 0; i < state->rows.count; i++) {
+        TRY(row_write(operator, tape, &state->rows.rows[i]));
+        TRY(i % BATCH_ROWS_MAX == 0 ? exec_work(operator->exec, BATCH_ROWS_MAX) : ERR_OK);
+    }
+    TRY(tape_end(tape));
+    rows_fini(&state->rows);
+    rows_init(&state->rows, plan->columns, plan->column_count);
+out:
+    return err;
+}
+
+/* ---- Merging ---- */
+
+static bool
+comes_before(struct operator* operator, const struct merge * merge, uint32_t a, uint32_t b)
+{
+    int order = rows_order(operator->plan, &merge->inputs[a].row, &merge->inputs[b].row);
+
+    return order != 0 ? order < 0 : a < b; /* Equal rows stay in their order. */
+}
+
+static void
+heap_down(struct operator* operator, struct merge * merge, uint32_t at)
+{
+    for (;;) {
+        uint32_t child = 2 * at + 1, moved = merge->heap[at];
+
+        if (child >= merge->heap_count) {
+            return;
+        }
+        if (child + 1 < merge->heap_count &&
+            comes_before(operator, merge, merge->heap[child + 1], merge->heap[child])) {
+            child++;
+        }
+        if (!comes_before(operator, merge, merge->heap[child], moved)) {
+            return;
+        }
+        merge->heap[at] = merge->heap[child];
+        merge->heap[child] = moved;
+        at = child;
+    }
+}
+
+static err_t
+input_step(struct operator* operator, struct merge_input * input, bool *is_end_out)
+{
+    const struct plan *plan = operator->plan;
+    struct slice record;
+    err_t err;
+
+    arena_reset(&input->arena);
+    TRY(tape_read(&input->reader, &record, is_end_out));
+    if (!*is_end_out) {
+        err = spill_row_get(plan->columns, plan->column_count, record, &input->arena, &input->row);
+    }
+out:
+    return err;
+}
+
+static void
+merge_fini(struct merge *merge)
+{
+    for (uint32_t i = 0; i < merge->count; i++) {
+        tape_reader_fini(&merge->inputs[i].reader);
+        arena_fini(&merge->inputs[i].arena);
+    }
+    mem_free(MEM_SESSIONS, merge->inputs, merge->count * sizeof(*merge->inputs));
+    mem_free(MEM_SESSIONS, merge->heap, merge->count * sizeof(*merge->heap));
+    *merge = (struct merge){0};
+}
+
+static err_t
+merge_begin(struct operator* operator, struct merge * merge, struct tape *runs, uint32_t count)
+{
+    err_t err = ERR_OK;
+
+    *merge = (struct merge){
+        .inputs = mem_zalloc(MEM_SESSIONS, count * sizeof(*merge->inputs)),
+        .count = count,
+        .heap = mem_alloc(MEM_SESSIONS, count * sizeof(*merge->heap)),
+    };
+    for (uint32_t i = 0; i < count; i++) {
+        tape_reader_init(&merge->inputs[i].reader, &runs[i]);
+        arena_init(&merge->inputs[i].arena, MEM_SESSIONS);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        bool is_end;
+
+        TRY(input_step(operator, & merge->inputs[i], &is_end));
+        if (!is_end) {
+            merge->heap[merge->heap_count++] = i;
+        }
+    }
+    for (uint32_t i = merge->heap_count / 2; i > 0; i--) {
+        heap_down(operator, merge, i - 1);
+    }
+out:
+    return err;
+}
+
+/* Past the first row. */
+static err_t merge_step(struct operator* operator, struct merge * merge)
+{
+    bool is_end;
+    err_t err;
+
+    TRY(input_step(operator, & merge->inputs[merge->heap[0]], &is_end));
+    if (is_end) {
+        merge->heap[0] = merge->heap[--merge->heap_count];
+    }
+    heap_down(operator, merge, 0);
+out:
+    return err;
+}
+
+static uint32_t merge_width(struct operator* operator)
+{
+    uint64_t fitting = operator->exec->budget->work_bytes / SPILL_CHUNK_BYTES;
+
+    return (uint32_t)MIN(MAX(fitting, (uint64_t)MERGE_MIN), (uint64_t)MERGE_MAX);
+}
+
+/* Runs [first, first + count) become one. */
+static err_t
+runs_merge(struct operator* operator, uint32_t first, uint32_t count, struct tape *merged)
+{
+    struct sort_state *state = operator->state;
+    struct merge merge;
+    uint32_t rows = 0;
+    err_t err;
+
+    tape_init(merged, state->file);
+    TRY(merge_begin(operator, & merge, &state->runs[first], count));
+    while (merge.heap_count > 0) {
+        TRY(row_write(operator, merged, &merge.inputs[merge.heap[0]].row));
+        TRY(merge_step(operator, & merge));
+        TRY(++rows % BATCH_ROWS_MAX == 0 ? exec_work(operator->exec, BATCH_ROWS_MAX) : ERR_OK);
+    }
+    err = tape_end(merged);
+out:
+    merge_fini(&merge);
+    return err;
+}
+
+/* Until one merge can take all that are left. Their order stays. */
+static err_t runs_reduce(struct operator* operator)
+{
+    struct sort_state *state = operator->state;
+    uint32_t width = merge_width(operator);
+    err_t err = ERR_OK;
+
+    while (state->run_count > width) {
+        uint32_t kept = 0;
+
+        for (uint32_t first = 0; first < state->run_count; first += width) {
+            uint32_t count = MIN(width, state->run_count - first);
+            struct tape merged;
+
+            err = runs_merge(operator, first, count, &merged);
+            for (uint32_t i = 0; i < count; i++) {
+                tape_fini(&state->runs[first + i], true);
+            }
+            state->runs[kept++] = merged;
+            TRY(err);
+        }
+        state->run_count = kept;
+    }
+out:
+    return err;
+}
+
 static err_t sort_build(struct operator* operator)
 {
     struct sort_state *state = operator->state;
     const struct batch *batch;
-    struct kept_row *spare;
     err_t err;
 
     state->is_built = true;
@@ -84,11 +330,50 @@ static err_t sort_build(struct operator* operator)
             TRY(rows_add(&state->rows, batch, i));
         }
         TRY(exec_work(operator->exec, batch->rows));
+        if (exec_is_over(operator->exec, rows_bytes(&state->rows))) {
+            TRY(run_write(operator));
+        }
     }
     TRY(err);
-    spare = mem_alloc(MEM_SESSIONS, state->rows.count * sizeof(*spare));
-    err = merge_sort(operator, state->rows.rows, spare, state->rows.count);
-    mem_free(MEM_SESSIONS, spare, state->rows.count * sizeof(*spare));
+    if (state->file == NULL) {
+        TRY(rows_sort(operator));
+        operator_note(operator, rows_bytes(&state->rows), 0, 1);
+        return ERR_OK;
+    }
+    TRY(state->rows.count > 0 ? run_write(operator) : ERR_OK);
+    TRY(runs_reduce(operator));
+    operator_note(operator, 0, spill_file_bytes(state->file), 1);
+    err = merge_begin(operator, & state->merge, state->runs, state->run_count);
+out:
+    return err;
+}
+
+/* Rows of the last merge. */
+static err_t merged_fill(struct operator* operator)
+{
+    const struct plan *plan = operator->plan;
+    struct merge *merge = &((struct sort_state *)operator->state)->merge;
+    struct batch *batch = &operator->batch;
+    err_t err = ERR_OK;
+
+    batch_make(batch, &operator->arena, plan->column_count, BATCH_ROWS_MAX);
+    batch->rows = 0;
+    while (merge->heap_count > 0 && batch->rows < BATCH_ROWS_MAX) {
+        const struct kept_row *row = &merge->inputs[merge->heap[0]].row;
+
+        for (uint32_t i = 0; i < plan->column_count; i++) {
+            struct vector *column = &batch->columns[i];
+
+            column->nulls[batch->rows] = row->nulls[i];
+            column->values[batch->rows] =
+                row->nulls[i] != 0
+                    ? datum_int(0)
+                    : type_copy(plan->columns[i].type, row->values[i], &operator->arena);
+        }
+        batch->rows++;
+        TRY(merge_step(operator, merge));
+    }
+    err = exec_work(operator->exec, batch->rows);
 out:
     return err;
 }
@@ -104,9 +389,14 @@ sort_next(struct operator* operator, const struct batch ** batch_out)
     if (!state->is_built) {
         TRY(sort_build(operator));
     }
+    arena_reset(&operator->arena);
+    if (state->file != NULL) {
+        TRY(merged_fill(operator));
+        *batch_out = operator->batch.rows> 0 ? &operator->batch : NULL;
+        return ERR_OK;
+    }
     count = MIN(state->rows.count - state->emitted, (uint32_t)BATCH_ROWS_MAX);
     if (count > 0) {
-        arena_reset(&operator->arena);
         batch_make(&operator->batch, &operator->arena, operator->plan->column_count, count);
         rows_fill(&state->rows, state->emitted, count, &operator->batch);
         state->emitted += count;
@@ -116,283 +406,49 @@ out:
     return err;
 }
 
-static err_t sort_reset(struct operator* operator)
+/* ---- Opening ---- */
+
+static void state_init(struct operator* operator)
 {
     struct sort_state *state = operator->state;
 
-    rows_fini(&state->rows);
     *state = (struct sort_state){0};
     rows_init(&state->rows, operator->plan->columns, operator->plan->column_count);
+    buf_init(&state->record, MEM_SESSIONS);
+}
+
+static void
+state_clear(struct sort_state *state)
+{
+    rows_fini(&state->rows);
+    merge_fini(&state->merge);
+    for (uint32_t i = 0; i < state->run_count; i++) {
+        tape_fini(&state->runs[i], false);
+    }
+    mem_free(MEM_SESSIONS, state->runs, state->run_capacity * sizeof(*state->runs));
+    spill_file_close(&state->file);
+    buf_fini(&state->record);
+}
+
+static err_t sort_reset(struct operator* operator)
+{
+    state_clear(operator->state);
+    state_init(operator);
     return ERR_OK;
 }
 
 static void sort_close(struct operator* operator)
 {
-    rows_fini(&((struct sort_state *)operator->state)->rows);
+    state_clear(operator->state);
     mem_free(MEM_SESSIONS, operator->state, sizeof(struct sort_state));
 }
 
 err_t sort_open(struct operator* operator)
 {
-    struct sort_state *state = MEM_NEW(MEM_SESSIONS, struct sort_state);
-
-    rows_init(&state->rows, operator->plan->columns, operator->plan->column_count);
-    operator->state = state;
+    operator->state = MEM_NEW(MEM_SESSIONS, struct sort_state);
+    state_init(operator);
     operator->next = sort_next;
     operator->reset = sort_reset;
     operator->close = sort_close;
-    return ERR_OK;
-}
-
-/* ---- DISTINCT and set operations: rows pass when a map says so ---- */
-
-struct seen_state {
-    struct map map;
-    struct buf key;
-    bool is_counted;    /* INTERSECT, EXCEPT: the right side's rows are in the map, counted. */
-    bool is_left_ended; /* UNION: the right side's turn. */
-};
-
-static err_t seen_reset(struct operator* operator)
-{
-    struct seen_state *state = operator->state;
-
-    map_fini(&state->map);
-    map_init(&state->map);
-    state->is_counted = false;
-    state->is_left_ended = false;
-    return ERR_OK;
-}
-
-static void seen_close(struct operator* operator)
-{
-    struct seen_state *state = operator->state;
-
-    map_fini(&state->map);
-    buf_fini(&state->key);
-    mem_free(MEM_SESSIONS, state, sizeof(*state));
-}
-
-static void seen_open(struct operator* operator,
-                      err_t (*next)(struct operator* operator, const struct batch ** batch_out))
-{
-    struct seen_state *state = MEM_NEW(MEM_SESSIONS, struct seen_state);
-
-    map_init(&state->map);
-    buf_init(&state->key, MEM_SESSIONS);
-    operator->state = state;
-    operator->next = next;
-    operator->reset = seen_reset;
-    operator->close = seen_close;
-}
-
-static void
-selected_copy(struct operator* operator, const struct batch * input, const uint16_t *selected,
-              uint32_t count)
-{
-    arena_reset(&operator->arena);
-    batch_make(&operator->batch, &operator->arena, input->column_count, count);
-    for (uint32_t i = 0; i < input->column_count; i++) {
-        for (uint32_t j = 0; j < count; j++) {
-            operator->batch.columns[i].values[j] = vector_value(&input->columns[i], selected[j]);
-            operator->batch.columns[i].nulls[j] = vector_is_null(&input->columns[i], selected[j]);
-        }
-    }
-}
-
-static void
-row_key(struct operator* operator, const struct batch * input, uint32_t columns, uint32_t row)
-{
-    struct seen_state *state = operator->state;
-
-    buf_clear(&state->key);
-    row_hash_put(operator->plan->columns, input->columns, columns, row, &state->key);
-}
-
-static err_t
-distinct_next(struct operator* operator, const struct batch ** batch_out)
-{
-    struct seen_state *state = operator->state;
-    uint16_t selected[BATCH_ROWS_MAX];
-    const struct batch *input;
-    uint32_t count = 0;
-    err_t err;
-
-    do {
-        *batch_out = NULL;
-        TRY(operator_next(operator->left, &input));
-        if (input == NULL) {
-            return ERR_OK;
-        }
-        for (uint32_t i = 0; i < input->rows; i++) {
-            bool is_new;
-
-            row_key(operator, input, operator->plan->distinct_count, i);
-            (void)map_put(&state->map, buf_slice(&state->key), &is_new);
-            if (is_new) {
-                selected[count++] = (uint16_t)i;
-            }
-        }
-        TRY(exec_work(operator->exec, input->rows));
-    } while (count == 0);
-    selected_copy(operator, input, selected, count);
-    *batch_out = &operator->batch;
-out:
-    return err;
-}
-
-/* Of rows that are sorted by the keys: whose keys are not those of an earlier one. */
-static err_t
-distinct_on_next(struct operator* operator, const struct batch ** batch_out)
-{
-    struct seen_state *state = operator->state;
-    uint16_t selected[BATCH_ROWS_MAX];
-    const struct batch *input;
-    uint32_t count = 0;
-    err_t err;
-
-    do {
-        *batch_out = NULL;
-        TRY(operator_next(operator->left, &input));
-        if (input == NULL) {
-            return ERR_OK;
-        }
-        for (uint32_t i = 0; i < input->rows; i++) {
-            bool is_new;
-
-            buf_clear(&state->key);
-            for (uint32_t j = 0; j < operator->plan->key_column_count; j++) {
-                uint32_t column = operator->plan->keys[j].column;
-
-                row_hash_put(&operator->plan->columns[column], &input->columns[column], 1, i,
-                             &state->key);
-            }
-            (void)map_put(&state->map, buf_slice(&state->key), &is_new);
-            if (is_new) {
-                selected[count++] = (uint16_t)i;
-            }
-        }
-    } while (count == 0);
-    selected_copy(operator, input, selected, count);
-    *batch_out = &operator->batch;
-out:
-    return err;
-}
-
-err_t distinct_open(struct operator* operator)
-{
-    seen_open(operator, operator->plan->kind == PLAN_DISTINCT ? distinct_next : distinct_on_next);
-    return ERR_OK;
-}
-
-/* ---- Set operations ---- */
-
-/* INTERSECT and EXCEPT: how often each row is there on the right. */
-static err_t right_count(struct operator* operator)
-{
-    struct seen_state *state = operator->state;
-    const struct batch *input;
-    err_t err;
-
-    state->is_counted = true;
-    for (err = operator_next(operator->right, &input); err == ERR_OK && input != NULL;
-         err = operator_next(operator->right, &input)) {
-        for (uint32_t i = 0; i < input->rows; i++) {
-            struct map_entry *entry;
-            bool is_new;
-
-            row_key(operator, input, operator->plan->column_count, i);
-            entry = map_put(&state->map, buf_slice(&state->key), &is_new);
-            entry->value = is_new ? 1 : entry->value + 1;
-        }
-        TRY(exec_work(operator->exec, input->rows));
-    }
-out:
-    return err;
-}
-
-enum { COUNT_GIVEN = UINT32_MAX }; /* The row has been handed out: not again without ALL. */
-
-static bool
-set_passes(const struct plan *plan, struct map_entry *entry, bool is_new)
-{
-    if (plan->set == SET_UNION) {
-        return is_new;
-    }
-    if (is_new) {
-        entry->value = 0;
-    }
-    if (plan->is_set_all) {
-        bool is_there = entry->value > 0;
-
-        entry->value -= is_there;
-        return plan->set == SET_INTERSECT ? is_there : !is_there;
-    }
-    if (entry->value == COUNT_GIVEN || (entry->value > 0) != (plan->set == SET_INTERSECT)) {
-        return false;
-    }
-    entry->value = COUNT_GIVEN;
-    return true;
-}
-
-static err_t
-set_input(struct operator* operator, const struct batch ** input_out)
-{
-    struct seen_state *state = operator->state;
-    err_t err = ERR_OK;
-
-    *input_out = NULL;
-    if (!state->is_left_ended) {
-        TRY(operator_next(operator->left, input_out));
-        state->is_left_ended = *input_out == NULL;
-    }
-    if (*input_out == NULL && operator->plan->set == SET_UNION) {
-        TRY(operator_next(operator->right, input_out));
-    }
-out:
-    return err;
-}
-
-static err_t
-set_next(struct operator* operator, const struct batch ** batch_out)
-{
-    const struct plan *plan = operator->plan;
-    struct seen_state *state = operator->state;
-    uint16_t selected[BATCH_ROWS_MAX];
-    const struct batch *input;
-    uint32_t count = 0;
-    err_t err = ERR_OK;
-
-    *batch_out = NULL;
-    if (plan->set != SET_UNION && !state->is_counted) {
-        TRY(right_count(operator));
-    }
-    do {
-        TRY(set_input(operator, & input));
-        if (input == NULL || (plan->set == SET_UNION && plan->is_set_all)) {
-            *batch_out = input;
-            return ERR_OK;
-        }
-        for (uint32_t i = 0; i < input->rows; i++) {
-            struct map_entry *entry;
-            bool is_new;
-
-            row_key(operator, input, plan->column_count, i);
-            entry = map_put(&state->map, buf_slice(&state->key), &is_new);
-            if (set_passes(plan, entry, is_new)) {
-                selected[count++] = (uint16_t)i;
-            }
-        }
-        TRY(exec_work(operator->exec, input->rows));
-    } while (count == 0);
-    selected_copy(operator, input, selected, count);
-    *batch_out = &operator->batch;
-out:
-    return err;
-}
-
-err_t set_open(struct operator* operator)
-{
-    seen_open(operator, set_next);
     return ERR_OK;
 }

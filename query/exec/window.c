@@ -1,8 +1,8 @@
 /* query/exec/window.c - window functions over rows that are sorted by the window's keys.
  *
- * All rows are kept. Partition by partition the calls' values are computed, and the rows handed out
- * with them. An aggregate whose frame begins with the partition goes on from row to row; others
- * begin anew for each frame. */
+ * The rows of a partition are kept; when all of them are there the calls' values are computed, and
+ * the rows handed out with them. An aggregate whose frame begins with the partition goes on from
+ * row to row; others begin anew for each frame. */
 #include <math.h>
 
 #include "engine/base/assert.h"
@@ -18,12 +18,14 @@ struct values {
 };
 
 struct window_state {
-    bool is_built;
-    struct rows rows;
-    uint32_t first, count; /* The partition. */
-    uint32_t emitted;      /* Of all rows. */
-    struct arena arena;    /* Of the partition. */
-    struct arena frame;    /* Of one aggregation. */
+    bool is_built, is_ended;
+    const struct batch *input; /* That is read now, */
+    uint32_t input_at;         /* from this row on. */
+    struct rows rows;          /* Of the partition. */
+    uint32_t count;            /* They. */
+    uint32_t emitted;
+    struct arena arena; /* Of the partition. */
+    struct arena frame; /* Of one aggregation. */
     struct values *results;
     uint32_t *group;       /* Of peers, by row; */
     uint32_t *group_first; /* its first row; one more at the end. */
@@ -42,7 +44,7 @@ struct frame {
 static const struct kept_row *
 row_of(const struct window_state *state, uint32_t row)
 {
-    return &state->rows.rows[state->first + row];
+    return &state->rows.rows[row];
 }
 
 /* Does the test hold for the candidate's key, beside the row's? */
@@ -230,7 +232,7 @@ column_eval(struct operator* operator, const struct expr * expr, struct values *
 
         arena_reset(&state->frame);
         batch_make(&batch, &state->frame, columns, count);
-        rows_fill(&state->rows, state->first + first, count, &batch);
+        rows_fill(&state->rows, first, count, &batch);
         TRY(eval(operator->exec, &state->frame, expr, &batch, NULL, count, &values));
         for (uint32_t i = 0; i < count; i++) {
             out->nulls[first + i] = vector_is_null(&values, i);
@@ -545,8 +547,7 @@ static void groups_find(struct operator* operator)
         arena_alloc(&state->arena, (state->count + 2) * sizeof(*state->group_first));
     state->group_count = 0;
     for (uint32_t row = 0; row < state->count; row++) {
-        if (row == 0 || !keys_equal(operator, state->first + row - 1, state->first + row, key,
-                                    plan->window->order_count)) {
+        if (row == 0 || !keys_equal(operator, row - 1, row, key, plan->window->order_count)) {
             state->group_first[state->group_count++] = row;
         }
         state->group[row] = state->group_count - 1;
@@ -566,20 +567,44 @@ static void groups_find(struct operator* operator)
     }
 }
 
-static err_t partition_next(struct operator* operator)
+/* Keeps the rows of the next partition; none: the input has ended. */
+static err_t partition_read(struct operator* operator)
+{
+    const struct plan *plan = operator->plan;
+    struct window_state *state = operator->state;
+    struct rows *rows = &state->rows;
+    err_t err = ERR_OK;
+
+    arena_reset(&rows->arena);
+    rows->count = 0;
+    while (!state->is_ended) {
+        if (state->input == NULL || state->input_at >= state->input->rows) {
+            TRY(operator_next(operator->left, &state->input));
+            state->input_at = 0;
+            state->is_ended = state->input == NULL;
+            TRY(exec_work(operator->exec, state->is_ended ? 1 : state->input->rows));
+            continue;
+        }
+        TRY(rows_add(rows, state->input, state->input_at));
+        if (!keys_equal(operator, 0, rows->count - 1, plan->first_key,
+                        plan->window->partition_count)) {
+            rows->count--; /* The first of the next one: it is read again. */
+            break;
+        }
+        state->input_at++;
+    }
+    state->count = rows->count;
+    state->emitted = 0;
+out:
+    return err;
+}
+
+static err_t partition_compute(struct operator* operator)
 {
     const struct plan *plan = operator->plan;
     struct window_state *state = operator->state;
     err_t err = ERR_OK;
 
-    state->first = state->emitted;
-    state->count = 1;
-    while (state->first + state->count < state->rows.count &&
-           keys_equal(operator, state->first, state->first + state->count, plan->first_key,
-                      plan->window->partition_count)) {
-        state->count++;
-    }
-    TRY(exec_work(operator->exec, state->count));
     arena_reset(&state->arena);
     groups_find(operator);
     state->results = arena_alloc(&state->arena, (plan->expr_count + 1) * sizeof(*state->results));
@@ -621,26 +646,22 @@ out:
     return err;
 }
 
-static err_t build(struct operator* operator)
+static err_t partition_next(struct operator* operator)
 {
-    struct window_state *state = operator->state;
     const struct window *window = operator->plan->window;
-    const struct batch *batch;
+    struct window_state *state = operator->state;
     err_t err;
 
-    state->is_built = true;
-    for (err = operator_next(operator->left, &batch); err == ERR_OK && batch != NULL;
-         err = operator_next(operator->left, &batch)) {
-        for (uint32_t i = 0; i < batch->rows; i++) {
-            TRY(rows_add(&state->rows, batch, i));
-        }
-        TRY(exec_work(operator->exec, batch->rows));
+    TRY(partition_read(operator));
+    if (state->count == 0) {
+        return ERR_OK;
     }
-    TRY(err);
-    if (state->rows.count > 0) {
+    if (!state->is_built) {
+        state->is_built = true;
         TRY(offset_get(operator, window->start_offset, "starting", &state->start_offset));
         TRY(offset_get(operator, window->end_offset, "ending", &state->end_offset));
     }
+    err = partition_compute(operator);
 out:
     return err;
 }
@@ -653,20 +674,17 @@ window_next(struct operator* operator, const struct batch ** batch_out)
     err_t err = ERR_OK;
 
     *batch_out = NULL;
-    if (!state->is_built) {
-        TRY(build(operator));
-    }
-    if (state->emitted == state->rows.count) {
-        return ERR_OK;
-    }
-    if (state->emitted == state->first + state->count) {
+    if (state->emitted == state->count) {
         TRY(partition_next(operator));
     }
-    at = state->emitted - state->first;
+    at = state->emitted;
     count = MIN(state->count - at, (uint32_t)BATCH_ROWS_MAX);
+    if (count == 0) {
+        return ERR_OK;
+    }
     arena_reset(&operator->arena);
     batch_make(&operator->batch, &operator->arena, operator->plan->column_count, count);
-    rows_fill(&state->rows, state->emitted, count, &operator->batch);
+    rows_fill(&state->rows, at, count, &operator->batch);
     for (uint32_t i = 0; i < operator->plan->expr_count; i++) {
         operator->batch.columns[columns + i].values = state->results[i].values + at;
         operator->batch.columns[columns + i].nulls = state->results[i].nulls + at;

@@ -334,6 +334,79 @@ sort_key_put(struct writer *writer, const struct plan *plan)
     property_put(writer, "Sort Key");
 }
 
+static unsigned long long
+kilobytes(uint64_t bytes)
+{
+    return (bytes + 1023) / 1024;
+}
+
+/* What an operator that was run has kept. */
+static const struct operator_figures *
+kept_figures(const struct writer *writer, const struct plan *plan)
+{
+    const struct operator_figures *figures = exec_figures_find(writer->explain->exec, plan);
+
+    return writer->explain->options->analyzes && figures != NULL && figures->is_kept ? figures
+                                                                                     : NULL;
+}
+
+static void
+number_put(struct writer *writer, const char *name, unsigned long long number)
+{
+    buf_printf(writer->out, ",\n%*s\"%s\": %llu", (int)writer->indent, "", name, number);
+}
+
+static void
+sort_figures_put(struct writer *writer, const struct plan *plan)
+{
+    const struct operator_figures *figures = kept_figures(writer, plan);
+    const char *method, *place;
+    uint64_t bytes;
+
+    if (figures == NULL) {
+        return;
+    }
+    method = figures->is_disk ? "external merge" : "quicksort";
+    place = figures->is_disk ? "Disk" : "Memory";
+    bytes = figures->is_disk ? figures->file_bytes : figures->memory_bytes;
+    buf_printf(&writer->text, "%s", method);
+    if (!writer->explain->options->is_json) {
+        buf_printf(&writer->text, "  %s: %llukB", place, kilobytes(bytes));
+    }
+    property_put(writer, "Sort Method");
+    if (writer->explain->options->is_json) {
+        number_put(writer, "Sort Space Used", kilobytes(bytes));
+        buf_printf(&writer->text, "%s", place);
+        property_put(writer, "Sort Space Type");
+    }
+}
+
+/* Of hash tables: joins tell their batches first as well. */
+static void
+hash_figures_put(struct writer *writer, const struct plan *plan)
+{
+    const struct operator_figures *figures = kept_figures(writer, plan);
+
+    if (figures == NULL) {
+        return;
+    }
+    if (writer->explain->options->is_json) {
+        number_put(writer, plan->kind == PLAN_JOIN_HASH ? "Hash Batches" : "HashAgg Batches",
+                   figures->batches);
+        number_put(writer, "Peak Memory Usage", kilobytes(figures->memory_bytes));
+        if (figures->is_disk) {
+            number_put(writer, "Disk Usage", kilobytes(figures->file_bytes));
+        }
+        return;
+    }
+    buf_printf(&writer->text, "%u  Memory Usage: %llukB", figures->batches,
+               kilobytes(figures->memory_bytes));
+    if (figures->is_disk) {
+        buf_printf(&writer->text, "  Disk Usage: %llukB", kilobytes(figures->file_bytes));
+    }
+    property_put(writer, "Batches");
+}
+
 static void
 properties_put(struct writer *writer, const struct plan *plan)
 {
@@ -346,6 +419,7 @@ properties_put(struct writer *writer, const struct plan *plan)
     case PLAN_JOIN_HASH:
         hash_condition_put(writer, plan);
         condition_put(writer, "Join Filter", plan, plan->condition);
+        hash_figures_put(writer, plan);
         break;
     case PLAN_JOIN_LOOP:
     case PLAN_JOIN_LATERAL:
@@ -353,9 +427,17 @@ properties_put(struct writer *writer, const struct plan *plan)
         break;
     case PLAN_SORT:
         sort_key_put(writer, plan);
+        sort_figures_put(writer, plan);
+        break;
+    case PLAN_DISTINCT:
+    case PLAN_SET:
+        hash_figures_put(writer, plan);
         break;
     case PLAN_AGGREGATE:
         exprs_put(writer, "Group Key", plan->left, plan->exprs, plan->expr_count);
+        if (plan->expr_count > 0) {
+            hash_figures_put(writer, plan);
+        }
         break;
     default:
         break;

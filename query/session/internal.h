@@ -6,6 +6,7 @@
 #include "query/bind/bind.h"
 #include "query/catalog/system.h"
 #include "query/exec/exec.h"
+#include "query/exec/spool.h"
 #include "query/parse/nodes.h"
 #include "query/session.h"
 
@@ -26,6 +27,7 @@ struct sql_session {
     struct parameters *parameters;
     struct session_sequences *sequences;
     struct foreign_session *foreign;
+    struct spill_budget budget;
     bool has_temporary; /* A schema of its own. */
     bool has_parts;     /* sql_session_parts_note, of the statement that runs. */
     struct txn *txn;
@@ -109,8 +111,9 @@ struct sql_portal {
     struct sql_column *columns;
     uint32_t column_count;
     struct plan_column *row_columns;
-    struct rows rows; /* When its rows are taken in parts. */
-    uint64_t at;      /* 0: before the first; rows.count + 1: behind the last. */
+    struct spool rows; /* When its rows are taken in parts. */
+    struct spool_reader reader;
+    uint64_t at; /* 0: before the first; rows.count + 1: behind the last. */
     char tag[TAG_BYTES_MAX];
 };
 

@@ -1,8 +1,8 @@
 /* query/session/portal.c - portals and cursors: a statement whose rows are taken in parts.
  *
  * A portal that is run to its end at once hands its rows through. Of others, and of cursors, all
- * rows are made when the first part is asked for (a cursor's: when it is declared) and kept, within
- * the memory of sessions: so what a cursor shows is what its statement's snapshot showed. */
+ * rows are made when the first part is asked for (a cursor's: when it is declared) and kept, beyond
+ * work_mem in a file: so what a cursor shows is what its statement's snapshot showed. */
 #include "query/session/internal.h"
 
 #include <limits.h>
@@ -38,7 +38,8 @@ sql_portal_close(struct sql_session *session, struct sql_portal *portal)
     session->portal_count--;
     session_prepared_release(portal->prepared);
     session_name_free(portal->name);
-    rows_fini(&portal->rows);
+    spool_reader_close(&portal->reader);
+    spool_fini(&portal->rows);
     arena_fini(&portal->arena);
     MEM_FREE(MEM_SESSIONS, portal);
 }
@@ -63,7 +64,7 @@ sql_portal_open(struct sql_session *session, const char *name, struct sql_prepar
     portal->savepoints = session->savepoint_count;
     portal->created_us = (int64_t)io_wall_us();
     arena_init(&portal->arena, MEM_SESSIONS);
-    rows_init(&portal->rows, NULL, 0);
+    spool_init(&portal->rows, NULL, 0);
     if (prepared != NULL) {
         portal->columns = prepared->columns;
         portal->column_count = prepared->column_count;
@@ -187,6 +188,7 @@ session_portals_drop_all(struct sql_session *session)
 /* Rows stay with the portal; what else a statement tells goes where it would have gone. */
 struct keep {
     struct sql_portal *portal;
+    struct spill_budget *budget;
     const struct sql_sink *outer;
 };
 
@@ -204,19 +206,19 @@ keep_describe(void *arg, const struct sql_column *columns, uint32_t count)
         portal->columns[i].is_binary = portal->is_binary;
         portal->row_columns[i] = (struct plan_column){.type = columns[i].type};
     }
-    rows_fini(&portal->rows);
-    rows_init(&portal->rows, portal->row_columns, count);
+    spool_fini(&portal->rows);
+    spool_init(&portal->rows, portal->row_columns, count);
     return ERR_OK;
 }
 
 static err_t
 keep_rows(void *arg, const struct batch *batch)
 {
-    struct sql_portal *portal = ((struct keep *)arg)->portal;
+    const struct keep *keep = arg;
     err_t err = ERR_OK;
 
     for (uint32_t i = 0; err == ERR_OK && i < batch->rows; i++) {
-        err = rows_add(&portal->rows, batch, i);
+        err = spool_add(&keep->portal->rows, keep->budget, batch, i);
     }
     return err;
 }
@@ -253,7 +255,7 @@ keep_sink(struct keep *keep)
 static err_t
 all_kept(struct sql_session *session, struct sql_portal *portal, const struct sql_sink *outer)
 {
-    struct keep keep = {.portal = portal, .outer = outer};
+    struct keep keep = {.portal = portal, .budget = sql_session_budget(session), .outer = outer};
     const struct sql_sink sink = keep_sink(&keep);
 
     portal->has_run = true;
@@ -265,7 +267,7 @@ all_kept(struct sql_session *session, struct sql_portal *portal, const struct sq
 
 /* Rows [first, first + count), or backward from it. */
 static err_t
-rows_send(const struct sql_portal *portal, uint64_t first, uint64_t count, bool is_backward,
+rows_send(struct sql_portal *portal, uint64_t first, uint64_t count, bool is_backward,
           const struct sql_sink *sink)
 {
     struct arena arena;
@@ -273,17 +275,16 @@ rows_send(const struct sql_portal *portal, uint64_t first, uint64_t count, bool 
     err_t err = ERR_OK;
 
     arena_init(&arena, MEM_SESSIONS);
-    batch_make(&batch, &arena, portal->column_count, BATCH_ROWS_MAX);
     for (uint64_t sent = 0; err == ERR_OK && sent < count;) {
-        uint32_t part = (uint32_t)MIN(count - sent, (uint64_t)BATCH_ROWS_MAX);
+        uint32_t part = is_backward ? 1 : (uint32_t)MIN(count - sent, (uint64_t)BATCH_ROWS_MAX);
+        uint64_t from = is_backward ? first - sent : first + sent;
 
-        if (is_backward) {
-            part = 1;
-            rows_fill(&portal->rows, (uint32_t)(first - sent), 1, &batch);
-        } else {
-            rows_fill(&portal->rows, (uint32_t)(first + sent), part, &batch);
+        arena_reset(&arena);
+        batch_make(&batch, &arena, portal->column_count, part);
+        err = spool_fill(&portal->rows, &portal->reader, from, part, &arena, &batch);
+        if (err == ERR_OK) {
+            err = sink->rows(sink->arg, &batch);
         }
-        err = sink->rows(sink->arg, &batch);
         sent += part;
     }
     arena_fini(&arena);
@@ -418,7 +419,7 @@ session_declare_run(struct session_run *run, const DeclareCursorStmt *node, cons
     const struct sql_sink *outer = run->sink;
     RawStmt query = *raw;
     struct sql_portal *portal = NULL;
-    struct keep keep = {.outer = outer};
+    struct keep keep = {.budget = sql_session_budget(session), .outer = outer};
     const struct sql_sink sink = keep_sink(&keep);
     err_t err;
 

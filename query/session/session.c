@@ -103,6 +103,16 @@ sql_session_settings(const struct sql_session *session)
     return parameters_settings(session->parameters);
 }
 
+struct spill_budget *
+sql_session_budget(struct sql_session *session)
+{
+    const struct sql_memory *memory = parameters_memory(session->parameters);
+
+    session->budget.work_bytes = memory->work_bytes;
+    session->budget.file_bytes_max = memory->file_bytes_max;
+    return &session->budget;
+}
+
 const char *
 sql_session_parameter(const struct sql_session *session, const char *name)
 {
