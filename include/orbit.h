@@ -44,8 +44,8 @@ enum orbit_error {
     ORBIT_NO_SPACE = 5,    /* The disk is full: nothing was written; reads go on. */
     ORBIT_IO = 6,          /* The disk failed. */
     ORBIT_CORRUPT = 7,     /* Stored data does not match its checksum; the message says where. */
-    ORBIT_FORMAT = 8,      /* The folder was made for another number of shards, or by another
-                                version. */
+    ORBIT_FORMAT = 8,      /* The folder was made by another version, or is opened inline and
+                                has several shards. */
     ORBIT_CROSS_SHARD = 9, /* No function returns it any more. */
     ORBIT_KERNEL = 10,     /* The kernel refuses io_uring; the message names what to change. */
     ORBIT_BUSY = 11,       /* Another process uses the folder; ORBIT_SKIP: the key is locked. */
@@ -84,7 +84,8 @@ enum orbit_durability {
 struct orbit_options {
     const char *dir; /* Made if it is missing (its parent must be there). */
     enum orbit_mode mode;
-    uint32_t shards; /* ORBIT_THREADS: how many threads; default 1. Fixed with the first opening. */
+    uint32_t shards;       /* ORBIT_THREADS: how many threads; default 1. May differ from opening to
+                        * opening: orbit_shards_get. */
     uint64_t memory_bytes; /* For all shards together; default 256 MiB, at least 8 MiB a shard. */
     enum orbit_durability durability;
     uint32_t interval_ms; /* ORBIT_INTERVAL; default 1000. */
@@ -158,6 +159,21 @@ int orbit_batch_delete(struct orbit_batch *batch, const void *key, size_t key_si
 int orbit_batch_keyspace(struct orbit_batch *batch, orbit_keyspace keyspace);
 /* The batch can be committed again, or cleared and used for another. */
 int orbit_batch_commit(struct orbit *db, struct orbit_batch *batch);
+
+/* ---- Shards. ---- */
+
+/* With another number of shards than last time a folder serves at once, and keys move between
+ * shards in the background. The others run meanwhile, without transactions of their own; when all
+ * has moved (is_moving is false) they have nothing any more, and the next opening does without
+ * them. Closing ends the moving where it is, and the next opening goes on. */
+struct orbit_shards {
+    uint32_t wanted;  /* As opened. */
+    uint32_t running; /* With those that have, or had, data from before. */
+    bool is_moving;
+    uint32_t slots_left; /* Of 16384: to be moved yet. */
+    uint64_t keys_moved; /* Since the opening. */
+};
+int orbit_shards_get(struct orbit *db, struct orbit_shards *shards_out);
 
 /* ---- Bulk ingest: sorted rows of any number, all or nothing. ---- */
 

@@ -12,8 +12,8 @@
 
 #include "engine/base/assert.h"
 #include "engine/base/crc16.h"
-#include "engine/io/runtime.h"
 #include "engine/rt/shard.h"
+#include "txn/api_shards.h"
 #include "txn/txns.h"
 
 #include "engine/base/poison.h"
@@ -213,12 +213,6 @@ api_wait(lsn_t lsn)
 
 /* ---- Keys and values. ---- */
 
-uint32_t
-api_shard_of(const struct orbit *db, struct slice key)
-{
-    return db->shards == 1 ? 0 : (uint32_t)slot_of_key(key) * db->shards / SLOT_COUNT;
-}
-
 err_t
 api_key_check(const void *key, size_t size)
 {
@@ -340,7 +334,7 @@ orbit_free(void *value)
 static YIELDS err_t
 shard_open(void *arg)
 {
-    const struct orbit *db = arg;
+    struct orbit *db = arg;
     char dir[32];
     struct store_options options = {
         .dir = dir,
@@ -349,6 +343,7 @@ shard_open(void *arg)
         .interval_us = db->interval_us,
         .retention_us = db->retention_us,
         .retention_bytes = db->retention_bytes,
+        .may_move = true,
         .lsm = {.block_bytes = db->block_bytes,
                 .plain_levels = db->no_compression ? UINT32_MAX : 0,
                 .guide_bytes = db->index_bytes},
@@ -357,6 +352,9 @@ shard_open(void *arg)
     struct txns *txns;
     err_t err;
 
+    if (db->mode == ORBIT_INLINE) {
+        TRY(api_shards_plan_inline(db));
+    }
     snprintf(dir, sizeof(dir), "shard-%u", shard_id());
     TRY(store_open(&options, &store));
     TRY(txns_open(&txns));
@@ -388,10 +386,7 @@ shard_fini(void *arg)
 static err_t
 options_apply(struct orbit *db, const struct orbit_options *options)
 {
-    uint64_t memory =
-        options->memory_bytes != 0 ? options->memory_bytes : (uint64_t)API_MEMORY_DEFAULT;
-
-    db->shards = options->shards != 0 ? options->shards : 1;
+    db->wanted = options->shards != 0 ? options->shards : 1;
     db->mode = options->mode;
     db->durability = (enum wal_durability)options->durability;
     db->interval_us =
@@ -406,18 +401,28 @@ options_apply(struct orbit *db, const struct orbit_options *options)
     if ((unsigned)options->durability > ORBIT_NONE) {
         return err_set(ERR_INVALID, "unknown durability %d", (int)options->durability);
     }
-    if (db->shards > ORBIT_SHARDS_MAX || (options->mode == ORBIT_INLINE && db->shards != 1)) {
+    if (db->wanted > ORBIT_SHARDS_MAX || (options->mode == ORBIT_INLINE && db->wanted != 1)) {
         return err_set(ERR_INVALID, "%u shards: at most %d are possible, and one inline",
-                       db->shards, ORBIT_SHARDS_MAX);
+                       db->wanted, ORBIT_SHARDS_MAX);
     }
+    db->block_bytes = options->block_bytes;
+    db->no_compression = options->no_compression;
+    db->retention_us = UINT64_C(1000000) * options->retention_s;
+    return ERR_OK;
+}
+
+/* Each of the shards that run has its share. */
+static err_t
+options_share(struct orbit *db, const struct orbit_options *options)
+{
+    uint64_t memory =
+        options->memory_bytes != 0 ? options->memory_bytes : (uint64_t)API_MEMORY_DEFAULT;
+
     if (memory / db->shards < API_SHARD_MEMORY_MIN) {
         return err_set(ERR_INVALID, "%llu bytes of memory for %u shards: at least %d each",
                        (unsigned long long)memory, db->shards, API_SHARD_MEMORY_MIN);
     }
     db->memory_bytes = memory / db->shards;
-    db->block_bytes = options->block_bytes;
-    db->no_compression = options->no_compression;
-    db->retention_us = UINT64_C(1000000) * options->retention_s;
     db->retention_bytes =
         (options->retention_bytes != 0 ? options->retention_bytes : API_RETENTION_BYTES_DEFAULT) /
         db->shards;
@@ -457,11 +462,22 @@ shards_start(struct orbit *db, const char *dir)
         .fini = shard_fini,
         .arg = db,
     };
+    char message[ERR_MESSAGE_BYTES_MAX];
+    err_t err;
 
     if (db->mode == ORBIT_INLINE) {
         return api_inline_open(db, dir, shard_open, db);
     }
-    return runtime_start(&options, &db->runtime);
+    TRY(runtime_start(&options, &db->runtime));
+    err = api_shards_open(db);
+    if (err != ERR_OK) {
+        snprintf(message, sizeof(message), "%s", err_message(err));
+        api_shards_close(db);
+        runtime_stop(&db->runtime);
+        err = err_set(err, "%s", message);
+    }
+out:
+    return err;
 }
 
 int
@@ -475,6 +491,8 @@ orbit_open(const struct orbit_options *options, struct orbit **db_out)
     db->owner = pthread_self();
     TRY(options_apply(db, options));
     TRY(folder_take(db, options->dir));
+    TRY(api_shards_plan(db, options->dir));
+    TRY(options_share(db, options));
     TRY(shards_start(db, options->dir));
     *db_out = db;
     db = NULL;
@@ -501,6 +519,7 @@ orbit_close(struct orbit **db_ref)
         ASSERT(pthread_equal(db->owner, pthread_self()));
         api_inline_close(db, shard_close, db);
     } else {
+        api_shards_close(db);
         runtime_stop(&db->runtime);
     }
     close(db->lock_fd);

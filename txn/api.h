@@ -31,7 +31,10 @@ struct api_async;
 struct orbit {
     uint64_t magic;
     enum orbit_mode mode;
-    uint32_t shards;
+    uint32_t
+        wanted; /* Shards that the program has asked for: transactions have their homes there. */
+    uint32_t shards; /* That run: more, as long as others have data. */
+    uint16_t *homes; /* [SLOT_COUNT], of ORBIT_THREADS: where calls for a slot go. */
     int lock_fd;
     uint64_t memory_bytes; /* Of each shard. */
     uint64_t index_bytes;  /* The same. */
@@ -61,7 +64,11 @@ int api_result(err_t err);
 /* The other way round, of an enum orbit_error; ERR_OK of anything else. */
 err_t api_error_of(int error);
 
+/* Where the transaction of a key begins: near its data, once slots that move have come there. */
 uint32_t api_shard_of(const struct orbit *db, struct slice key);
+/* On a shard: does the key's slot lie here, and is not about to go? What is not a transaction may
+ * then read it. */
+bool api_key_is_here(struct slice key);
 /* ERR_INVALID, ERR_LIMIT. */
 err_t api_key_check(const void *key, size_t size);
 /* Does nothing on this shard stand in the way of a write or read that takes no part in

@@ -58,7 +58,7 @@ api_read(struct slice user_key, struct arena *arena, struct lsm_value *value_out
     struct txn_done done = {0};
     err_t err;
 
-    if (api_is_quiet()) {
+    if (api_is_quiet() && api_key_is_here(user_key)) {
         return store_get(store_self(), step.key, arena, value_out);
     }
     err = api_auto(true, NULL, DEADLINE_NONE, read_step, &step, &done);

@@ -7,9 +7,11 @@
 #include "txn/api_snapshot.h"
 
 #include "engine/base/assert.h"
+#include "engine/base/crc16.h"
 #include "engine/rt/shard.h"
 #include "txn/api.h"
 #include "txn/closed.h"
+#include "txn/slots.h"
 #include "txn/txns.h"
 
 #include "engine/base/poison.h"
@@ -119,9 +121,12 @@ orbit_snapshot_free(struct orbit_snapshot **snapshot_ref)
     *snapshot_ref = NULL;
 }
 
+enum { HOPS_MAX = 16 };
+
 struct get_at_request {
-    const struct store_snapshot *at;
+    const struct orbit_snapshot *snapshot;
     struct slice key;
+    uint32_t shard; /* Where it is asked; out: where it was at that moment. */
     void *value;
     size_t size;
 };
@@ -130,13 +135,18 @@ static YIELDS err_t
 get_at_run(void *arg)
 {
     struct get_at_request *request = arg;
+    const struct store_snapshot *at = &request->snapshot->parts[shard_id()];
     struct lsm_value value = {0};
     struct arena arena;
     err_t err;
 
     arena_init(&arena, MEM_SESSIONS);
-    TRY(store_get_at(store_self(), request->at, api_key_encode(&arena, API_KEYSPACE, request->key),
-                     &arena, &value));
+    TRY(slots_route_at(slot_of_key(request->key), at->held.ts, &request->shard));
+    if (request->shard != shard_id()) {
+        goto out;
+    }
+    TRY(store_get_at(store_self(), at, api_key_encode(&arena, API_KEYSPACE, request->key), &arena,
+                     &value));
     api_wait(value.lsn);
     if (!value.is_found) {
         err = ERR_NOT_FOUND;
@@ -156,15 +166,21 @@ int
 orbit_snapshot_get(struct orbit_snapshot *snapshot, const void *key, size_t key_size,
                    void **value_out, size_t *size_out)
 {
-    struct get_at_request request = {.key = slice_of(key, key_size)};
-    uint32_t shard;
+    struct get_at_request request = {.snapshot = snapshot, .key = slice_of(key, key_size)};
+    uint32_t shard = UINT32_MAX;
     err_t err;
 
     OBJ_CHECK(snapshot, SNAPSHOT_MAGIC);
     TRY(api_key_check(key, key_size));
-    shard = api_shard_of(snapshot->db, request.key);
-    request.at = &snapshot->parts[shard];
-    TRY(api_call(snapshot->db, shard, get_at_run, &request));
+    request.shard = api_shard_of(snapshot->db, request.key);
+    for (uint32_t hops = 0; request.shard != shard; hops++) {
+        if (hops == HOPS_MAX) {
+            err = err_set(ERR_BUSY, "the key's slot changes shards all the time");
+            goto out;
+        }
+        shard = request.shard;
+        TRY(api_call(snapshot->db, shard, get_at_run, &request));
+    }
     *value_out = request.value;
     *size_out = request.size;
 out:

@@ -127,7 +127,7 @@ out:
 uint32_t
 api_any_shard(const struct orbit *db)
 {
-    return next_home++ % db->shards;
+    return next_home++ % db->wanted;
 }
 
 static uint32_t

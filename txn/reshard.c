@@ -18,7 +18,8 @@ enum {
     RETIRE_WAIT_US = 10 * 1000,
     RETIRE_ROUNDS_MAX = 100,
     RETIRE_RETRY_US = 5000 * 1000,
-    GROUP_SLOTS_FIRST = 16
+    GROUP_SLOTS_FIRST = 16,
+    WORK_UNITS_PER_ROW = 2,
 };
 
 struct reshard {
@@ -201,6 +202,54 @@ slots_move_delete_range(struct slots_move *move, struct slice start, struct slic
     overlay_delete_range(&move->txn->part.writes, start, end);
 }
 
+/* Sending what was gathered may move the row. */
+static YIELDS err_t
+row_move(struct slots_move *move, struct txn_scan *scan, struct arena *arena)
+{
+    const struct lsm_entry *entry = txn_scan_entry(scan);
+    uint16_t slot = entry->slot;
+    uint64_t expire_us = entry->expire_us;
+    struct slice key, value;
+    err_t err;
+
+    move->scanned += entry->key.size + entry->value.size;
+    if (slot < move->first || slot >= move->first + move->count) {
+        return ERR_OK;
+    }
+    key = arena_copy(arena, entry->key);
+    TRY(txn_scan_value(scan, arena, &value));
+    move->keys++;
+    slots_move_delete(move, slot, key);
+    err = slots_move_put(move, slot, key, value, expire_us);
+out:
+    return err;
+}
+
+/* Not read by the move itself, which writes of other slots in the range would refuse then. What is
+ * held does not change: its writes are refused, and those before have been decided. */
+err_t
+slots_move_range(struct slots_move *move, struct slice lower, struct slice upper)
+{
+    struct txn *reading = txn_begin_auto(true, NULL);
+    struct txn_scan *scan = NULL;
+    struct arena arena;
+    err_t err;
+
+    arena_init(&arena, MEM_BACKGROUND);
+    TRY(txn_scan_open(reading, txn_slot_of_shard(move->from), lower, upper, &scan));
+    for (err = txn_scan_first(scan); err == ERR_OK && txn_scan_is_valid(scan);
+         err = txn_scan_next(scan)) {
+        TRY(row_move(move, scan, &arena));
+        arena_reset(&arena);
+        fiber_work(WORK_UNITS_PER_ROW);
+    }
+out:
+    txn_scan_close(&scan);
+    txn_abort(&reading);
+    arena_fini(&arena);
+    return err;
+}
+
 void
 slots_move_counter(struct slots_move *move, uint32_t counter, int64_t number)
 {
@@ -246,6 +295,7 @@ group_commit(struct move *move)
     move->group.keys = 0;
     move->group.entries = 0;
     move->group.bytes = 0;
+    move->group.scanned = 0;
     move->group.unsent = 0;
     TRY(txn_statement(txn, false));
     TRY(move->copy(&move->group));
@@ -477,6 +527,7 @@ static void
 group_count(struct reshard *reshard, const struct move *move)
 {
     struct reshard_stats *stats = &reshard->stats;
+    uint64_t wanted = MAX((uint64_t)RESHARD_GROUP_BYTES, move->group.scanned / RESHARD_SCAN_SHARE);
 
     stats->slots_left -= move->group.count;
     stats->slots_moved += move->group.count;
@@ -484,9 +535,9 @@ group_count(struct reshard *reshard, const struct move *move)
     stats->keys += move->group.keys;
     stats->entries += move->group.entries;
     stats->bytes += move->group.bytes;
-    if (move->group.bytes > 2 * RESHARD_GROUP_BYTES) {
+    if (move->group.bytes > 2 * wanted) {
         reshard->group_slots = MAX(reshard->group_slots / 2, 1U);
-    } else if (move->group.bytes < RESHARD_GROUP_BYTES / 2) {
+    } else if (move->group.bytes < wanted / 2) {
         reshard->group_slots = MIN(reshard->group_slots * 2, (uint32_t)RESHARD_GROUP_SLOTS_MAX);
     }
 }
@@ -610,6 +661,25 @@ reshard_open(const struct reshard_options *options)
         return err_set(ERR_LIMIT, "no fiber for moving slots");
     }
     return ERR_OK;
+}
+
+bool
+reshard_is_due(uint32_t shards)
+{
+    struct reshard *reshard = MEM_NEW(MEM_RUNTIME, struct reshard);
+    bool is_due;
+
+    reshard->options.shards = shards;
+    target_make(reshard, txns_self()->slots);
+    is_due = reshard->stats.slots_left > 0;
+    MEM_FREE(MEM_RUNTIME, reshard);
+    return is_due;
+}
+
+void
+reshard_targets_get(uint16_t out[])
+{
+    memcpy(out, txns_self()->reshard->target, SLOT_COUNT * sizeof(out[0]));
 }
 
 void

@@ -17,8 +17,10 @@
 #include "engine/rt/fiber.h"
 
 enum {
-    RESHARD_GROUP_SLOTS_MAX = 256,
+    RESHARD_GROUP_SLOTS_MAX = 1024,
     RESHARD_GROUP_BYTES = 128 << 10, /* What a group should have, as long as it has many slots. */
+    RESHARD_SCAN_SHARE = 8, /* Or of what a scan for it passes, the larger: a group costs as much
+                               as the scan, whatever it has. */
     RESHARD_FLUSH_BYTES = 256 << 10, /* Sent to the new owner at once. */
     RESHARD_PIN_WAIT_US = 2000 * 1000,
     RESHARD_LOCK_WAIT_US = 200 * 1000, /* For locks in the group; then others come first. */
@@ -40,6 +42,7 @@ struct slots_move {
     struct txn *txn; /* For scans of the own shard: txn_slot_of_shard(from). */
     uint64_t keys;   /* Counted by the model, */
     uint64_t entries, bytes;
+    uint64_t scanned; /* Bytes that slots_move_range has passed. */
     uint64_t unsent;
 };
 
@@ -52,6 +55,8 @@ YIELDS err_t slots_move_put(struct slots_move *move, uint16_t slot, struct slice
 /* At the old owner. */
 void slots_move_delete(struct slots_move *move, uint16_t slot, struct slice key);
 void slots_move_delete_range(struct slots_move *move, struct slice start, struct slice end);
+/* All of that in [lower, upper), where entries do not lie by slot: costs a scan over it. */
+YIELDS err_t slots_move_range(struct slots_move *move, struct slice lower, struct slice upper);
 /* Less here by so much, and more there. */
 void slots_move_counter(struct slots_move *move, uint32_t counter, int64_t number);
 
@@ -69,6 +74,11 @@ struct reshard_options {
 YIELDS err_t reshard_open(const struct reshard_options *options);
 /* Before sessions and models end; a group under way is finished. Harmless without an open. */
 YIELDS void reshard_close(void);
+
+/* Must slots move for so many shards to have their share? On shard 0. */
+bool reshard_is_due(uint32_t shards);
+/* Whose each slot is to be in the end. On shard 0, after the open. */
+void reshard_targets_get(uint16_t out[]);
 
 struct reshard_stats {
     bool is_moving;

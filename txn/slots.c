@@ -188,6 +188,15 @@ slots_close(struct txns *txns)
 
 /* ---- Asking. ---- */
 
+static YIELDS void
+held_wait(struct slots *slots, uint16_t slot)
+{
+    while ((slots->owner[slot] & SLOT_HELD) != 0 && !CANARY(SLOTS_NOT_HELD)) {
+        SOMETIMES("txn: a statement waited for a slot on its way");
+        cond_wait_uncancelable(&slots->changed);
+    }
+}
+
 uint32_t
 slots_owner_wait(struct txn *txn, uint16_t slot)
 {
@@ -196,10 +205,9 @@ slots_owner_wait(struct txn *txn, uint16_t slot)
     if (slot >= SLOT_COUNT) {
         return slot - (uint32_t)SLOT_COUNT;
     }
-    while ((slots->owner[slot] & SLOT_HELD) != 0 && !CANARY(SLOTS_NOT_HELD)) {
-        SOMETIMES("txn: a statement waited for a slot on its way");
+    if ((slots->owner[slot] & SLOT_HELD) != 0) {
         part_hold(&txn->part);
-        cond_wait_uncancelable(&slots->changed);
+        held_wait(slots, slot);
     }
     return slots->owner[slot] & SLOT_SHARD_MASK;
 }
@@ -214,16 +222,26 @@ slots_has_left(const struct slots *slots, uint16_t slot, uint32_t shard)
 err_t
 slots_route_slowly(struct txn *txn, uint16_t slot, uint32_t *shard_out)
 {
+    if ((txns_self()->slots->owner[slot] & SLOT_HELD) != 0) {
+        part_hold(&txn->part);
+    }
+    return slots_route_at(slot, txn->part.snapshot, shard_out);
+}
+
+err_t
+slots_route_at(uint16_t slot, uint64_t snapshot, uint32_t *shard_out)
+{
     struct txns *txns = txns_self();
     struct slots *slots = txns->slots;
     const struct slot_past *past;
 
-    *shard_out = slots_owner_wait(txn, slot);
+    held_wait(slots, slot);
+    *shard_out = slots->owner[slot] & SLOT_SHARD_MASK;
     if ((slots->owner[slot] & SLOT_MOVED) == 0) {
         return ERR_OK;
     }
     past = &slots->past[slot];
-    if (txn->part.snapshot >= past->ts) {
+    if (snapshot >= past->ts) {
         if (past->ts < horizon_oldest(&txns->store->horizon)) {
             slots->owner[slot] &= (uint16_t)~SLOT_MOVED; /* Nobody reads before it any more. */
         }
@@ -231,7 +249,7 @@ slots_route_slowly(struct txn *txn, uint16_t slot, uint32_t *shard_out)
     }
     SOMETIMES("txn: a snapshot was read where the slot had been");
     *shard_out = past->from;
-    if (txn->part.snapshot < past->since || past->from >= shard_count()) {
+    if (snapshot < past->since || past->from >= shard_count()) {
         return err_set(ERR_SNAPSHOT_TOO_OLD,
                        "slot %u has changed shards since the time that is read", slot);
     }

@@ -56,6 +56,8 @@ void slots_close(struct txns *txns);
 /* Where a transaction reads what lies in the slot, at its snapshot. Waits while the slot is held;
  * the answer holds until the next suspension. ERR_SNAPSHOT_TOO_OLD. */
 YIELDS err_t slots_route_slowly(struct txn *txn, uint16_t slot, uint32_t *shard_out);
+/* The same at a snapshot that is held without a transaction. */
+YIELDS err_t slots_route_at(uint16_t slot, uint64_t snapshot, uint32_t *shard_out);
 
 static inline err_t
 slots_route(struct slots *slots, struct txn *txn, uint16_t slot, uint32_t *shard_out)

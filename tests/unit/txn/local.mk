@@ -10,5 +10,5 @@ test_txn_SOURCES += tests/unit/txn/lock_fixture.c tests/unit/txn/test_advisory.c
 test_txn_SOURCES += tests/unit/txn/sessions.c tests/unit/txn/test_hermitage.c tests/unit/txn/test_isolation.c
 test_txn_LDADD = libtestlib.a $(txn_libs) $(CRITERION_LIBS)
 # The C API is no part of libtxn, but of liborbit.
-test_txn_SOURCES += tests/unit/txn/test_api.c tests/unit/txn/test_api_async.c tests/unit/txn/test_api_feed.c tests/unit/txn/test_api_txn.c $(api_sources)
+test_txn_SOURCES += tests/unit/txn/test_api.c tests/unit/txn/test_api_async.c tests/unit/txn/test_api_feed.c tests/unit/txn/test_api_shards.c tests/unit/txn/test_api_txn.c $(api_sources)
 test_txn_SOURCES += tests/unit/txn/test_api_compact.c

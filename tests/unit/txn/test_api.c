@@ -493,17 +493,6 @@ Test(api, a_folder_is_opened_once)
     cr_assert_null(other);
 }
 
-Test(api, another_number_of_shards_is_refused)
-{
-    struct orbit *other = NULL;
-
-    open_as(ORBIT_THREADS, 2);
-    orbit_close(&db);
-    options.shards = 1;
-    cr_assert_eq(orbit_open(&options, &other), ORBIT_FORMAT);
-    cr_assert(strstr(orbit_message(), "2 shards") != NULL, "%s", orbit_message());
-}
-
 Test(api, keys_and_values_are_bounded)
 {
     static char key[ORBIT_KEY_BYTES_MAX + 1];
