@@ -29,8 +29,8 @@ YIELDS err_t part_scan_first(struct part_scan *scan);
 YIELDS err_t part_scan_last(struct part_scan *scan);
 YIELDS err_t part_scan_next(struct part_scan *scan);
 YIELDS err_t part_scan_previous(struct part_scan *scan);
-/* Were own writes that it sees made, or any taken back, since its last move? Then only a move that seeks, or that
- * begins at its present entry, sees them. */
+/* Were own writes that it sees made, or any taken back, since its last move? Then only a move that
+ * seeks, or that begins at its present entry, sees them. */
 bool part_scan_is_stale(const struct part_scan *scan);
 /* NULL: on no entry. Valid until the scan moves. An own large value may stand in it whole, as
  * an LSM_PUT. */
