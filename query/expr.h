@@ -218,6 +218,9 @@ struct aggregate_function {
     void (*init)(void *state);
     err_t (*add)(void *state, struct call *call, const struct datum *args);
     err_t (*get)(const void *state, struct call *call, struct datum *out);
+    /* Adds what another state has of other rows, whose order does not matter. NULL: it cannot. The
+     * other is a copy of the state's bytes, so that its values must lie in them. */
+    err_t (*merge)(void *state, struct call *call, const void *other);
 };
 
 /* Aggregates WITHIN GROUP, which have no function of their own. */

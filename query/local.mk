@@ -10,7 +10,7 @@ query_sources += query/catalog/constraints.c query/catalog/empty.c query/catalog
     query/catalog/server.c query/catalog/system.c query/catalog/tables.c query/catalog/types.c \
     query/catalog/views.c
 query_sources += query/exec/aggregate.c query/exec/change.c query/exec/distinct.c query/exec/eval.c query/exec/join.c \
-    query/exec/operator.c query/exec/partition.c query/exec/rows.c query/exec/scan.c query/exec/sort.c \
+    query/exec/operator.c query/exec/partition.c query/exec/pushed.c query/exec/rows.c query/exec/scan.c query/exec/sort.c \
     query/exec/spill.c query/exec/spool.c query/exec/subquery.c \
     query/exec/text_range.c query/exec/utility.c
 query_sources += query/exec/foreign.c query/exec/redis_rows.c query/exec/row_maker.c query/exec/utility_alter.c \

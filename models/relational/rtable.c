@@ -915,14 +915,14 @@ scan_step(struct rtable_scan *scan)
 
 /* Decodes the columns that are wanted into row `at` of the vectors. */
 static err_t
-row_decode(const struct rtable_scan *scan, struct slice stored, struct arena *arena, uint32_t at,
-           struct vector *columns)
+columns_decode(const struct relation *relation, const uint16_t *numbers, uint32_t count,
+               struct slice stored, struct arena *arena, uint32_t at, struct vector *columns)
 {
     struct row_reader reader;
-    err_t err = row_reader_open(&reader, scan->relation, stored);
+    err_t err = row_reader_open(&reader, relation, stored);
 
-    for (uint32_t i = 0; err == ERR_OK && i < scan->column_count; i++) {
-        uint16_t wanted = scan->columns[i];
+    for (uint32_t i = 0; err == ERR_OK && i < count; i++) {
+        uint16_t wanted = numbers[i];
         struct slice bytes = slice_of(NULL, 0);
         bool is_null = true;
 
@@ -932,11 +932,19 @@ row_decode(const struct rtable_scan *scan, struct slice stored, struct arena *ar
         columns[i].nulls[at] = is_null;
         columns[i].values[at] = (struct datum){.bytes = slice_of(NULL, 0)};
         if (err == ERR_OK && !is_null) {
-            err = type_row_get(scan->relation->columns[wanted].type, bytes, arena,
-                               &columns[i].values[at]);
+            err =
+                type_row_get(relation->columns[wanted].type, bytes, arena, &columns[i].values[at]);
         }
     }
     return err;
+}
+
+static err_t
+row_decode(const struct rtable_scan *scan, struct slice stored, struct arena *arena, uint32_t at,
+           struct vector *columns)
+{
+    return columns_decode(scan->relation, scan->columns, scan->column_count, stored, arena, at,
+                          columns);
 }
 
 /* The row's key that an index entry leads to. */
@@ -1069,6 +1077,45 @@ rtable_scan_next(struct rtable_scan *scan, struct arena *arena, uint32_t rows,
             err = table_next(scan, arena, rows, columns, keys, count_out);
         }
     }
+    return err;
+}
+
+err_t
+rtable_fragments_open(struct txn *txn, const struct relation *relation, txn_fragment_fn fn,
+                      const void *arg, struct txn_fragments **fragments_out)
+{
+    struct buf lower, upper;
+    err_t err;
+
+    buf_init(&lower, MEM_SESSIONS);
+    buf_init(&upper, MEM_SESSIONS);
+    prefix_append(&lower, relation->storage);
+    prefix_append(&upper, relation->storage + 1);
+    err = txn_fragments_open(txn, buf_slice(&lower), buf_slice(&upper), fn, arg, fragments_out);
+    buf_fini(&lower);
+    buf_fini(&upper);
+    return err;
+}
+
+err_t
+rtable_piece_next(struct txn_piece *piece, const struct relation *relation, const uint16_t *wanted,
+                  uint32_t wanted_count, struct arena *arena, uint32_t rows, struct vector *columns,
+                  uint32_t *count_out)
+{
+    err_t err = ERR_OK;
+
+    *count_out = 0;
+    while (*count_out < rows) {
+        struct slice stored;
+        bool is_end;
+
+        TRY(txn_piece_next(piece, arena, &stored, &is_end));
+        if (is_end) {
+            break;
+        }
+        TRY(columns_decode(relation, wanted, wanted_count, stored, arena, (*count_out)++, columns));
+    }
+out:
     return err;
 }
 

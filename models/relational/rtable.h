@@ -5,6 +5,7 @@
 #pragma once
 
 #include "models/relational/catalog.h"
+#include "txn/fragment.h"
 
 /* A row as it is passed about: one value a column of the relation, dropped ones null; where it is
  * written, the values of relation.virtuals behind them (relation_width). */
@@ -85,6 +86,14 @@ void rtable_scan_close(struct rtable_scan **scan);
  * in the arena. */
 YIELDS err_t rtable_scan_next(struct rtable_scan *scan, struct arena *arena, uint32_t rows,
                               struct vector *columns, struct slice *keys, uint32_t *count_out);
+/* All rows of the table, read where they lie: txn/fragment.h, whose calls these are. */
+YIELDS err_t rtable_fragments_open(struct txn *txn, const struct relation *relation,
+                                   txn_fragment_fn fn, const void *arg,
+                                   struct txn_fragments **fragments_out);
+/* Of a piece, as rtable_scan_next. */
+YIELDS err_t rtable_piece_next(struct txn_piece *piece, const struct relation *relation,
+                               const uint16_t *wanted, uint32_t wanted_count, struct arena *arena,
+                               uint32_t rows, struct vector *columns, uint32_t *count_out);
 /* One row by its key. *is_found_out false: there is none. */
 YIELDS err_t rtable_get(struct txn *txn, const struct relation *relation, struct slice row_key,
                         struct arena *arena, struct row *row_out, bool *is_found_out);

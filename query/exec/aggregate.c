@@ -2,8 +2,8 @@
  *
  * When groups and states have more than work_mem, rows of other groups wait in parts (partition.h)
  * with the number of their grouping set in front; the groups that are there are finished first. */
+#include "query/exec/aggregate.h"
 #include "engine/base/assert.h"
-#include "query/exec/exec.h"
 #include "query/exec/ordered.h"
 #include "query/exec/partition.h"
 
@@ -380,6 +380,10 @@ static err_t build(struct operator* operator)
     state->is_built = true;
     buf_init(&key, MEM_SESSIONS);
     empty_sets_begin(operator, & key);
+    if (pushed_is_possible(operator)) {
+        err = pushed_build(operator);
+        goto out;
+    }
     for (err = operator_next(operator->left, &batch); err == ERR_OK && batch != NULL;
          err = operator_next(operator->left, &batch)) {
         arena_reset(&operator->arena);
@@ -391,7 +395,179 @@ out:
     return err;
 }
 
+/* ---- Groups of a part of the rows: aggregate.h ---- */
+
+static void state_init(struct operator* operator);
+static void state_clear(struct operator* operator);
+
+/* Adds the states at `bytes` to the group's. */
+static err_t
+states_merge(struct operator* operator, struct group * group, const uint8_t *bytes)
+{
+    const struct plan *plan = operator->plan;
+    struct aggregate_state *state = operator->state;
+    uint8_t *other = arena_alloc(&operator->arena, state->states_bytes + 1), *at = group->states;
+    err_t err = ERR_OK;
+
+    memcpy(other, bytes, state->states_bytes);
+    for (uint32_t i = 0; i < plan->aggregate_count; i++) {
+        struct expr typed = {.kind = EXPR_AGGREGATE, .typmod = -1};
+        struct call call = {.arena = &state->arena, .expr = &typed};
+
+        typed.type = plan->columns[plan->expr_count + i].type;
+        TRY(plan->aggregates[i]->function->merge(at, &call, other));
+        at += state_bytes(plan->aggregates[i]);
+        other += state_bytes(plan->aggregates[i]);
+    }
+out:
+    return err;
+}
+
+/* One group of another shard: its keys' size, keys, states. Without room it waits in a part. */
+static err_t
+part_group_take(struct operator* operator, struct slice record, struct buf *key)
+{
+    const struct plan *plan = operator->plan;
+    struct aggregate_state *state = operator->state;
+    struct vector *vectors =
+        arena_alloc(&operator->arena, (plan->expr_count + 1) * sizeof(*vectors));
+    struct map_entry *entry = NULL;
+    struct kept_row keys;
+    uint64_t size;
+    bool is_new;
+    size_t used = get_varint(record.data, record.data + record.size, &size);
+    err_t err;
+
+    if (used == 0 || record.size - used < state->states_bytes ||
+        size != record.size - used - state->states_bytes) {
+        return err_set(ERR_CORRUPT, "a group of another shard is malformed");
+    }
+    TRY(spill_row_get(plan->columns, plan->expr_count, slice_of(record.data + used, size),
+                      &operator->arena, &keys));
+    for (uint32_t i = 0; i < plan->expr_count; i++) {
+        vectors[i] = (struct vector){
+            .values = &keys.values[i], .nulls = &keys.nulls[i], .is_constant = true};
+    }
+    if (plan->expr_count == 0) {
+        return states_merge(operator, & state->groups[0], record.data + used + size);
+    }
+    group_key(plan, 0, vectors, 0, key);
+    entry = map_find(&state->map, buf_slice(key));
+    if (entry == NULL && !takes_groups(operator)) {
+        return parts_add(&state->parts, PART_RIGHT, buf_slice(key), record);
+    }
+    if (entry == NULL) {
+        entry = map_put(&state->map, buf_slice(key), &is_new);
+        (void)group_begin(operator, 0, vectors, 0);
+        entry->value = state->group_count - 1;
+    }
+    err = states_merge(operator, & state->groups[entry->value], record.data + used + size);
+out:
+    return err;
+}
+
+void aggregate_part_begin(struct operator* operator)
+{
+    struct buf key;
+
+    operator->state = MEM_NEW(MEM_SESSIONS, struct aggregate_state);
+    state_init(operator);
+    buf_init(&key, MEM_SESSIONS);
+    empty_sets_begin(operator, & key);
+    buf_fini(&key);
+}
+
+void aggregate_part_end(struct operator* operator)
+{
+    state_clear(operator);
+    mem_free(MEM_SESSIONS, operator->state, sizeof(struct aggregate_state));
+}
+
+err_t
+aggregate_part_add(struct operator* operator, const struct batch * batch)
+{
+    struct buf key;
+    err_t err;
+
+    buf_init(&key, MEM_SESSIONS);
+    err = batch_add(operator, batch, NULL, &key);
+    buf_fini(&key);
+    return err;
+}
+
+void
+aggregate_part_put(const struct operator* operator, struct buf * out)
+{
+    const struct plan *plan = operator->plan;
+    const struct aggregate_state *state = operator->state;
+    struct buf keys;
+
+    buf_init(&keys, MEM_SESSIONS);
+    for (uint32_t i = 0; i < state->group_count; i++) {
+        uint8_t size[VARINT_BYTES_MAX];
+
+        buf_clear(&keys);
+        spill_row_put(plan->columns, plan->expr_count, &state->groups[i].keys, &keys);
+        buf_append_varint(out, put_varint(size, keys.size) + keys.size + state->states_bytes);
+        buf_append_varint(out, keys.size);
+        buf_append(out, keys.data, keys.size);
+        buf_append(out, state->groups[i].states, state->states_bytes);
+    }
+    buf_fini(&keys);
+}
+
+err_t
+aggregate_part_take(struct operator* operator, struct slice groups)
+{
+    const uint8_t *at = groups.data, *end = groups.data + groups.size;
+    uint32_t count = 0;
+    struct buf key;
+    err_t err = ERR_OK;
+
+    buf_init(&key, MEM_SESSIONS);
+    while (at < end) {
+        uint64_t size;
+        size_t used = get_varint(at, end, &size);
+
+        if (used == 0 || size > (size_t)(end - at) - used) {
+            err = err_set(ERR_CORRUPT, "a group of another shard is malformed");
+            goto out;
+        }
+        arena_reset(&operator->arena);
+        TRY(part_group_take(operator, slice_of(at + used, size), &key));
+        TRY(++count % BATCH_ROWS_MAX == 0 ? exec_work(operator->exec, BATCH_ROWS_MAX) : ERR_OK);
+        at += used + size;
+    }
+out:
+    buf_fini(&key);
+    return err;
+}
+
 /* ---- Rows that have waited ---- */
+
+/* Groups of other shards. */
+static err_t waiting_groups_read(struct operator* operator, struct buf * key)
+{
+    struct aggregate_state *state = operator->state;
+    uint32_t count = 0;
+    err_t err;
+
+    parts_read_begin(&state->parts, PART_RIGHT);
+    for (;;) {
+        struct slice record;
+        bool is_end;
+
+        TRY(parts_read(&state->parts, &record, &is_end));
+        if (is_end) {
+            break;
+        }
+        arena_reset(&operator->arena);
+        TRY(part_group_take(operator, record, key));
+        TRY(++count % BATCH_ROWS_MAX == 0 ? exec_work(operator->exec, BATCH_ROWS_MAX) : ERR_OK);
+    }
+out:
+    return err;
+}
 
 /* Up to a batch of them, with their sets. */
 static err_t
@@ -446,6 +622,7 @@ static err_t part_build(struct operator* operator)
     if (!has_job) {
         goto out;
     }
+    TRY(waiting_groups_read(operator, & key));
     parts_read_begin(&state->parts, PART_LEFT);
     do {
         arena_reset(&operator->arena);

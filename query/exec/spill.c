@@ -391,8 +391,12 @@ value_put(const struct type *type, struct datum value, struct buf *out)
 static void
 nulls_put(struct buf *out, uint32_t count)
 {
-    memset(buf_reserve(out, (count + 7) / 8), 0, (count + 7) / 8);
-    out->size += (count + 7) / 8;
+    size_t bytes = (count + 7) / 8;
+
+    if (bytes > 0) { /* An empty buffer has no address. */
+        memset(buf_reserve(out, bytes), 0, bytes);
+        out->size += bytes;
+    }
 }
 
 void
@@ -496,7 +500,7 @@ row_get(const struct plan_column *columns, uint32_t count, struct slice record, 
     const uint8_t *nulls = front_take(&record, (count + 7) / 8);
     err_t err = ERR_OK;
 
-    if (nulls == NULL) {
+    if (nulls == NULL && count > 0) {
         return err_set(ERR_CORRUPT, "a row of a temporary file ends early");
     }
     for (uint32_t i = 0; i < count; i++) {

@@ -26,6 +26,14 @@ count_add(void *state, struct call *call, const struct datum *args)
 }
 
 static err_t
+count_merge(void *state, struct call *call, const void *other)
+{
+    (void)call;
+    *(int64_t *)state += *(const int64_t *)other;
+    return ERR_OK;
+}
+
+static err_t
 count_get(const void *state, struct call *call, struct datum *out)
 {
     (void)call;
@@ -54,6 +62,18 @@ int_sum_add(void *state, struct call *call, const struct datum *args)
     (void)call;
     sum->sum += args[0].i;
     sum->count++;
+    return ERR_OK;
+}
+
+static err_t
+int_sum_merge(void *state, struct call *call, const void *other)
+{
+    const struct int_sum *more = other;
+    struct int_sum *sum = state;
+
+    (void)call;
+    sum->sum += more->sum;
+    sum->count += more->count;
     return ERR_OK;
 }
 
@@ -397,6 +417,22 @@ max_add(void *state, struct call *call, const struct datum *args)
 }
 
 static err_t
+min_merge(void *state, struct call *call, const void *other)
+{
+    const struct extreme *more = other;
+
+    return more->is_there ? min_add(state, call, &more->value) : ERR_OK;
+}
+
+static err_t
+max_merge(void *state, struct call *call, const void *other)
+{
+    const struct extreme *more = other;
+
+    return more->is_there ? max_add(state, call, &more->value) : ERR_OK;
+}
+
+static err_t
 extreme_get(const void *state, struct call *call, struct datum *out)
 {
     const struct extreme *extreme = state;
@@ -428,6 +464,22 @@ bool_or_add(void *state, struct call *call, const struct datum *args)
     any->value.i = any->is_there ? any->value.i | args[0].i : args[0].i;
     any->is_there = true;
     return ERR_OK;
+}
+
+static err_t
+bool_and_merge(void *state, struct call *call, const void *other)
+{
+    const struct extreme *more = other;
+
+    return more->is_there ? bool_and_add(state, call, &more->value) : ERR_OK;
+}
+
+static err_t
+bool_or_merge(void *state, struct call *call, const void *other)
+{
+    const struct extreme *more = other;
+
+    return more->is_there ? bool_or_add(state, call, &more->value) : ERR_OK;
 }
 
 /* ---- string_agg ---- */
@@ -502,6 +554,12 @@ joined_get(const void *state, struct call *call, struct datum *out)
         .name = (aname), .result = (res), .arg = (atype), .state_bytes = sizeof(state_type),       \
         .init = (i), .add = (a), .get = (g)                                                        \
     }
+/* One whose states can be merged. */
+#define MERGED(aname, res, atype, state_type, kind, a, g, m)                                       \
+    {                                                                                              \
+        .name = (aname), .result = (res), .arg = (atype), .state_bytes = sizeof(state_type),       \
+        .init = kind##_init, .add = (a), .get = (g), .merge = (m)                                  \
+    }
 #define SPREAD_OF(aname, res, atype, state_type, kind, add, g)                                     \
     AGG(aname, res, atype, struct state_type, kind##_init, add, g)
 #define SPREAD(aname, g)                                                                           \
@@ -516,24 +574,26 @@ joined_get(const void *state, struct call *call, struct datum *out)
         SPREAD_OF(aname, OID_FLOAT8, OID_FLOAT4, float_sum, float_sum, float_sum_add, float_##g),  \
         SPREAD_OF(aname, OID_FLOAT8, OID_FLOAT8, float_sum, float_sum, float_sum_add, float_##g)
 #define INT_AGG(aname, res, g)                                                                     \
-    AGG(aname, res, OID_INT4, struct int_sum, int_sum_init, int_sum_add, g),                       \
-        AGG(aname, res, OID_INT2, struct int_sum, int_sum_init, int_sum_add, g)
+    MERGED(aname, res, OID_INT4, struct int_sum, int_sum, int_sum_add, g, int_sum_merge),          \
+        MERGED(aname, res, OID_INT2, struct int_sum, int_sum, int_sum_add, g, int_sum_merge)
 #define NUMERIC_AGG(aname, g)                                                                      \
     AGG(aname, OID_NUMERIC, OID_NUMERIC, struct numeric_state, numeric_state_init,                 \
         numeric_state_add, g)
 
 static const struct aggregate_function rows[] = {
-    AGG("count", OID_INT8, 0, int64_t, count_init, count_add, count_get),
-    AGG("count", OID_INT8, OID_ANY, int64_t, count_init, count_add, count_get),
+    MERGED("count", OID_INT8, 0, int64_t, count, count_add, count_get, count_merge),
+    MERGED("count", OID_INT8, OID_ANY, int64_t, count, count_add, count_get, count_merge),
     INT_AGG("sum", OID_INT8, int_sum_get),
-    AGG("sum", OID_NUMERIC, OID_INT8, struct int_sum, int_sum_init, int_sum_add, int8_sum_get),
+    MERGED("sum", OID_NUMERIC, OID_INT8, struct int_sum, int_sum, int_sum_add, int8_sum_get,
+           int_sum_merge),
     NUMERIC_AGG("sum", numeric_sum_result),
     AGG("sum", OID_FLOAT4, OID_FLOAT4, struct float_sum, float_sum_init, float_sum_add,
         float_sum_get),
     AGG("sum", OID_FLOAT8, OID_FLOAT8, struct float_sum, float_sum_init, float_sum_add,
         float_sum_get),
     INT_AGG("avg", OID_NUMERIC, int_avg_get),
-    AGG("avg", OID_NUMERIC, OID_INT8, struct int_sum, int_sum_init, int_sum_add, int_avg_get),
+    MERGED("avg", OID_NUMERIC, OID_INT8, struct int_sum, int_sum, int_sum_add, int_avg_get,
+           int_sum_merge),
     NUMERIC_AGG("avg", numeric_avg_result),
     AGG("sum", OID_INTERVAL, OID_INTERVAL, struct interval_sum, interval_sum_init, interval_sum_add,
         interval_sum_get),
@@ -543,11 +603,14 @@ static const struct aggregate_function rows[] = {
         float_avg_get),
     AGG("avg", OID_FLOAT8, OID_FLOAT8, struct float_sum, float_sum_init, float_sum_add,
         float_avg_get),
-    AGG("min", OID_ANY, OID_ANY, struct extreme, extreme_init, min_add, extreme_get),
-    AGG("max", OID_ANY, OID_ANY, struct extreme, extreme_init, max_add, extreme_get),
-    AGG("bool_and", OID_BOOL, OID_BOOL, struct extreme, extreme_init, bool_and_add, extreme_get),
-    AGG("every", OID_BOOL, OID_BOOL, struct extreme, extreme_init, bool_and_add, extreme_get),
-    AGG("bool_or", OID_BOOL, OID_BOOL, struct extreme, extreme_init, bool_or_add, extreme_get),
+    MERGED("min", OID_ANY, OID_ANY, struct extreme, extreme, min_add, extreme_get, min_merge),
+    MERGED("max", OID_ANY, OID_ANY, struct extreme, extreme, max_add, extreme_get, max_merge),
+    MERGED("bool_and", OID_BOOL, OID_BOOL, struct extreme, extreme, bool_and_add, extreme_get,
+           bool_and_merge),
+    MERGED("every", OID_BOOL, OID_BOOL, struct extreme, extreme, bool_and_add, extreme_get,
+           bool_and_merge),
+    MERGED("bool_or", OID_BOOL, OID_BOOL, struct extreme, extreme, bool_or_add, extreme_get,
+           bool_or_merge),
     SPREAD("var_pop", var_pop_get),
     SPREAD("var_samp", var_samp_get),
     SPREAD("variance", var_samp_get),

@@ -1,0 +1,22 @@
+-- Groups and aggregates that are made where the rows lie, and those that cannot be.
+create table m(id int primary key, x int, y int, z text);
+insert into m select i, i%1000, (i::bigint*7919)%1000003, 'some text of a row ' || i from generate_series(1,20000) i;
+select count(*), sum(x), avg(x), min(y), max(y), count(nullif(x,5)), bool_and(x>=0), bool_or(x>2000) from m where y < 600000 and z like '%7%';
+select x%7, count(*), sum(y), max(y) from m where id > 100 group by 1 order by 1;
+select count(*) from m where y/(x-x) = 1;
+select count(*), min(z) from m;
+set work_mem='64kB'; select count(*), sum(c), sum(s), max(mx) from (select y%30011, count(*) c, sum(x) s, max(id) mx from m group by 1) q;
+select count(*), sum(c), sum(s), max(mx) from (select z, count(*) c, sum(x) s, max(id) mx from m group by 1) q;
+reset work_mem;
+begin; insert into m values (-5, 1, 1, 'new'); delete from m where id <= 100; select count(*), min(id), sum(x) from m; savepoint a; delete from m where id < 2000; select count(*), min(id) from m; rollback to a;  select count(*), min(id) from m; update m set x=x+1 where id < 500 ; select sum(x) from m; rollback; select count(*), min(id), sum(x) from m;
+prepare p as select count(*) from m where x < $1; execute p(10); execute p(20);
+select count(*) from m where x in (1,2,3,null); select count(*) filter (where x < 3) from m where x between 2 and 5;
+select x, count(*) from m where id < 0 group by x; select count(*), sum(x), min(x) from m where id < 0;
+select count(*) from (select distinct x from m) q; select x from m group by x having count(*) > 500 order by 1 limit 2;
+select count(*) from m where y/(x-x) = 1;
+select count(*), sum(length(z)), min(z), string_agg(z, ',' order by id) filter (where id < 4) from m;
+select count(distinct x), sum(distinct x) from m where y > 1000;
+select case when x < 500 then 'low' else 'high' end, count(*), avg(y) from m group by 1 order by 1;
+select x is null, count(*) from m group by 1;
+select count(*) from m where y + 2147483647 > 0;
+drop table m;
