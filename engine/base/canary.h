@@ -30,7 +30,10 @@
     X(SLOTS_NOT_HELD, "txn: statements go on to the shard that a slot is being moved away from")   \
     X(SLOTS_UNCHECKED, "txn: a commit writes to a slot that has left its shard meanwhile")         \
     X(SPILL_DELETES_LOST, "txn: what a large transaction deletes is not in the tables it becomes") \
-    X(FEED_END_EARLY, "txn: a feed takes a log as read to the end although some waits for the disk")
+    X(FEED_END_EARLY,                                                                              \
+      "txn: a feed takes a log as read to the end although some waits for the disk")               \
+    X(BLOCK_TURN_LOST, "kv: when a waiter that was woken leaves, the next is not woken")           \
+    X(CLAIM_UNCOMMITTED, "kv: a command is answered although its commit met another's")
 
 enum canary {
     CANARY_NONE,

@@ -13,6 +13,7 @@
 #include <math.h>
 
 #include "engine/base/assert.h"
+#include "engine/base/canary.h"
 #include "engine/base/sometimes.h"
 #include "engine/rt/msg.h"
 #include "engine/rt/shard.h"
@@ -355,7 +356,7 @@ waiter_remove(struct kv_blocks *blocks, struct waiter *waiter)
         blocks->on_removal_count -= key->on_removal == 0;
     }
     if (key->served == waiter) {
-        round_served(blocks, key, next);
+        round_served(blocks, key, CANARY(BLOCK_TURN_LOST) ? &key->waiters : next);
     }
     if (list_is_empty(&key->waiters)) {
         list_remove(&key->link);

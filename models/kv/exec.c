@@ -1,5 +1,6 @@
 /* models/kv/exec.c - opening the model on a shard, and running one command under its latches. */
 #include "engine/base/assert.h"
+#include "engine/base/canary.h"
 #include "engine/base/sometimes.h"
 #include "engine/rt/shard.h"
 #include "models/kv/databases.h"
@@ -277,7 +278,7 @@ auto_execute(struct kv *kv, struct kv_request *request, struct kv_call *call,
     err_t err = attempt_run(request, &attempts, false);
 
     if (__builtin_expect(kv_may_repeat(err), 0)) {
-        err = attempts_repeat(request, &attempts, err);
+        err = CANARY(CLAIM_UNCOMMITTED) ? ERR_OK : attempts_repeat(request, &attempts, err);
     }
     kv_latch_unlock(kv, latches, held);
     if (__builtin_expect(err == ERR_OK, 1)) {

@@ -11,6 +11,7 @@ extern const struct scenario scenario_wal_rot;
 extern const struct scenario scenario_store;
 extern const struct scenario scenario_store_rot;
 extern const struct scenario scenario_store_flip;
+extern const struct scenario scenario_claims;
 extern const struct scenario scenario_commit;
 extern const struct scenario scenario_feed;
 extern const struct scenario scenario_feed_reshard;
