@@ -14,7 +14,7 @@ struct txn;
 struct txn_fragments;
 struct txn_piece;
 
-enum { TXN_PIECE_ROWS_MAX = 32768 }; /* Of one shard, before the session is heard again. */
+enum { TXN_PIECE_ROWS_MAX = 16384 }; /* Of one shard, before the session is heard again. */
 
 /* On the shard of the rows: reads the piece to its end, and appends its answer. `arg` is that of
  * the session's shard: it may only be read there. */

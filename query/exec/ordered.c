@@ -106,7 +106,7 @@ rows_sort(struct exec *exec, struct ordered_rows *rows, const struct aggregate *
     for (uint64_t width = 1; err == ERR_OK && width < rows->count; width *= 2) {
         struct kept_row *swapped = from;
 
-        for (uint64_t start = 0; start < rows->count; start += 2 * width) {
+        for (uint64_t start = 0; err == ERR_OK && start < rows->count; start += 2 * width) {
             uint64_t middle = MIN(start + width, (uint64_t)rows->count);
             uint64_t end = MIN(start + 2 * width, (uint64_t)rows->count);
             uint64_t a = start, b = middle;
@@ -116,11 +116,13 @@ rows_sort(struct exec *exec, struct ordered_rows *rows, const struct aggregate *
                     a < middle && (b >= end || rows_order(aggregate, &from[a], &from[b]) <= 0);
 
                 to[at] = takes_a ? from[a++] : from[b++];
+                if (at % BATCH_ROWS_MAX == 0 && err == ERR_OK) {
+                    err = exec_work(exec, BATCH_ROWS_MAX);
+                }
             }
         }
         from = to;
         to = swapped;
-        err = exec_work(exec, rows->count);
     }
     if (from != rows->rows && rows->count > 0) {
         memcpy(rows->rows, from, rows->count * sizeof(*rows->rows));

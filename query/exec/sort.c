@@ -81,8 +81,8 @@ merge_sort(struct operator* operator, struct kept_row * rows, struct kept_row *s
                     a < middle && (b >= end || rows_order(operator->plan, &rows[a], &rows[b]) <= 0);
 
                 spare[at] = takes_a ? rows[a++] : rows[b++];
+                TRY(at % BATCH_ROWS_MAX == 0 ? exec_work(operator->exec, BATCH_ROWS_MAX) : ERR_OK);
             }
-            TRY(exec_work(operator->exec, (uint32_t)(end - start)));
         }
         rows = spare;
         spare = swapped;

@@ -23,20 +23,26 @@ struct spill_file {
 
 /* ---- The file ---- */
 
+struct spill_file *
+spill_file_of(struct spill_budget *budget, struct io_file *opened)
+{
+    struct spill_file *file = MEM_NEW(MEM_SESSIONS, struct spill_file);
+
+    file->file = opened;
+    file->budget = budget;
+    return file;
+}
+
 err_t
 spill_file_open(struct spill_budget *budget, struct spill_file **file_out)
 {
-    struct spill_file *file;
     struct io_file *opened;
     err_t err = relational_temp_open(&opened);
 
     if (err != ERR_OK) {
         return sql_context(err, "temporary file");
     }
-    file = MEM_NEW(MEM_SESSIONS, struct spill_file);
-    file->file = opened;
-    file->budget = budget;
-    *file_out = file;
+    *file_out = spill_file_of(budget, opened);
     return ERR_OK;
 }
 

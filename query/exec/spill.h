@@ -13,6 +13,7 @@
 #include "models/types/datum.h"
 #include "query/plan/plan.h"
 
+struct io_file;
 struct kept_row;
 struct rows;
 struct spill_file;
@@ -31,6 +32,8 @@ struct spill_budget {
 
 /* 53400 beyond file_bytes_max; 53100, 58030. The budget outlives the file. */
 YIELDS err_t spill_file_open(struct spill_budget *budget, struct spill_file **file_out);
+/* The same of an empty file that is open: it is the spill file's from now on. */
+struct spill_file *spill_file_of(struct spill_budget *budget, struct io_file *opened);
 /* Accepts NULL; clears the pointer. All tapes of it are of no use then. Does not suspend. */
 void spill_file_close(struct spill_file **file);
 uint64_t spill_file_bytes(const struct spill_file *file); /* Its largest size. NULL: 0. */
