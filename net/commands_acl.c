@@ -316,8 +316,15 @@ run_genpass(struct session *session, struct kv_request *request)
     size_t digits;
 
     (void)session;
-    if (request->argc > 3 || (request->argc == 3 && (!reply_parse_int(request->argv[2], &bits) ||
-                                                     bits <= 0 || bits > GENPASS_BITS_MAX))) {
+    if (request->argc > 3) {
+        reply_arguments_error(request);
+        return;
+    }
+    if (request->argc == 3 && !reply_parse_int(request->argv[2], &bits)) {
+        reply_error(request->reply, "ERR value is not an integer or out of range");
+        return;
+    }
+    if (bits <= 0 || bits > GENPASS_BITS_MAX) {
         reply_error(request->reply,
                     "ERR ACL GENPASS argument must be the number of bits for the output password, "
                     "a positive number up to %d",

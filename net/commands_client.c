@@ -20,11 +20,12 @@ enum { CLIENT_IDS_MAX = 1024, FLAGS_BYTES = 24 };
 
 enum client_type { CLIENT_ANY, CLIENT_NORMAL, CLIENT_PUBSUB, CLIENT_OF_REPLICATION };
 
-/* What picks sessions. Empty texts and zero numbers do not. */
+/* What picks sessions: what has_... tells, a user that is not empty, numbers that are not zero. */
 struct client_filter {
     const uint64_t *ids;
     uint32_t id_count;
     struct slice address, local_address, user;
+    bool has_address, has_local_address; /* Nobody has an empty one, which may be asked for. */
     bool skip_me;
     uint64_t me;
     enum client_type client_type;
@@ -50,10 +51,10 @@ filter_fits(const struct client_filter *filter, const struct session *session)
         (filter->skip_me && session->id == filter->me)) {
         return false;
     }
-    if (filter->address.size > 0 && !slice_equal(filter->address, slice_from_text(session->peer))) {
+    if (filter->has_address && !slice_equal(filter->address, slice_from_text(session->peer))) {
         return false;
     }
-    if (filter->local_address.size > 0 &&
+    if (filter->has_local_address &&
         !slice_equal(filter->local_address, slice_from_text(session->local))) {
         return false;
     }
@@ -295,10 +296,12 @@ kill_option(struct kv_request *request, struct slice word, struct slice value,
     }
     if (command_word_is(word, "ADDR")) {
         filter->address = value;
+        filter->has_address = true;
         return true;
     }
     if (command_word_is(word, "LADDR")) {
         filter->local_address = value;
+        filter->has_local_address = true;
         return true;
     }
     if (command_word_is(word, "USER")) {
@@ -334,6 +337,7 @@ run_kill(struct session *session, struct kv_request *request)
 
     if (is_old_form) {
         filter.address = request->argv[2];
+        filter.has_address = true;
         filter.skip_me = false;
     } else if (request->argc % 2 != 0) {
         reply_error(request->reply, "ERR syntax error");

@@ -128,7 +128,11 @@ run_slowlog_get(struct session *session, struct kv_request *request)
     int64_t count = SLOWLOG_GET_DEFAULT;
 
     if (request->argc > 3) {
-        reply_error(request->reply, "ERR wrong number of arguments for 'slowlog|get' command");
+        reply_error(request->reply,
+                    "ERR unknown subcommand or wrong number of arguments for '%.*s'. "
+                    "Try SLOWLOG HELP.",
+                    (int)MIN(request->argv[1].size, (size_t)128),
+                    (const char *)request->argv[1].data);
         return;
     }
     if (request->argc == 3 && (!reply_parse_int(request->argv[2], &count) || count < -1)) {

@@ -11,7 +11,11 @@
 
 #include "engine/base/poison.h"
 
-enum { NUMBER_LINE_BYTES = 32, ERROR_LINE_BYTES_MAX = 1024, DIGITS_MAX = 17 };
+enum { NUMBER_LINE_BYTES = 32, DIGITS_MAX = 17 };
+enum {
+    ERROR_LINE_BYTES_USUAL = 1024,
+    ERROR_LINE_BYTES_MAX = 64 * 1024, /* An error that quotes a longer name is cut. */
+};
 
 void
 reply_init(struct reply *reply, uint8_t resp)
@@ -131,12 +135,26 @@ error_line(struct reply *reply, char *text)
 void
 reply_error(struct reply *reply, const char *format, ...)
 {
-    char text[ERROR_LINE_BYTES_MAX];
+    char text[ERROR_LINE_BYTES_USUAL];
     va_list arguments;
+    int size;
 
     va_start(arguments, format);
-    vsnprintf(text, sizeof(text), format, arguments);
+    size = vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
+    if (size >= (int)sizeof(text)) {
+        size_t bytes = MIN((size_t)size + 1, (size_t)ERROR_LINE_BYTES_MAX);
+        char *longer = mem_alloc(MEM_SESSIONS, bytes);
+
+        if (longer != NULL) {
+            va_start(arguments, format);
+            vsnprintf(longer, bytes, format, arguments);
+            va_end(arguments);
+            error_line(reply, longer);
+            mem_free(MEM_SESSIONS, longer, bytes);
+            return;
+        }
+    }
     error_line(reply, text);
 }
 

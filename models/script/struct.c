@@ -115,15 +115,17 @@ option_control(lua_State *L, struct format *format, char option)
 
 /* ---- Packing ---- */
 
-/* What is no number is the smallest one, as the machine that Redis runs on converts it. */
+/* What does not fit, and what is no number, is as the machine that Redis runs on converts it. */
 static uint64_t
 integer_bits(lua_Number number)
 {
     if (isnan(number)) {
         return (uint64_t)INT64_MIN;
     }
-    return number < 0 ? (uint64_t)(number > -9223372036854775809.0 ? (int64_t)number : 0)
-                      : (number < 18446744073709551616.0 ? (uint64_t)number : 0);
+    if (number < 0) {
+        return (uint64_t)(number >= -9223372036854775808.0 ? (int64_t)number : INT64_MIN);
+    }
+    return number < 18446744073709551616.0 ? (uint64_t)number : 0;
 }
 
 static void

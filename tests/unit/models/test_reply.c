@@ -61,6 +61,23 @@ Test(reply, an_error_stays_on_one_line_and_is_counted)
     reply_fini(&reply);
 }
 
+Test(reply, an_error_that_quotes_a_long_name_is_whole_up_to_64_kib)
+{
+    static char name[100000];
+    struct reply reply;
+
+    reply_init(&reply, 2);
+    memset(name, 'v', sizeof(name));
+    reply_error(&reply, "ERR '%.*s' b", 2000, name);
+    cr_expect_eq(reply.buf.size, 2000 + strlen("-ERR '' b\r\n"));
+    cr_expect(slice_equal(slice_of(reply.buf.data + reply.buf.size - 5, 5), SLICE("' b\r\n")));
+    buf_clear(&reply.buf);
+    reply_error(&reply, "ERR '%.*s' b", (int)sizeof(name), name);
+    cr_expect_eq(reply.buf.size, strlen("-") + 64 * 1024 - 1 + strlen("\r\n"));
+    cr_expect_eq(reply.errors, 2);
+    reply_fini(&reply);
+}
+
 Test(reply, a_bulk_may_hold_any_bytes_or_none)
 {
     struct reply reply;

@@ -143,6 +143,18 @@ FIBER_TEST(kv_script, files_and_bytecode_are_out_of_reach)
     kv_fixture_close();
 }
 
+FIBER_TEST(kv_script, struct_pack_keeps_the_smallest_integer_and_what_lies_below_it)
+{
+    static const char hex[] = "local bytes = struct.pack(ARGV[1], ARGV[2]) return (bytes:gsub('.', "
+                              "function(c) return string.format('%02x', c:byte()) end))";
+
+    kv_fixture_open();
+    EXPECT("$18\r\n000000000000008000\r\n", "EVAL", hex, "0", "<I9", "-9223372036854775808");
+    EXPECT("$18\r\n000000000000008000\r\n", "EVAL", hex, "0", "<I9", "-1e300");
+    EXPECT("$16\r\nffffffffffffffff\r\n", "EVAL", hex, "0", "<i8", "-1");
+    kv_fixture_close();
+}
+
 /* Each of these would leave the stack or the memory if nothing stopped it. */
 FIBER_TEST(kv_script, depth_and_size_have_limits)
 {
