@@ -219,8 +219,11 @@ struct aggregate_function {
     err_t (*add)(void *state, struct call *call, const struct datum *args);
     err_t (*get)(const void *state, struct call *call, struct datum *out);
     /* Adds what another state has of other rows, whose order does not matter. NULL: it cannot. The
-     * other is a copy of the state's bytes, so that its values must lie in them. */
+     * other is a copy of the state's bytes; what they point to travels beside them: pack appends
+     * it, and unpack puts it into the copy, where it may be borrowed. Both NULL: nothing. */
     err_t (*merge)(void *state, struct call *call, const void *other);
+    void (*pack)(const void *state, const struct type *type, struct buf *out);
+    err_t (*unpack)(void *other, const struct type *type, struct arena *arena, struct slice bytes);
 };
 
 /* Aggregates WITHIN GROUP, which have no function of their own. */

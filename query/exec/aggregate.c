@@ -400,21 +400,46 @@ out:
 static void state_init(struct operator* operator);
 static void state_clear(struct operator* operator);
 
-/* Adds the states at `bytes` to the group's. */
+/* What was packed beside the state, from the front of *rest. */
 static err_t
-states_merge(struct operator* operator, struct group * group, const uint8_t *bytes)
+state_unpack(struct operator* operator, const struct aggregate * aggregate, const struct type *type,
+             void *other, struct slice *rest)
+{
+    struct slice bytes;
+    uint64_t size = 0;
+    size_t used;
+
+    if (aggregate->function->unpack == NULL) {
+        return ERR_OK;
+    }
+    used = get_varint(rest->data, rest->data + rest->size, &size);
+    if (used == 0 || size > rest->size - used) {
+        return err_set(ERR_CORRUPT, "a group of another shard is malformed");
+    }
+    *rest = slice_of(rest->data + used, rest->size - used);
+    bytes = slice_of(rest->data, size);
+    *rest = slice_of(rest->data + size, rest->size - size);
+    return aggregate->function->unpack(other, type, &operator->arena, bytes);
+}
+
+/* Adds the states at the front of `bytes` to the group's. */
+static err_t
+states_merge(struct operator* operator, struct group * group, struct slice bytes)
 {
     const struct plan *plan = operator->plan;
     struct aggregate_state *state = operator->state;
     uint8_t *other = arena_alloc(&operator->arena, state->states_bytes + 1), *at = group->states;
+    struct slice rest =
+        slice_of(bytes.data + state->states_bytes, bytes.size - state->states_bytes);
     err_t err = ERR_OK;
 
-    memcpy(other, bytes, state->states_bytes);
+    memcpy(other, bytes.data, state->states_bytes);
     for (uint32_t i = 0; i < plan->aggregate_count; i++) {
         struct expr typed = {.kind = EXPR_AGGREGATE, .typmod = -1};
         struct call call = {.arena = &state->arena, .expr = &typed};
 
         typed.type = plan->columns[plan->expr_count + i].type;
+        TRY(state_unpack(operator, plan->aggregates[i], typed.type, other, &rest));
         TRY(plan->aggregates[i]->function->merge(at, &call, other));
         at += state_bytes(plan->aggregates[i]);
         other += state_bytes(plan->aggregates[i]);
@@ -433,15 +458,17 @@ part_group_take(struct operator* operator, struct slice record, struct buf *key)
         arena_alloc(&operator->arena, (plan->expr_count + 1) * sizeof(*vectors));
     struct map_entry *entry = NULL;
     struct kept_row keys;
+    struct slice states;
     uint64_t size;
     bool is_new;
     size_t used = get_varint(record.data, record.data + record.size, &size);
     err_t err;
 
     if (used == 0 || record.size - used < state->states_bytes ||
-        size != record.size - used - state->states_bytes) {
+        size > record.size - used - state->states_bytes) {
         return err_set(ERR_CORRUPT, "a group of another shard is malformed");
     }
+    states = slice_of(record.data + used + size, record.size - used - size);
     TRY(spill_row_get(plan->columns, plan->expr_count, slice_of(record.data + used, size),
                       &operator->arena, &keys));
     for (uint32_t i = 0; i < plan->expr_count; i++) {
@@ -449,7 +476,7 @@ part_group_take(struct operator* operator, struct slice record, struct buf *key)
             .values = &keys.values[i], .nulls = &keys.nulls[i], .is_constant = true};
     }
     if (plan->expr_count == 0) {
-        return states_merge(operator, & state->groups[0], record.data + used + size);
+        return states_merge(operator, & state->groups[0], states);
     }
     group_key(plan, 0, vectors, 0, key);
     entry = map_find(&state->map, buf_slice(key));
@@ -461,7 +488,7 @@ part_group_take(struct operator* operator, struct slice record, struct buf *key)
         (void)group_begin(operator, 0, vectors, 0);
         entry->value = state->group_count - 1;
     }
-    err = states_merge(operator, & state->groups[entry->value], record.data + used + size);
+    err = states_merge(operator, & state->groups[entry->value], states);
 out:
     return err;
 }
@@ -495,25 +522,48 @@ aggregate_part_add(struct operator* operator, const struct batch * batch)
     return err;
 }
 
-void
-aggregate_part_put(const struct operator* operator, struct buf * out)
+static void
+group_put(const struct operator* operator, const struct group * group, struct buf *packed,
+          struct buf *out)
 {
     const struct plan *plan = operator->plan;
     const struct aggregate_state *state = operator->state;
-    struct buf keys;
+    const uint8_t *at = group->states;
 
-    buf_init(&keys, MEM_SESSIONS);
-    for (uint32_t i = 0; i < state->group_count; i++) {
-        uint8_t size[VARINT_BYTES_MAX];
+    buf_clear(packed);
+    spill_row_put(plan->columns, plan->expr_count, &group->keys, packed);
+    buf_append_varint(out, packed->size);
+    buf_append(out, packed->data, packed->size);
+    buf_append(out, group->states, state->states_bytes);
+    for (uint32_t i = 0; i < plan->aggregate_count; i++) {
+        const struct aggregate_function *function = plan->aggregates[i]->function;
 
-        buf_clear(&keys);
-        spill_row_put(plan->columns, plan->expr_count, &state->groups[i].keys, &keys);
-        buf_append_varint(out, put_varint(size, keys.size) + keys.size + state->states_bytes);
-        buf_append_varint(out, keys.size);
-        buf_append(out, keys.data, keys.size);
-        buf_append(out, state->groups[i].states, state->states_bytes);
+        if (function->pack != NULL) {
+            buf_clear(packed);
+            function->pack(at, plan->columns[plan->expr_count + i].type, packed);
+            buf_append_varint(out, packed->size);
+            buf_append(out, packed->data, packed->size);
+        }
+        at += state_bytes(plan->aggregates[i]);
     }
-    buf_fini(&keys);
+}
+
+void
+aggregate_part_put(const struct operator* operator, struct buf * out)
+{
+    const struct aggregate_state *state = operator->state;
+    struct buf record, packed;
+
+    buf_init(&record, MEM_SESSIONS);
+    buf_init(&packed, MEM_SESSIONS);
+    for (uint32_t i = 0; i < state->group_count; i++) {
+        buf_clear(&record);
+        group_put(operator, & state->groups[i], &packed, &record);
+        buf_append_varint(out, record.size);
+        buf_append(out, record.data, record.size);
+    }
+    buf_fini(&record);
+    buf_fini(&packed);
 }
 
 err_t

@@ -10,7 +10,7 @@ void aggregate_part_begin(struct operator* operator);
 void aggregate_part_end(struct operator* operator);
 YIELDS err_t aggregate_part_add(struct operator* operator, const struct batch * batch);
 /* All groups with their states: records with a varint size in front, each a row of the keys behind
- * another size, then the states as they lie in memory. */
+ * another size, then the states as they lie in memory, then what each has packed, behind a size. */
 void aggregate_part_put(const struct operator* operator, struct buf * out);
 /* Adds them to the groups of the operator. ERR_CORRUPT. */
 YIELDS err_t aggregate_part_take(struct operator* operator, struct slice groups);

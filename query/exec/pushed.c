@@ -112,7 +112,7 @@ is_pushable(const struct expr *expr)
     return true;
 }
 
-/* States travel as bytes: what an extreme holds must lie in them. */
+/* The states of others cannot be merged, or depend on the order of rows: sums of floats. */
 static bool
 aggregate_is_pushable(const struct aggregate *aggregate)
 {
@@ -125,9 +125,8 @@ aggregate_is_pushable(const struct aggregate *aggregate)
     }
     for (uint32_t i = 0; i < aggregate->arg_count; i++) {
         const struct type *type = aggregate->args[i]->type;
-        bool is_flat = type->rep == REP_INT || type->rep == REP_FLOAT || type->rep == REP_INTERVAL;
 
-        if (!is_pushable(aggregate->args[i]) || (function->result == OID_ANY && !is_flat)) {
+        if (!is_pushable(aggregate->args[i]) || (function->result == OID_ANY && !is_plain(type))) {
             return false;
         }
     }

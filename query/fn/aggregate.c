@@ -198,6 +198,30 @@ numeric_state_add(void *state, struct call *call, const struct datum *args)
 }
 
 static err_t
+numeric_state_merge(void *state, struct call *call, const void *other)
+{
+    const struct numeric_state *more = other;
+    struct numeric_state *sum = state;
+
+    sum->count += more->count;
+    return numeric_sum_merge(&sum->sum, call->arena, &more->sum);
+}
+
+static void
+numeric_state_pack(const void *state, const struct type *type, struct buf *out)
+{
+    (void)type;
+    numeric_put(((const struct numeric_state *)state)->sum.rest, out);
+}
+
+static err_t
+numeric_state_unpack(void *other, const struct type *type, struct arena *arena, struct slice bytes)
+{
+    (void)type;
+    return numeric_get(bytes, arena, &((struct numeric_state *)other)->sum.rest);
+}
+
+static err_t
 numeric_sum_result(const void *state, struct call *call, struct datum *out)
 {
     const struct numeric_state *sum = state;
@@ -416,6 +440,31 @@ max_add(void *state, struct call *call, const struct datum *args)
     return extreme_add(state, call, args, 1);
 }
 
+static void
+extreme_pack(const void *state, const struct type *type, struct buf *out)
+{
+    const struct extreme *extreme = state;
+
+    if (extreme->is_there && type->rep == REP_BYTES) {
+        buf_append(out, extreme->value.bytes.data, extreme->value.bytes.size);
+    } else if (extreme->is_there && type->rep == REP_NUMERIC) {
+        numeric_put(extreme->value.n, out);
+    }
+}
+
+static err_t
+extreme_unpack(void *other, const struct type *type, struct arena *arena, struct slice bytes)
+{
+    struct extreme *extreme = other;
+
+    if (extreme->is_there && type->rep == REP_BYTES) {
+        extreme->value.bytes = bytes;
+    } else if (extreme->is_there && type->rep == REP_NUMERIC) {
+        return numeric_get(bytes, arena, &extreme->value.n);
+    }
+    return ERR_OK;
+}
+
 static err_t
 min_merge(void *state, struct call *call, const void *other)
 {
@@ -560,6 +609,12 @@ joined_get(const void *state, struct call *call, struct datum *out)
         .name = (aname), .result = (res), .arg = (atype), .state_bytes = sizeof(state_type),       \
         .init = kind##_init, .add = (a), .get = (g), .merge = (m)                                  \
     }
+#define EXTREME(aname, a, m)                                                                       \
+    {                                                                                              \
+        .name = (aname), .result = OID_ANY, .arg = OID_ANY, .state_bytes = sizeof(struct extreme), \
+        .init = extreme_init, .add = (a), .get = extreme_get, .merge = (m), .pack = extreme_pack,  \
+        .unpack = extreme_unpack                                                                   \
+    }
 #define SPREAD_OF(aname, res, atype, state_type, kind, add, g)                                     \
     AGG(aname, res, atype, struct state_type, kind##_init, add, g)
 #define SPREAD(aname, g)                                                                           \
@@ -577,8 +632,12 @@ joined_get(const void *state, struct call *call, struct datum *out)
     MERGED(aname, res, OID_INT4, struct int_sum, int_sum, int_sum_add, g, int_sum_merge),          \
         MERGED(aname, res, OID_INT2, struct int_sum, int_sum, int_sum_add, g, int_sum_merge)
 #define NUMERIC_AGG(aname, g)                                                                      \
-    AGG(aname, OID_NUMERIC, OID_NUMERIC, struct numeric_state, numeric_state_init,                 \
-        numeric_state_add, g)
+    {                                                                                              \
+        .name = (aname), .result = OID_NUMERIC, .arg = OID_NUMERIC,                                \
+        .state_bytes = sizeof(struct numeric_state), .init = numeric_state_init,                   \
+        .add = numeric_state_add, .get = (g), .merge = numeric_state_merge,                        \
+        .pack = numeric_state_pack, .unpack = numeric_state_unpack                                 \
+    }
 
 static const struct aggregate_function rows[] = {
     MERGED("count", OID_INT8, 0, int64_t, count, count_add, count_get, count_merge),
@@ -603,8 +662,8 @@ static const struct aggregate_function rows[] = {
         float_avg_get),
     AGG("avg", OID_FLOAT8, OID_FLOAT8, struct float_sum, float_sum_init, float_sum_add,
         float_avg_get),
-    MERGED("min", OID_ANY, OID_ANY, struct extreme, extreme, min_add, extreme_get, min_merge),
-    MERGED("max", OID_ANY, OID_ANY, struct extreme, extreme, max_add, extreme_get, max_merge),
+    EXTREME("min", min_add, min_merge),
+    EXTREME("max", max_add, max_merge),
     MERGED("bool_and", OID_BOOL, OID_BOOL, struct extreme, extreme, bool_and_add, extreme_get,
            bool_and_merge),
     MERGED("every", OID_BOOL, OID_BOOL, struct extreme, extreme, bool_and_add, extreme_get,
