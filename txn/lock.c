@@ -507,6 +507,10 @@ lock_point(struct locks *locks, struct lock_request *request, enum lock_wait wai
 
     OBJ_CHECK(locks, LOCKS_MAGIC);
     ASSERT(request->mode < LOCK_MODE_COUNT);
+    if (owner->ranges > 0 && request->kind == LOCK_KIND_KEY &&
+        lock_owner_extend(locks, owner, request->start)) {
+        return ERR_OK;
+    }
     request->target = lock_target_find(locks, request->kind, request->start, hash);
     if (request->target == NULL && locks->ranges == 0 && list_is_empty(&locks->range_waiters)) {
         TRY(check_limits(locks, owner));

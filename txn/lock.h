@@ -32,19 +32,24 @@ enum {
     LOCKS_MAX = 1 << 22, /* Of a shard: ERR_LIMIT. */
     LOCK_OWNER_KEYS_MAX =
         1 << 16,               /* More key locks of one owner that lie together become a range. */
+    LOCK_OWNER_RISING = 4,     /* Ranges of an owner that grow with its keys. */
     DEADLOCK_AFTER_US = 20000, /* A wait that lasts longer looks for a deadlock. */
 };
 
 struct locks; /* Of a shard. */
 struct lock;
+struct lock_target;
 
 /* Who holds locks. The memory is the owner's; zeroed by lock_owner_init. */
 struct lock_owner {
-    uint64_t txn;                 /* Id: which owners are one to the deadlock detector. */
-    struct list held;             /* Newest first. */
-    uint32_t count;               /* Of `held`, */
-    uint32_t ranges;              /* and how many of them are of ranges. */
-    uint32_t sequence;            /* Of the newest one: lock_mark. */
+    uint64_t txn;      /* Id: which owners are one to the deadlock detector. */
+    struct list held;  /* Newest first. */
+    uint32_t count;    /* Of `held`, */
+    uint32_t ranges;   /* and how many of them are of ranges. */
+    uint32_t sequence; /* Of the newest one: lock_mark. */
+    /* Ranges at whose ends it locked keys of late (lock_join.c); NULL: none. */
+    struct lock_target *rising[LOCK_OWNER_RISING];
+    uint32_t rising_next;         /* To be replaced. */
     struct lock_request *waiting; /* NULL: none. */
     uint64_t client;              /* On whose behalf it waits: lock_cancel_client. 0: nobody's. */
     bool is_victim;               /* A deadlock was broken by ending its wait. */

@@ -135,6 +135,8 @@ target_end(const struct lock_target *target)
 /* A key or range was made (a key: if there is a tree), or goes. */
 void lock_tree_insert(struct locks *locks, struct lock_target *target);
 void lock_tree_remove(struct locks *locks, struct lock_target *target);
+/* The end of a range in the tree has moved. */
+void lock_tree_end_moved(struct locks *locks, const struct lock_target *target);
 /* Somebody asks, or will, and the answer is worth a tree: begins one and goes on with it. */
 void lock_tree_ask(struct locks *locks);
 /* Are all keys in it? */
@@ -180,3 +182,6 @@ void lock_table_fini(struct locks *locks);
 /* The owner has many locks, the newest one on `target`: turns it and its neighbours into a range.
  * The tree is complete. */
 void lock_owner_join(struct locks *locks, struct lock_owner *owner, struct lock_target *target);
+/* Does one of the owner's rising ranges have the key in LOCK_UPDATE, or has one that ends shortly
+ * before it been drawn out over it? */
+bool lock_owner_extend(struct locks *locks, const struct lock_owner *owner, struct slice key);

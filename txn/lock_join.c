@@ -4,7 +4,11 @@
  * Neighbours are targets of one strength, held by nobody else, waited for by nobody, with no other
  * key or range beginning between them: then the range that spans them conflicts with nothing that
  * is held now. It covers more keys than were asked for, which makes others wait, never go wrong. It
- * is done a group at a time, around the newest lock, so that nobody waits for a great clearance. */
+ * is done a group at a time, around the newest lock, so that nobody waits for a great clearance.
+ *
+ * Whoever locks so many keys mostly does so in their order: rows are loaded by rising keys. The
+ * range that a join made at the newest key is remembered, and the next key that lies close behind
+ * it, with nothing locked in between, only moves its end. */
 #include "engine/base/assert.h"
 #include "txn/lock_internal.h"
 
@@ -73,7 +77,7 @@ group_oldest(struct lock_target *const *group, uint32_t count)
 
 /* The range takes the place of the oldest lock, so that it is released with that one and no
  * sooner. */
-static void
+static struct lock *
 group_join(struct locks *locks, struct lock_owner *owner, struct lock_target *const *group,
            uint32_t count, enum lock_mode mode, struct buf *end)
 {
@@ -94,6 +98,7 @@ group_join(struct locks *locks, struct lock_owner *owner, struct lock_target *co
         }
         lock_target_release(locks, group[i]);
     }
+    return lock;
 }
 
 /* ---- The group around a target. ---- */
@@ -133,7 +138,9 @@ lock_owner_join(struct locks *locks, struct lock_owner *owner, struct lock_targe
 {
     struct group group = {
         .owner = owner, .mode = sole_mode(target, owner), .count_max = LOCK_JOIN_KEYS / 2};
+    struct lock *lock;
     struct buf end;
+    bool is_last;
 
     ASSERT(lock_tree_is_complete(locks));
     if (group.mode < 0 || target->kind == LOCK_KIND_ADVISORY) {
@@ -147,6 +154,67 @@ lock_owner_join(struct locks *locks, struct lock_owner *owner, struct lock_targe
         return;
     }
     buf_init(&end, MEM_SESSIONS);
-    group_join(locks, owner, group.targets, group.count, (enum lock_mode)group.mode, &end);
+    is_last = group.targets[group.count - 1] == target;
+    lock = group_join(locks, owner, group.targets, group.count, (enum lock_mode)group.mode, &end);
+    if (is_last && group.mode == LOCK_UPDATE) {
+        owner->rising[owner->rising_next++ % LOCK_OWNER_RISING] = lock->target;
+    }
     buf_fini(&end);
+}
+
+/* ---- A range that grows. ---- */
+
+static bool
+first_visit(void *arg, struct lock_target *target)
+{
+    *(const struct lock_target **)arg = target;
+    return false;
+}
+
+/* Does nothing that reaches beyond the range begin at or before the key? */
+static bool
+gap_is_free(struct locks *locks, const struct lock_target *range, struct slice key)
+{
+    struct lock_span behind = {.start = target_end(range)}; /* To the end of all keys. */
+    const struct lock_target *first = NULL;
+
+    (void)lock_overlaps_visit(locks, &behind, first_visit, &first);
+    return first == NULL || slice_compare(target_start(first), key) > 0;
+}
+
+/* Half of the key is that of the range's end: a table's rows do not draw it over other tables. */
+static bool
+is_close(struct slice end, struct slice key)
+{
+    return end.size >= key.size / 2 && memcmp(end.data, key.data, key.size / 2) == 0;
+}
+
+static bool
+range_extend(struct locks *locks, struct lock_target *range, struct slice key)
+{
+    if (!is_close(target_end(range), key) || range->capacity < range->start_bytes + key.size + 1 ||
+        !lock_tree_is_complete(locks) || !list_is_empty(&locks->range_waiters) ||
+        !gap_is_free(locks, range, key)) {
+        return false;
+    }
+    memcpy(range->bytes + range->start_bytes, key.data, key.size);
+    range->bytes[range->start_bytes + key.size] = 0; /* The next possible key. */
+    range->end_bytes = (uint32_t)key.size + 1;
+    lock_tree_end_moved(locks, range);
+    return true;
+}
+
+bool
+lock_owner_extend(struct locks *locks, const struct lock_owner *owner, struct slice key)
+{
+    for (uint32_t i = 0; i < LOCK_OWNER_RISING; i++) {
+        struct lock_target *range = owner->rising[i];
+
+        if (range != NULL && slice_compare(key, target_start(range)) >= 0 &&
+            (range->end_bytes == 0 || slice_compare(key, target_end(range)) < 0 ||
+             range_extend(locks, range, key))) {
+            return true;
+        }
+    }
+    return false;
 }

@@ -260,6 +260,9 @@ lock_remove(struct locks *locks, struct lock *lock)
     owner->count--;
     if (target->kind == LOCK_KIND_RANGE) {
         owner->ranges--;
+        for (uint32_t i = 0; i < LOCK_OWNER_RISING; i++) {
+            owner->rising[i] = owner->rising[i] == target ? NULL : owner->rising[i];
+        }
     }
     ASSERT(locks->held > 0);
     locks->held--;

@@ -156,6 +156,16 @@ treap_remove(struct lock_target *root, struct lock_target *node)
     return root;
 }
 
+static void
+treap_reach_anew(struct lock_target *root, const struct lock_target *target)
+{
+    ASSERT(root != NULL);
+    if (root != target) {
+        treap_reach_anew(target_is_before(target, root) ? root->left : root->right, target);
+    }
+    reach_update(root);
+}
+
 /* ---- Having one only while somebody asks. ---- */
 
 bool
@@ -185,6 +195,12 @@ lock_tree_insert(struct locks *locks, struct lock_target *target)
     target->left = NULL;
     target->right = NULL;
     locks->root = treap_insert(locks->root, target);
+}
+
+void
+lock_tree_end_moved(struct locks *locks, const struct lock_target *target)
+{
+    treap_reach_anew(locks->root, target);
 }
 
 void

@@ -389,6 +389,38 @@ LOCK_TEST(neighbours_of_an_owner_of_many_become_ranges)
     cr_assert_eq(lock_number(2, 2 * count - 2, LOCK_UPDATE), ERR_OK);
 }
 
+LOCK_TEST(a_range_grows_with_rising_keys_up_to_what_another_has)
+{
+    const uint32_t first = LOCK_OWNER_KEYS_MAX + 100; /* Where ranges have begun. */
+    const uint32_t foreign = 3 * LOCK_OWNER_KEYS_MAX;
+    const uint32_t count = 4 * LOCK_OWNER_KEYS_MAX;
+    uint32_t locks_then;
+    uint32_t mark;
+
+    cr_assert_eq(lock_number(1, foreign, LOCK_UPDATE), ERR_OK);
+    for (uint32_t i = 0; i < first; i++) {
+        cr_assert_eq(lock_number(0, i, LOCK_UPDATE), ERR_OK);
+    }
+    locks_then = owners[0].count;
+    mark = lock_mark(&owners[0]);
+    for (uint32_t i = first; i < count; i++) {
+        cr_assert_eq(lock_number(0, i, LOCK_UPDATE), i == foreign ? ERR_LOCK_TIMEOUT : ERR_OK);
+        /* A few, where the first half of a key changes. */
+        cr_assert(i >= foreign || owners[0].count <= locks_then + 256, "%u locks more at key %u",
+                  owners[0].count - locks_then, i);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        cr_assert_eq(lock_number(i == foreign ? 1 : 2, i, LOCK_KEY_SHARE),
+                     i == foreign ? ERR_OK : ERR_LOCK_TIMEOUT, "key %u", i);
+    }
+    cr_assert_eq(lock_number(2, count + 1, LOCK_UPDATE), ERR_OK);
+    cr_assert_eq(range_at_once(0, "", "", LOCK_KEY_SHARE), ERR_LOCK_TIMEOUT);
+    lock_release_to(locks, &owners[0], mark);
+    for (uint32_t i = 0; i < first; i++) {
+        cr_assert_eq(lock_number(2, i, LOCK_KEY_SHARE), ERR_LOCK_TIMEOUT, "older than the mark");
+    }
+}
+
 LOCK_TEST(a_transaction_of_any_size_has_a_bounded_number_of_locks)
 {
     const uint32_t count = 3 * LOCK_OWNER_KEYS_MAX;
