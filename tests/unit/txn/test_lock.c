@@ -392,7 +392,7 @@ LOCK_TEST(neighbours_of_an_owner_of_many_become_ranges)
 LOCK_TEST(a_range_grows_with_rising_keys_up_to_what_another_has)
 {
     const uint32_t first = LOCK_OWNER_KEYS_MAX + 100; /* Where ranges have begun. */
-    const uint32_t foreign = 3 * LOCK_OWNER_KEYS_MAX;
+    const uint32_t foreign = 3 * LOCK_OWNER_KEYS_MAX + 1000;
     const uint32_t count = 4 * LOCK_OWNER_KEYS_MAX;
     uint32_t locks_then;
     uint32_t mark;
