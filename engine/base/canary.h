@@ -33,6 +33,8 @@
     X(FEED_END_EARLY,                                                                              \
       "txn: a feed takes a log as read to the end although some waits for the disk")               \
     X(BLOCK_TURN_LOST, "kv: when a waiter that was woken leaves, the next is not woken")           \
+    X(GROUP_IDLE_IGNORED, "kv: XCLAIM takes what its consumer was given a moment ago")             \
+    X(GROUP_PENDING_LOST, "kv: an entry delivered after a wait is not pending")                    \
     X(CLAIM_UNCOMMITTED, "kv: a command is answered although its commit met another's")
 
 enum canary {

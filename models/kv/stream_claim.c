@@ -1,4 +1,5 @@
 /* models/kv/stream_claim.c - XCLAIM and XAUTOCLAIM: pending entries get another consumer. */
+#include "engine/base/canary.h"
 #include "models/kv/stream.h"
 
 #include "engine/base/poison.h"
@@ -136,7 +137,8 @@ static bool
 is_idle(const struct kv_request *request, const struct claim *claim,
         const struct stream_pending *pending)
 {
-    return claim->idle_min == 0 || (int64_t)(request->now_ms - pending->time_ms) >= claim->idle_min;
+    return claim->idle_min == 0 || CANARY(GROUP_IDLE_IGNORED) ||
+           (int64_t)(request->now_ms - pending->time_ms) >= claim->idle_min;
 }
 
 static void

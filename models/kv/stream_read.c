@@ -2,6 +2,7 @@
  *
  * What waits (BLOCK) runs again from its beginning when a stream changed. What "$" meant at the
  * first run is kept in the wait's state: an id of 16 bytes for each stream. */
+#include "engine/base/canary.h"
 #include "models/kv/block.h"
 #include "models/kv/stream.h"
 
@@ -317,7 +318,9 @@ deliver_new(struct kv_request *request, struct delivery *delivery, uint64_t coun
         group_advance(delivery, entry.id);
         stream_reply_entry(request->reply, &entry);
         ++*replied;
-        err = delivery->is_noack ? ERR_OK : pend(request, delivery, entry.id);
+        if (!delivery->is_noack && !(CANARY(GROUP_PENDING_LOST) && kv_block_is_repeat(request))) {
+            err = pend(request, delivery, entry.id);
+        }
         if (err != ERR_OK) {
             break;
         }

@@ -10,6 +10,6 @@ orbit_sim_SOURCES += tests/sim/trees_changes.c tests/sim/trees_checkpoint.c test
 orbit_sim_SOURCES += tests/sim/scenario_lsm.c
 orbit_sim_SOURCES += tests/sim/txn_history.c tests/sim/txn_steps.c tests/sim/txn_clients.c
 orbit_sim_SOURCES += tests/sim/scenario_feed.c tests/sim/scenario_txn.c
-orbit_sim_SOURCES += tests/sim/scenario_claims.c tests/sim/waiting.c
+orbit_sim_SOURCES += tests/sim/scenario_claims.c tests/sim/scenario_groups.c tests/sim/waiting.c
 orbit_sim_SOURCES += tests/lib/cycles.c tests/lib/cycles_graph.c
 orbit_sim_LDADD = $(program_libs)

@@ -8,6 +8,7 @@ const struct scenario *const run_scenarios[] = {
     &scenario_store_rot, &scenario_store_flip, &scenario_kv,           &scenario_lsm,
     &scenario_lsm_rot,   &scenario_commit,     &scenario_multi,        &scenario_txn,
     &scenario_reshard,   &scenario_feed,       &scenario_feed_reshard, &scenario_claims,
+    &scenario_groups,
 };
 
 const uint32_t run_scenario_count = ARRAY_COUNT(run_scenarios);

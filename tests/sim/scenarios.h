@@ -15,6 +15,7 @@ extern const struct scenario scenario_claims;
 extern const struct scenario scenario_commit;
 extern const struct scenario scenario_feed;
 extern const struct scenario scenario_feed_reshard;
+extern const struct scenario scenario_groups;
 extern const struct scenario scenario_kv;
 extern const struct scenario scenario_lsm;
 extern const struct scenario scenario_lsm_rot;
