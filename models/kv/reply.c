@@ -1,6 +1,7 @@
 /* models/kv/reply.c - see the header. */
 #include "models/kv/reply.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
@@ -343,13 +344,14 @@ reply_big_number(struct reply *reply, const char *digits)
 }
 
 /* The fewest significant digits that read back as the same value, as an integer to be multiplied
- * by ten to *power_out. Returns how many. */
+ * by ten to *power_out. Returns how many. No two decimals of DBL_DIG digits are one normal double,
+ * so that fewer digits are enough only where the DBL_DIG ones end with zeros. */
 static size_t
 shortest_digits(double value, char digits[DIGITS_MAX + 1], int *power_out)
 {
     char text[NUMBER_LINE_BYTES];
     size_t count = 0;
-    int precision = 0;
+    int precision = isnormal(value) ? DBL_DIG - 1 : 0;
     char *exponent;
 
     do {
@@ -360,6 +362,9 @@ shortest_digits(double value, char digits[DIGITS_MAX + 1], int *power_out)
         if (*at != '.') {
             digits[count++] = *at;
         }
+    }
+    while (count > 1 && digits[count - 1] == '0') {
+        count--;
     }
     *power_out = atoi(exponent + 1) - (int)count + 1;
     return count;
