@@ -192,7 +192,8 @@ class Cases:
     def commands_that_ask_all_shards_in_exec_keep_its_snapshot(self):
         """Other clients write meanwhile, so that old versions may go."""
         writes = [["SET", "other%d" % i, i] for i in range(EXEC_WRITES)]
-        for asking in (["SLOWLOG", "GET"], ["SLOWLOG", "RESET"], ["CLIENT", "KILL", "ID", "0"]):
+        for asking in (["SLOWLOG", "GET"], ["SLOWLOG", "RESET"], ["CLIENT", "KILL", "ID", "0"],
+                       ["SCRIPT", "EXISTS", "f" * 40], ["SCRIPT", "FLUSH"]):
             for _ in range(EXEC_TURNS):
                 for connection in self.others:
                     connection.send_raw(b"".join(server.encode(write) for write in writes))
