@@ -133,13 +133,15 @@ is_shown_last(const struct command *command)
     return strcmp(command->name, "exec") == 0;
 }
 
-/* What runs here suspends without asking the transaction of EXEC, whose snapshot other shards would
- * outrun meanwhile. Commands on data hold it themselves where they suspend. */
+/* What runs here, and what asks other shards for their scripts, suspends without asking the
+ * transaction of EXEC, whose snapshot other shards would outrun meanwhile. Commands on data hold it
+ * themselves where they suspend. */
 static void
 snapshot_hold(const struct net *net, const struct kv_request *request)
 {
     if (request->txn != NULL && txn_is_auto(request->txn) &&
-        (request->command->layer == COMMAND_SESSION || net->observer_total > 0 ||
+        (request->command->layer == COMMAND_SESSION ||
+         (request->command->categories & CAT_SCRIPTING) != 0 || net->observer_total > 0 ||
          tracking_clients(net->tracking) > 0)) {
         txn_hold(request->txn);
     }

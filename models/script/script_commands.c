@@ -148,7 +148,6 @@ script_command_exists(struct kv_request *request)
         return;
     }
     memset(step.found, 0, step.count * sizeof(*step.found));
-    txn_hold(request->txn);
     for (uint32_t shard = 0; shard < shard_count(); shard++) {
         msg_call(shard, MSG_INLINE, exists_step_run, &step);
     }
@@ -182,7 +181,6 @@ script_command_flush(struct kv_request *request)
         reply_error(request->reply, "ERR SCRIPT FLUSH only support SYNC|ASYNC option");
         return;
     }
-    txn_hold(request->txn);
     msg_call_all(MSG_INLINE, flush_step_run, none, 1);
     reply_ok(request->reply);
 }
