@@ -1,51 +1,25 @@
 /* tests/unit/txn/test_api_async.c - operations under way and multi-get of the C API, on a real
  * disk. */
 #include <criterion/criterion.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "include/orbit.h"
+#include "tests/unit/txn/api_fixture.h"
 
 enum { OPS = 200, ROUNDS = 50 };
 
-static char folder[64];
 static struct orbit_options options;
-static struct orbit *db;
 
 static void
 begin(void)
 {
-    snprintf(folder, sizeof(folder), "/tmp/orbit-async-XXXXXX");
-    cr_assert_not_null(mkdtemp(folder));
+    folder_make("async");
     options = (struct orbit_options){.dir = folder, .memory_bytes = 16 << 20, .mode = ORBIT_INLINE};
 }
 
-static int
-remove_visit(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
-
-static void
-end(void)
-{
-    orbit_close(&db);
-    nftw(folder, remove_visit, 16, FTW_DEPTH | FTW_PHYS);
-}
-
 TestSuite(api_async, .init = begin, .fini = end, .timeout = 120);
-
-static void
-must(int error)
-{
-    cr_assert_eq(error, ORBIT_OK, "%s: %s", orbit_error_name(error), orbit_message());
-}
 
 static void
 expect(const char *key, const char *value)

@@ -1,56 +1,30 @@
 /* tests/unit/txn/test_api_checkpoint.c - checkpoints by the C API on a real disk. */
 #include <criterion/criterion.h>
 #include <dirent.h>
-#include <ftw.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "include/orbit.h"
+#include "tests/unit/txn/api_fixture.h"
 
 enum { KEYS = 3000, LARGE_BYTES = 100000, LARGE_EVERY = 500 };
 
-static char folder[64];
 static char data_dir[96];
 static char copy_dir[96];
 static struct orbit_options options;
-static struct orbit *db;
 
 static void
 begin(void)
 {
-    snprintf(folder, sizeof(folder), "/tmp/orbit-checkpoint-XXXXXX");
-    cr_assert_not_null(mkdtemp(folder));
+    folder_make("checkpoint");
     snprintf(data_dir, sizeof(data_dir), "%s/data", folder);
     snprintf(copy_dir, sizeof(copy_dir), "%s/copy", folder);
     options = (struct orbit_options){.dir = data_dir, .memory_bytes = 32 << 20};
 }
 
-static int
-remove_visit(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
-
-static void
-end(void)
-{
-    orbit_close(&db);
-    nftw(folder, remove_visit, 16, FTW_DEPTH | FTW_PHYS);
-}
-
 TestSuite(api_checkpoint, .init = begin, .fini = end, .timeout = 120);
-
-static void
-must(int error)
-{
-    cr_assert_eq(error, ORBIT_OK, "%s: %s", orbit_error_name(error), orbit_message());
-}
 
 static void
 open_at(const char *dir, enum orbit_mode mode, uint32_t shards)

@@ -2,30 +2,18 @@
 #include <criterion/criterion.h>
 #include <ftw.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "engine/base/prng.h"
 #include "include/orbit.h"
+#include "tests/unit/txn/api_fixture.h"
 
 enum { KEYS = 3000, ROUNDS = 6, VALUE_BYTES = 200 };
 
-static char folder[64];
-static struct orbit *db;
 static uint64_t table_bytes;
 
 TestSuite(api_compact, .timeout = 120);
-
-static int
-remove_visit(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
 
 static int
 weigh_visit(const char *path, const struct stat *status, int type, struct FTW *walk)
@@ -42,12 +30,6 @@ tables_weigh(void)
     table_bytes = 0;
     nftw(folder, weigh_visit, 16, FTW_PHYS);
     return table_bytes;
-}
-
-static void
-must(int error)
-{
-    cr_assert_eq(error, ORBIT_OK, "%s: %s", orbit_error_name(error), orbit_message());
 }
 
 /* Nothing that compresses: the weight of the tables tells how many values they hold. */
@@ -113,8 +95,7 @@ compaction_keeps_what_counts(enum orbit_mode mode, uint32_t shards)
 
     options.memory_bytes = 32 << 20;
     options.durability = ORBIT_NONE;
-    snprintf(folder, sizeof(folder), "/tmp/orbit-compact-XXXXXX");
-    cr_assert_not_null(mkdtemp(folder));
+    folder_make("compact");
     must(orbit_open(&options, &db));
     must(orbit_compact(db)); /* Nothing to do is no error. */
     history_write();
@@ -126,7 +107,7 @@ compaction_keeps_what_counts(enum orbit_mode mode, uint32_t shards)
     must(orbit_open(&options, &db));
     history_check();
     orbit_close(&db);
-    nftw(folder, remove_visit, 16, FTW_DEPTH | FTW_PHYS);
+    end();
 }
 
 Test(api_compact, an_inline_database_is_compacted_to_its_newest_versions)

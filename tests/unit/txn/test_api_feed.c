@@ -1,14 +1,13 @@
 /* tests/unit/txn/test_api_feed.c - the change feed of the C API, on a real disk. */
 #include <criterion/criterion.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "include/orbit.h"
+#include "tests/unit/txn/api_fixture.h"
 
 enum {
     KEYSPACES = 4,
@@ -18,48 +17,16 @@ enum {
     WAIT_MS = 5000,
 };
 
-static char folder[64];
 static struct orbit_options options;
-static struct orbit *db;
 
 static void
 begin(void)
 {
-    snprintf(folder, sizeof(folder), "/tmp/orbit-feed-XXXXXX");
-    cr_assert_not_null(mkdtemp(folder));
+    folder_make("feed");
     options = (struct orbit_options){.dir = folder, .memory_bytes = 64 << 20};
 }
 
-static int
-remove_visit(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
-
-static void
-end(void)
-{
-    orbit_close(&db);
-    nftw(folder, remove_visit, 16, FTW_DEPTH | FTW_PHYS);
-}
-
 TestSuite(api_feed, .init = begin, .fini = end, .timeout = 120);
-
-static void
-must(int error)
-{
-    cr_assert_eq(error, ORBIT_OK, "%s: %s", orbit_error_name(error), orbit_message());
-}
-
-static void
-must_be(int error, int expected)
-{
-    cr_assert_eq(error, expected, "%s (%s), not %s", orbit_error_name(error), orbit_message(),
-                 orbit_error_name(expected));
-}
 
 static void
 open_as(enum orbit_mode mode, uint32_t shards)

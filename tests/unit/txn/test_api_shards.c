@@ -1,14 +1,13 @@
 /* tests/unit/txn/test_api_shards.c - a folder is opened with one number of shards after another. */
 #include <criterion/criterion.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "include/orbit.h"
+#include "tests/unit/txn/api_fixture.h"
 #include "txn/api.h"
 #include "txn/txn.h"
 
@@ -27,41 +26,16 @@ enum {
 
 static const orbit_keyspace spaces[] = {0, 1, 7};
 
-static char folder[64];
 static struct orbit_options options;
-static struct orbit *db;
 
 static void
 begin(void)
 {
-    snprintf(folder, sizeof(folder), "/tmp/orbit-api-XXXXXX");
-    cr_assert_not_null(mkdtemp(folder));
+    folder_make("api");
     options = (struct orbit_options){.dir = folder, .memory_bytes = 64 << 20};
 }
 
-static int
-remove_visit(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
-
-static void
-end(void)
-{
-    orbit_close(&db);
-    nftw(folder, remove_visit, 16, FTW_DEPTH | FTW_PHYS);
-}
-
 TestSuite(api_shards, .init = begin, .fini = end, .timeout = 120);
-
-static void
-must(int error)
-{
-    cr_assert_eq(error, ORBIT_OK, "%s: %s", orbit_error_name(error), orbit_message());
-}
 
 static void
 open_with(uint32_t shards)

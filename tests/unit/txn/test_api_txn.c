@@ -1,6 +1,5 @@
 /* tests/unit/txn/test_api_txn.c - transactions of the C API, on a real disk, in both modes. */
 #include <criterion/criterion.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -9,51 +8,20 @@
 #include <unistd.h>
 
 #include "include/orbit.h"
+#include "tests/unit/txn/api_fixture.h"
 
 enum { SAVINGS = 7, CHECKING = 9 };
 
-static char folder[64];
 static struct orbit_options options;
-static struct orbit *db;
 
 static void
 begin(void)
 {
-    snprintf(folder, sizeof(folder), "/tmp/orbit-txn-XXXXXX");
-    cr_assert_not_null(mkdtemp(folder));
+    folder_make("txn");
     options = (struct orbit_options){.dir = folder, .memory_bytes = 32 << 20};
 }
 
-static int
-remove_visit(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
-
-static void
-end(void)
-{
-    orbit_close(&db);
-    nftw(folder, remove_visit, 16, FTW_DEPTH | FTW_PHYS);
-}
-
 TestSuite(api_txn, .init = begin, .fini = end, .timeout = 120);
-
-static void
-must(int error)
-{
-    cr_assert_eq(error, ORBIT_OK, "%s: %s", orbit_error_name(error), orbit_message());
-}
-
-static void
-must_be(int error, int expected)
-{
-    cr_assert_eq(error, expected, "%s (%s), not %s", orbit_error_name(error), orbit_message(),
-                 orbit_error_name(expected));
-}
 
 static void
 open_as(enum orbit_mode mode, uint32_t shards)
