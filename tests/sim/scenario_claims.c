@@ -22,8 +22,6 @@ enum {
     ELEMENTS_MAX = 100 * 1000,
     UNCLAIMED_MAX = 40, /* Above it producers take elements, too. */
     LIFE_US_MAX = 60 * 1000 * 1000,
-    DRAIN_US = 600 * 1000 * 1000,
-    QUIET_US = 20 * 1000 * 1000, /* Above all that a message or a stall may take. */
 };
 
 enum element {
@@ -47,10 +45,7 @@ struct claims_test {
     struct store_options options;
     bool is_quiet;    /* Producers end, and consumers wait for good. */
     bool is_stopping; /* Consumers end, too. */
-    uint32_t running;
-    uint32_t producers; /* The first of the clients. */
-    uint32_t count;     /* Clients. */
-    uint32_t lists;     /* In use: few keys have many that wait. */
+    uint32_t lists;   /* In use: few keys have many that wait. */
     uint32_t zsets;
     uint32_t born;
     int64_t unclaimed;
@@ -226,7 +221,7 @@ consumer_run(void *arg)
         }
     }
     waiting_fini(waiting);
-    test.running--;
+    test.all.running--;
 }
 
 static void
@@ -269,7 +264,7 @@ push(struct waiting *waiting)
 static void
 somebody_leaves(void)
 {
-    struct waiting *waiting = &test.waiting[below(test.count)];
+    struct waiting *waiting = &test.waiting[below(test.all.count)];
 
     if (waiting->is_parked && waiting->shard == shard_id()) {
         SOMETIMES("claims: a client left while it waited");
@@ -297,7 +292,7 @@ producer_run(void *arg)
         }
     }
     waiting_fini(waiting);
-    test.running--;
+    test.all.running--;
 }
 
 /* ---- What is there ---- */
@@ -368,7 +363,7 @@ check_nobody_forgotten(void *arg)
         const char *text =
             waiting_call(&waiting, false, is_list ? "LLEN l%u" : "ZCARD z%u", number);
 
-        for (uint32_t i = 0; i < test.count; i++) {
+        for (uint32_t i = 0; i < test.all.count; i++) {
             uint32_t keys = is_list ? test.clients[i].lists : test.clients[i].zsets;
 
             RUN_CHECK(test.run,
@@ -398,9 +393,9 @@ static void
 spawn_some(struct run *run, uint32_t from, uint32_t to)
 {
     test.is_quiet = false;
-    test.running += to - from;
+    test.all.running += to - from;
     for (uint32_t i = from; i < to; i++) {
-        bool is_producer = i < test.producers;
+        bool is_producer = i < test.all.producers;
         uint32_t shard = (uint32_t)run_below(run, run->shards);
 
         waiting_init(&test.waiting[i], run, i, shard);
@@ -414,40 +409,9 @@ static void
 spawn_clients(struct run *run)
 {
     test.is_stopping = false;
-    test.running = 0;
+    test.all.running = 0;
     memset(test.clients, 0, sizeof(test.clients));
-    spawn_some(run, 0, test.count);
-}
-
-static bool
-everybody_waits(void *arg)
-{
-    (void)arg;
-    for (uint32_t i = test.producers; i < test.count; i++) {
-        if (!test.waiting[i].is_parked || test.waiting[i].is_woken) {
-            return false;
-        }
-    }
-    return test.running == test.count - test.producers;
-}
-
-static bool
-nobody_works(void *arg)
-{
-    (void)arg;
-    return test.running == 0;
-}
-
-static err_t
-release(void *arg)
-{
-    (void)arg;
-    for (uint32_t i = 0; i < test.count; i++) {
-        if (test.waiting[i].shard == shard_id()) {
-            waiting_leave(&test.waiting[i]);
-        }
-    }
-    return ERR_OK;
+    spawn_some(run, 0, test.all.count);
 }
 
 static void
@@ -456,8 +420,7 @@ be_quiet(struct run *run)
     err_t err;
 
     test.is_quiet = true;
-    run_until(run, everybody_waits, NULL, DRAIN_US, "everybody to wait");
-    RUN_CHECK(run, run_for(run, QUIET_US), "fatal: %s", sim_world_fatal_message(run->world));
+    waiting_all_wait(run, &test.all);
     err = sim_world_call(run->world, 0, check_nobody_forgotten, NULL);
     RUN_CHECK(run, err == ERR_OK, "looking who waits: %s", err_message(err));
 }
@@ -469,8 +432,7 @@ stop(struct run *run)
 
     be_quiet(run);
     test.is_stopping = true;
-    RUN_CHECK(run, sim_world_call_all(run->world, release, NULL) == ERR_OK, "release");
-    run_until(run, nobody_works, NULL, DRAIN_US, "the clients to end");
+    waiting_all_leave(run, &test.all);
     err = sim_world_call(run->world, 0, check_all, NULL);
     RUN_CHECK(run, err == ERR_OK, "at the end: %s", err_message(err));
     waiting_stop(run);
@@ -480,7 +442,7 @@ static void
 crash(struct run *run)
 {
     run_crash(run);
-    for (uint32_t i = 0; i < test.count; i++) {
+    for (uint32_t i = 0; i < test.all.count; i++) {
         test.claims_cut_off += test.clients[i].is_claiming && !test.clients[i].is_moving;
     }
 }
@@ -501,7 +463,7 @@ live(struct run *run)
             break;
         }
         be_quiet(run); /* With the faults of this life. */
-        spawn_some(run, 0, test.producers);
+        spawn_some(run, 0, test.all.producers);
     }
     if (run_chance(run, 70)) {
         crash(run);
@@ -518,9 +480,9 @@ claims_main(struct run *run)
     command_table_init();
     memset(&test, 0, sizeof(test));
     test.run = run;
-    test.count = (uint32_t)run_between(run, 3, CLIENTS_MAX);
-    test.producers = (uint32_t)run_between(run, 1, test.count - 2);
-    test.all = (struct waiting_clients){.at = test.waiting, .count = test.count};
+    test.all = (struct waiting_clients){.at = test.waiting};
+    test.all.count = (uint32_t)run_between(run, 3, CLIENTS_MAX);
+    test.all.producers = (uint32_t)run_between(run, 1, test.all.count - 2);
     test.lists = (uint32_t)run_between(run, 1, LISTS);
     test.zsets = (uint32_t)run_between(run, 1, ZSETS);
     waiting_options_draw(run, &test.options);

@@ -22,8 +22,6 @@ enum {
     PENDING_MAX = 30, /* Above it consumers acknowledge rather than read. */
     ID_BYTES = 44,
     LIFE_US_MAX = 60 * 1000 * 1000,
-    DRAIN_US = 600 * 1000 * 1000,
-    QUIET_US = 20 * 1000 * 1000,
 };
 
 struct entry {
@@ -46,8 +44,6 @@ struct groups_test {
     struct run *run;
     struct store_options options;
     bool is_made, is_quiet, is_stopping;
-    uint32_t running;
-    uint32_t count, producers; /* Of clients; producers are the first. */
     uint32_t streams;
     uint32_t born;
     uint32_t pending;
@@ -291,7 +287,7 @@ consumer_run(void *arg)
         }
     }
     waiting_fini(waiting);
-    test.running--;
+    test.all.running--;
 }
 
 static void
@@ -320,7 +316,7 @@ producer_run(void *arg)
 
     while (!test.is_quiet) {
         uint32_t draw = below(100);
-        struct waiting *other = &test.waiting[below(test.count)];
+        struct waiting *other = &test.waiting[below(test.all.count)];
 
         if (draw < 60) {
             add(waiting);
@@ -332,7 +328,7 @@ producer_run(void *arg)
         }
     }
     waiting_fini(waiting);
-    test.running--;
+    test.all.running--;
 }
 
 /* ---- What is there ---- */
@@ -471,7 +467,7 @@ check_nobody_forgotten(void)
 {
     uint32_t awaited = 0;
 
-    for (uint32_t i = 0; i < test.count; i++) {
+    for (uint32_t i = 0; i < test.all.count; i++) {
         awaited |= test.waiting[i].is_parked && !test.waiting[i].is_woken ? test.reads_of[i] : 0;
     }
     for (uint32_t i = 0; i < test.born; i++) {
@@ -501,46 +497,15 @@ spawn_clients(struct run *run)
 {
     test.is_stopping = false;
     test.is_quiet = false;
-    test.running = test.count;
-    for (uint32_t i = 0; i < test.count; i++) {
+    test.all.running = test.all.count;
+    for (uint32_t i = 0; i < test.all.count; i++) {
         uint32_t shard = (uint32_t)run_below(run, run->shards);
 
         waiting_init(&test.waiting[i], run, i, shard);
         test.waiting[i].is_sync = true;
         sim_world_spawn(run->world, shard, "client",
-                        i < test.producers ? producer_run : consumer_run, &test.waiting[i]);
+                        i < test.all.producers ? producer_run : consumer_run, &test.waiting[i]);
     }
-}
-
-static bool
-everybody_waits(void *arg)
-{
-    (void)arg;
-    for (uint32_t i = test.producers; i < test.count; i++) {
-        if (!test.waiting[i].is_parked || test.waiting[i].is_woken) {
-            return false;
-        }
-    }
-    return test.running == test.count - test.producers;
-}
-
-static bool
-nobody_works(void *arg)
-{
-    (void)arg;
-    return test.running == 0;
-}
-
-static err_t
-release(void *arg)
-{
-    (void)arg;
-    for (uint32_t i = 0; i < test.count; i++) {
-        if (test.waiting[i].shard == shard_id()) {
-            waiting_leave(&test.waiting[i]);
-        }
-    }
-    return ERR_OK;
 }
 
 static void
@@ -549,12 +514,10 @@ stop(struct run *run)
     err_t err;
 
     test.is_quiet = true;
-    run_until(run, everybody_waits, NULL, DRAIN_US, "everybody to wait");
-    RUN_CHECK(run, run_for(run, QUIET_US), "fatal: %s", sim_world_fatal_message(run->world));
+    waiting_all_wait(run, &test.all);
     check_nobody_forgotten();
     test.is_stopping = true;
-    RUN_CHECK(run, sim_world_call_all(run->world, release, NULL) == ERR_OK, "release");
-    run_until(run, nobody_works, NULL, DRAIN_US, "the clients to end");
+    waiting_all_leave(run, &test.all);
     err = sim_world_call(run->world, 0, check_all, NULL);
     RUN_CHECK(run, err == ERR_OK, "at the end: %s", err_message(err));
     waiting_stop(run);
@@ -583,10 +546,10 @@ groups_main(struct run *run)
     command_table_init();
     memset(&test, 0, sizeof(test));
     test.run = run;
-    test.count = (uint32_t)run_between(run, 3, CLIENTS_MAX);
-    test.producers = (uint32_t)run_between(run, 1, test.count - 2);
+    test.all = (struct waiting_clients){.at = test.waiting};
+    test.all.count = (uint32_t)run_between(run, 3, CLIENTS_MAX);
+    test.all.producers = (uint32_t)run_between(run, 1, test.all.count - 2);
     test.streams = (uint32_t)run_between(run, 1, STREAMS);
-    test.all = (struct waiting_clients){.at = test.waiting, .count = test.count};
     test.options.durability = WAL_SYNC;
     waiting_options_draw(run, &test.options);
     for (uint32_t life = 0; life < 5 || !run_is_enough(run); life++) {

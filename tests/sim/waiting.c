@@ -12,7 +12,12 @@
 #include "engine/rt/shard.h"
 #include "txn/store.h"
 
-enum { TICKET_INDEX_BITS = 8, START_MS = 1000 * 1000 };
+enum {
+    TICKET_INDEX_BITS = 8,
+    START_MS = 1000 * 1000,
+    DRAIN_US = 600 * 1000 * 1000,
+    QUIET_US = 20 * 1000 * 1000, /* Above all that a message or a stall may take. */
+};
 
 enum waiting_place {
     PLACE_REGISTERED = 1 << 0,
@@ -354,4 +359,54 @@ waiting_stop(struct run *run)
     RUN_CHECK(run, sim_world_call_all(run->world, close_txns, NULL) == ERR_OK, "closing");
     RUN_CHECK(run, sim_world_call_all(run->world, close_store, NULL) == ERR_OK, "closing");
     sim_world_stop(run->world);
+}
+
+/* ---- All clients ---- */
+
+static bool
+all_wait(void *arg)
+{
+    const struct waiting_clients *clients = arg;
+
+    for (uint32_t i = clients->producers; i < clients->count; i++) {
+        if (!clients->at[i].is_parked || clients->at[i].is_woken) {
+            return false;
+        }
+    }
+    return clients->running == clients->count - clients->producers;
+}
+
+static bool
+none_runs(void *arg)
+{
+    const struct waiting_clients *clients = arg;
+
+    return clients->running == 0;
+}
+
+static err_t
+leave_here(void *arg)
+{
+    const struct waiting_clients *clients = arg;
+
+    for (uint32_t i = 0; i < clients->count; i++) {
+        if (clients->at[i].shard == shard_id()) {
+            waiting_leave(&clients->at[i]);
+        }
+    }
+    return ERR_OK;
+}
+
+void
+waiting_all_wait(struct run *run, struct waiting_clients *clients)
+{
+    run_until(run, all_wait, clients, DRAIN_US, "everybody to wait");
+    RUN_CHECK(run, run_for(run, QUIET_US), "fatal: %s", sim_world_fatal_message(run->world));
+}
+
+void
+waiting_all_leave(struct run *run, struct waiting_clients *clients)
+{
+    RUN_CHECK(run, sim_world_call_all(run->world, leave_here, clients) == ERR_OK, "release");
+    run_until(run, none_runs, clients, DRAIN_US, "the clients to end");
 }

@@ -30,10 +30,12 @@ struct waiting {
     char *answer;    /* Ends with a zero; freed by waiting_fini and the next call. */
 };
 
-/* Clients that shards may wake, by their index; of the scenario, and outlives the world. */
+/* The clients of a run, whom shards wake by their index; of the scenario, and outlives the world. */
 struct waiting_clients {
     struct waiting *at;
     uint32_t count;
+    uint32_t producers; /* The first of them: they do not wait. */
+    uint32_t running;   /* Fibers: the scenario counts them. */
 };
 
 /* ---- Shards with store, transactions and kv ---- */
@@ -58,5 +60,10 @@ YIELDS const char *waiting_call(struct waiting *waiting, bool may_wait, const ch
     __attribute__((format(printf, 3, 4)));
 /* From its shard: its connection is gone. It leaves when it is parked, or has run. */
 void waiting_leave(struct waiting *waiting);
+/* Runs until the producers have ended and all others wait with nothing to do, and then for as long
+ * as messages and stalls may take. */
+void waiting_all_wait(struct run *run, struct waiting_clients *clients);
+/* The connections of all of them are gone: runs until no fiber is left. */
+void waiting_all_leave(struct run *run, struct waiting_clients *clients);
 /* Milliseconds of virtual time: no step of the wall clock is in it. */
 uint64_t waiting_now_ms(void);
