@@ -15,6 +15,7 @@ enum { PIECE_STACK_BYTES = 96 << 10 };
 struct txn_piece {
     struct part_scan *scan; /* On the row that comes next. */
     uint32_t rows_left;
+    size_t bytes; /* Of the values that were read. */
 };
 
 /* What is asked of one shard. */
@@ -57,12 +58,14 @@ txn_piece_next(struct txn_piece *piece, struct arena *arena, struct slice *value
 {
     err_t err;
 
-    *is_end_out = piece->rows_left == 0 || part_scan_entry(piece->scan) == NULL;
+    *is_end_out = piece->rows_left == 0 || piece->bytes >= TXN_PIECE_BYTES_MAX ||
+                  part_scan_entry(piece->scan) == NULL;
     if (*is_end_out) {
         return ERR_OK;
     }
     TRY(part_scan_value(piece->scan, arena, value_out));
     piece->rows_left--;
+    piece->bytes += value_out->size;
     err = part_scan_next(piece->scan);
 out:
     return err;

@@ -14,7 +14,10 @@ struct txn;
 struct txn_fragments;
 struct txn_piece;
 
-enum { TXN_PIECE_ROWS_MAX = 16384 }; /* Of one shard, before the session is heard again. */
+enum { /* A piece, before the session is heard again; it ends with the row that is too many. */
+       TXN_PIECE_ROWS_MAX = 16384,
+       TXN_PIECE_BYTES_MAX = 4 << 20,
+};
 
 /* On the shard of the rows: reads the piece to its end, and appends its answer. `arg` is that of
  * the session's shard: it may only be read there. */

@@ -29,4 +29,10 @@ select count(*), sum(s), min(mt), max(ma) from (select id / 2 k, sum(a) s, min(t
 select sum(a / 3), max(a % 7) from n;
 insert into n values (9001, 'NaN', '', null);
 select sum(a), max(a), min(a), min(t) from n;
-drop table m, n;
+-- Wide rows: a piece is limited in bytes, too.
+create table w(id int primary key, t text);
+insert into w select i, repeat(chr(97 + i % 26), 100000) || i from generate_series(1, 300) i;
+select count(*), sum(id), min(id), max(id) from w where t like '%7';
+select id % 3, count(t), sum(id) from w group by 1 order by 1;
+select count(*) from (select t from w group by t) q;
+drop table m, n, w;
