@@ -231,31 +231,6 @@ picked_reply(struct kv_request *request, const struct dict_fields *picked, bool 
     }
 }
 
-/* Of HRANDFIELD; *count_io stays as it is without. */
-static bool
-random_count_parse(struct kv_request *request, int64_t *count_io)
-{
-    bool with_values = request->argc == 4;
-
-    if (request->argc >= 3 && !kv_parse_int(request, request->argv[2], count_io)) {
-        return false;
-    }
-    if (*count_io == INT64_MIN) {
-        reply_error(request->reply, "ERR value is out of range, value must between -%lld and %lld",
-                    (long long)INT64_MAX, (long long)INT64_MAX);
-        return false;
-    }
-    if (request->argc > 4 || (with_values && !kv_word_is(request->argv[3], "withvalues"))) {
-        kv_reply_syntax_error(request);
-        return false;
-    }
-    if (with_values && (*count_io < -(INT64_MAX / 2) || *count_io > INT64_MAX / 2)) {
-        reply_error(request->reply, "ERR value is out of range");
-        return false;
-    }
-    return true;
-}
-
 void
 kv_command_hrandfield(struct kv_request *request)
 {
@@ -265,7 +240,8 @@ kv_command_hrandfield(struct kv_request *request)
     int64_t count = 1;
     err_t err;
 
-    if (!random_count_parse(request, &count) || !hash_lookup(request, KV_LOOKUP_READ, &object)) {
+    if (!kv_parse_random_count(request, "withvalues", &count) ||
+        !hash_lookup(request, KV_LOOKUP_READ, &object)) {
         return;
     }
     err = count >= 0        ? dict_pick_distinct(request, &object, (uint64_t)count, &picked)

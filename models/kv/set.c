@@ -217,11 +217,7 @@ kv_command_srandmember(struct kv_request *request)
         kv_reply_syntax_error(request);
         return;
     }
-    if (request->argc == 3 && !kv_parse_int(request, request->argv[2], &count)) {
-        return;
-    }
-    if (count < -(INT64_MAX / 2)) {
-        reply_error(request->reply, "ERR value is out of range");
+    if (!kv_parse_random_count(request, NULL, &count)) {
         return;
     }
     if (!dict_lookup(request, request->argv[1], KV_SET, KV_LOOKUP_READ, &object)) {

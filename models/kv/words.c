@@ -35,6 +35,31 @@ kv_parse_int(struct kv_request *request, struct slice text, int64_t *value_out)
 }
 
 bool
+kv_parse_random_count(struct kv_request *request, const char *with, int64_t *count_out)
+{
+    bool is_with = request->argc == 4;
+
+    *count_out = 1;
+    if (request->argc >= 3 && !kv_parse_int(request, request->argv[2], count_out)) {
+        return false;
+    }
+    if (*count_out == INT64_MIN) {
+        reply_error(request->reply, "ERR value is out of range, value must between -%lld and %lld",
+                    (long long)INT64_MAX, (long long)INT64_MAX);
+        return false;
+    }
+    if (request->argc > 4 || (is_with && (with == NULL || !kv_word_is(request->argv[3], with)))) {
+        kv_reply_syntax_error(request);
+        return false;
+    }
+    if (is_with && (*count_out < -(INT64_MAX / 2) || *count_out > INT64_MAX / 2)) {
+        reply_error(request->reply, "ERR value is out of range");
+        return false;
+    }
+    return true;
+}
+
+bool
 kv_parse_db(struct kv_request *request, struct slice text, uint32_t *db_out)
 {
     int64_t value;

@@ -84,32 +84,6 @@ picked_reply(struct kv_request *request, const struct dict_fields *picked, bool 
     }
 }
 
-/* [count [WITHSCORES]]; false after an error reply. */
-static bool
-count_parse(struct kv_request *request, int64_t *count)
-{
-    bool with_scores = request->argc == 4;
-
-    *count = 1;
-    if (request->argc >= 3 && !kv_parse_int(request, request->argv[2], count)) {
-        return false;
-    }
-    if (*count == INT64_MIN) {
-        reply_error(request->reply, "ERR value is out of range, value must between -%lld and %lld",
-                    (long long)INT64_MAX, (long long)INT64_MAX);
-        return false;
-    }
-    if (request->argc > 4 || (with_scores && !kv_word_is(request->argv[3], "withscores"))) {
-        kv_reply_syntax_error(request);
-        return false;
-    }
-    if (with_scores && (*count < -(INT64_MAX / 2) || *count > INT64_MAX / 2)) {
-        reply_error(request->reply, "ERR value is out of range");
-        return false;
-    }
-    return true;
-}
-
 void
 kv_command_zrandmember(struct kv_request *request)
 {
@@ -118,7 +92,7 @@ kv_command_zrandmember(struct kv_request *request)
     int64_t count;
     err_t err;
 
-    if (!count_parse(request, &count) ||
+    if (!kv_parse_random_count(request, "withscores", &count) ||
         !zset_lookup(request, request->argv[1], KV_LOOKUP_READ, &object)) {
         return;
     }
