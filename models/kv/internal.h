@@ -368,7 +368,7 @@ uint8_t kv_access_frequency(struct kv *kv, const struct kv_object *object, uint6
 bool kv_word_is(struct slice word, const char *lower_case);
 /* Replies "value is not an integer or out of range" and returns false. */
 bool kv_parse_int(struct kv_request *request, struct slice text, int64_t *value_out);
-/* The count of SRANDMEMBER, HRANDFIELD and ZRANDMEMBER in argv[2] (1 without it), with the word that
+/* The count of SRANDMEMBER, HRANDFIELD and ZRANDMEMBER in argv[2] (1 without it), and the word that
  * may follow it (NULL: none may). */
 bool kv_parse_random_count(struct kv_request *request, const char *with, int64_t *count_out);
 /* As Redis reads a float: all of the text, no space before it, in range, a number. No reply. */

@@ -30,7 +30,7 @@ struct waiting {
     char *answer;    /* Ends with a zero; freed by waiting_fini and the next call. */
 };
 
-/* The clients of a run, whom shards wake by their index; of the scenario, and outlives the world. */
+/* The clients of a run, whom shards wake by their index. The scenario's; outlives the world. */
 struct waiting_clients {
     struct waiting *at;
     uint32_t count;
