@@ -215,8 +215,9 @@ column_in_scope(struct binder *binder, struct scope *scope, struct slice table, 
 
 /* A column from around a subquery: a value that is set before each run of it. */
 static struct expr *
-outer_reference(struct binder *binder, struct query *query, struct expr *expr)
+outer_reference(struct binder *binder, struct scope *scope, struct expr *expr)
 {
+    struct query *query = scope->query;
     struct outer_reference *grown;
     struct expr *reference;
     uint32_t found = 0;
@@ -233,6 +234,7 @@ outer_reference(struct binder *binder, struct query *query, struct expr *expr)
         query->outers = grown;
         query->outer_count++;
     }
+    scope->outer_references++;
     reference = expr_new(binder->arena, EXPR_OUTER, expr->type, 0, expr->position);
     reference->typmod = expr->typmod;
     reference->shape = expr->shape;
@@ -247,11 +249,12 @@ column_resolve(struct binder *binder, struct scope *scope, struct slice table, s
     err_t err = column_in_scope(binder, scope, table, name, location, expr_out);
 
     if (err != ERR_OK || *expr_out != NULL || scope->outer == NULL) {
+        scope->own_references += *expr_out != NULL;
         return err;
     }
     err = column_resolve(binder, scope->outer, table, name, location, expr_out);
     if (err == ERR_OK && *expr_out != NULL) {
-        *expr_out = outer_reference(binder, scope->query, *expr_out);
+        *expr_out = outer_reference(binder, scope, *expr_out);
     }
     return err;
 }
@@ -316,6 +319,7 @@ whole_row(struct binder *binder, struct scope *scope, struct slice table, int lo
         if (!slice_equal(scope->items[i].alias, table)) {
             continue;
         }
+        scope->own_references++;
         if (is_scalar_function(source)) {
             *expr_out = expr_column(binder->arena, source, 0);
             return ERR_OK;
@@ -337,7 +341,7 @@ whole_row(struct binder *binder, struct scope *scope, struct slice table, int lo
     }
     err = whole_row(binder, scope->outer, table, location, expr_out);
     if (err == ERR_OK && *expr_out != NULL) {
-        *expr_out = outer_reference(binder, scope->query, *expr_out);
+        *expr_out = outer_reference(binder, scope, *expr_out);
     }
     return err;
 }

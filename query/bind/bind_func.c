@@ -147,6 +147,19 @@ aggregate_check(struct binder *binder, const struct scope *scope, const FuncCall
     return ERR_OK;
 }
 
+/* SQL gives an aggregate to the innermost query whose column it takes. One that takes none of its
+ * own query (own, outer: the scope's counts before it) but of one around would be of that one. */
+static err_t
+aggregate_level_check(struct binder *binder, const struct scope *scope, uint32_t own,
+                      uint32_t outer, int location)
+{
+    if (scope->own_references > own || scope->outer_references == outer) {
+        return ERR_OK;
+    }
+    return bind_error(binder, location, "0A000",
+                      "aggregates of an outer query's columns alone are not supported yet");
+}
+
 /* The type of a result that depends on those of the arguments. */
 static err_t
 aggregate_result(const struct aggregate *aggregate, const struct type **type_out)
@@ -426,6 +439,7 @@ bind_func(struct binder *binder, struct scope *scope, const FuncCall *call, stru
     bool is_aggregate = fn_is_aggregate(name) || call->agg_within_group;
     uint32_t count = (uint32_t)list_length(call->args);
     struct expr **args = arena_alloc(binder->arena, count * sizeof(*args));
+    uint32_t own = scope->own_references, outer = scope->outer_references;
     err_t err = ERR_OK;
 
     if (call->over != NULL) {
@@ -449,10 +463,10 @@ bind_func(struct binder *binder, struct scope *scope, const FuncCall *call, stru
     }
     if (is_aggregate) {
         scope->is_in_aggregate = false;
-        if (err == ERR_OK) {
-            aggregate_note(binder, scope->query, expr_out);
-        }
-        return err;
+        TRY(err);
+        TRY(aggregate_level_check(binder, scope, own, outer, call->location));
+        aggregate_note(binder, scope->query, expr_out);
+        return ERR_OK;
     }
     TRY(err);
     TRY(call->func_variadic

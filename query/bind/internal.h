@@ -59,6 +59,8 @@ struct scope {
     bool may_aggregate;        /* Here aggregates are allowed, */
     bool is_in_aggregate;      /* and this is an argument of one. */
     const char *clause;        /* For errors: "WHERE", "GROUP BY", ... */
+    /* Names that were found here, and in a query around, also by subqueries in here. */
+    uint32_t own_references, outer_references;
 };
 
 struct binder {
