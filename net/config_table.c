@@ -879,7 +879,8 @@ const struct config_parameter config_parameters[] = {
      .values = sanitize_dump_payload_values,
      .start = "no",
      .effect = CONFIG_KEPT,
-     .reason = "Payloads of RESTORE are always checked in full."},
+     .reason = "Payloads of RESTORE are always checked, "
+               "a listpack's count and back lengths excepted."},
     {.name = "save",
      .type = CONFIG_SAVE,
      .flags = CONFIG_MULTI,
